@@ -1,0 +1,267 @@
+"""One frozen object for all settings of a run, its validation, and how it departs from the official rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.rounds import OFFICIAL_MODEL, ROUNDS, Category, Round
+
+
+class Scenario(enum.StrEnum):
+    """The four scenarios, spelled as on the command line."""
+
+    OFFLINE = "offline"
+    SERVER = "server"
+    SINGLESTREAM = "singlestream"
+    INTERACTIVE = "interactive"
+
+    @property
+    def loadgen_name(self) -> str:
+        """LoadGen's word; Interactive is Server under tighter limits."""
+        names = {"offline": "Offline", "singlestream": "SingleStream"}
+        return names.get(self.value, "Server")
+
+    @property
+    def title(self) -> str:
+        """The word for people, as MLCommons writes it."""
+        return {"singlestream": "SingleStream"}.get(self.value, self.value.capitalize())  # type: ignore[return-value]
+
+
+MODES = ("accuracy", "performance", "both")
+CATEGORIES = ("datacenter", "edge")
+PRECISIONS = ("bf16", "fp16", "fp8")
+DATASETS = ("cnndm", "sample", "synthetic")
+WEIGHTS = ("real", "dummy")
+DEMO_MODEL = "demo"
+MODEL_ALIASES = {"llama3.1-8b-instruct": OFFICIAL_MODEL}
+MIN_NEW_TOKENS_LIMIT = 2  # LoadGen calls a one-token answer an error
+DEFAULT_GPU_MEMORY_UTILIZATION = 0.92  # room for the graphs and the sampler's buffers
+DEFAULT_STALL_TIMEOUT_S = 300.0  # longer than any single engine step seen, CPU prefills included
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The flags of one run. None means "auto": the value is worked out and shown in config.json."""
+
+    version: str = "5.1"
+    model: str = OFFICIAL_MODEL
+    backend: str = "vllm"
+    category: str = "datacenter"
+    scenario: Scenario = Scenario.OFFLINE
+    mode: str = "both"
+    precision: str = "bf16"
+    tensor_parallel_size: int | None = None
+    data_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    distributed_executor_backend: str | None = None
+    max_new_tokens: int = 128
+    total_sample_count: int | None = None
+    server_target_qps: float | str = "auto"
+    dataset: str = "cnndm"
+    dataset_path: str | None = None
+    results_dir: str = "./results"
+    keep_all: bool = True
+    high_accuracy: bool = False
+    max_model_len: int | None = None
+    gpu_memory_utilization: float | None = None
+    extra_metrics: bool = False
+    weights: str = "real"
+    min_duration_s: float | None = None
+    stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S
+    engine_args: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def round(self) -> Round:
+        """The official constants of the round asked for."""
+        return ROUNDS[self.version]
+
+    @property
+    def category_record(self) -> Category:
+        """The official constants of the category asked for."""
+        return self.round.category(self.category)
+
+    @property
+    def runs_accuracy(self) -> bool:
+        """Whether an accuracy test is part of this run."""
+        return self.mode in ("accuracy", "both")
+
+    @property
+    def runs_performance(self) -> bool:
+        """Whether a performance test is part of this run."""
+        return self.mode in ("performance", "both")
+
+    @property
+    def model_repo(self) -> str:
+        """The model with aliases resolved."""
+        return MODEL_ALIASES.get(self.model.lower(), self.model)
+
+    def with_values(self, **changes: Any) -> RunConfig:
+        """A copy with some fields replaced."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field under its own name; engine arguments as an object."""
+        fields = dataclasses.asdict(self)
+        fields["scenario"] = self.scenario.value
+        fields["engine_args"] = dict(self.engine_args)
+        return fields
+
+
+def validate(config: RunConfig) -> None:
+    """Everything that can be refused from the flags alone. Raises UsageError."""
+    if config.version not in ROUNDS:
+        raise UsageError(
+            f"--version {config.version}: no such round here; use one of {', '.join(ROUNDS)}."
+        )
+    allowed = config.category_record.scenarios
+    if config.scenario.value not in allowed:
+        others = [c for c in CATEGORIES if config.scenario.value in config.round.category(c).scenarios]
+        raise UsageError(
+            f"--scenario {config.scenario.value} does not exist in --category {config.category} "
+            f"(it has {', '.join(allowed)}); use --category {others[0]} for it."
+        )
+    _validate_numbers(config)
+    if config.dataset_path and config.dataset != "cnndm":
+        raise UsageError(
+            f"--dataset-path goes with --dataset cnndm, not with --dataset {config.dataset}; "
+            "drop one of the two."
+        )
+    if config.dataset == "synthetic" and config.mode == "accuracy" and config.weights == "real":
+        raise UsageError(
+            "--dataset synthetic has no reference summaries, so --mode accuracy has nothing to "
+            "judge; use --mode performance, or --dataset cnndm."
+        )
+
+
+def _validate_numbers(config: RunConfig) -> None:
+    if config.total_sample_count is not None and config.total_sample_count < 1:
+        raise UsageError(
+            f"--total-sample-count {config.total_sample_count}: at least 1 sample is needed; "
+            f"the full set is {config.category_record.dataset_samples}."
+        )
+    if config.max_new_tokens < MIN_NEW_TOKENS_LIMIT:
+        raise UsageError(
+            f"--max-new-tokens {config.max_new_tokens}: LoadGen refuses answers of fewer than "
+            f"{MIN_NEW_TOKENS_LIMIT} tokens; the official value is {config.round.max_new_tokens}."
+        )
+    utilization = config.gpu_memory_utilization
+    if utilization is not None and not 0.0 < utilization <= 1.0:
+        raise UsageError(
+            f"--gpu-memory-utilization {utilization:g}: a share of the memory above 0 and at most "
+            f"1 is needed, for example {DEFAULT_GPU_MEMORY_UTILIZATION}."
+        )
+    for flag, size in (
+        ("--tensor-parallel-size", config.tensor_parallel_size),
+        ("--data-parallel-size", config.data_parallel_size),
+        ("--pipeline-parallel-size", config.pipeline_parallel_size),
+    ):
+        if size is not None and size < 1:
+            raise UsageError(f"{flag} {size}: at least 1 is needed.")
+    if config.max_model_len is not None and config.max_model_len < 1:
+        raise UsageError(
+            f"--max-model-len {config.max_model_len}: a positive number of tokens is needed, or auto."
+        )
+    seconds = config.min_duration_s
+    if seconds is not None and not (seconds >= 0 and math.isfinite(seconds)):
+        raise UsageError(f"--min-duration {seconds:g}: 0 or more seconds are needed, or auto.")
+    if not (config.stall_timeout_s > 0 and math.isfinite(config.stall_timeout_s)):
+        raise UsageError(f"--stall-timeout {config.stall_timeout_s:g}: a positive number of seconds is needed.")
+    qps = config.server_target_qps
+    if isinstance(qps, float) and not (qps > 0 and math.isfinite(qps)):
+        raise UsageError(
+            f"--server-target-qps {qps:g}: a positive rate is needed, or auto, or max."
+        )
+
+
+def is_full_size(config: RunConfig, sample_count: int) -> bool:
+    """Whether a run issues the official number of samples; anything less is a smoke run."""
+    return sample_count == config.category_record.dataset_samples
+
+
+def min_duration_s(config: RunConfig, sample_count: int) -> float:
+    """The official duration for a full-size run, 0 for a smoke run, unless the flag says otherwise."""
+    if config.min_duration_s is not None:
+        return config.min_duration_s
+    return float(config.round.min_duration_s) if is_full_size(config, sample_count) else 0.0
+
+
+def load_env_file(folder: Path) -> None:
+    """Reads `.env` beside the program; what the environment already holds wins."""
+    path = folder / ".env"
+    if path.is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Departure:
+    """One way in which a run is not an official one."""
+
+    id: str
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """What is known of the data, the model and the engine once they are resolved."""
+
+    sample_count: int
+    dataset_unofficial_because: str | None  # None: the official data set
+    model_unofficial_because: str | None  # None: the official model and revision
+    prefix_caching: bool
+    loadgen_round: str | None  # the round whose seeds the installed LoadGen carries
+
+
+def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
+    """How this run departs from the official rules, a sentence each; empty for an official one."""
+    record, category = config.round, config.category_record
+    found: list[Departure] = []
+
+    def add(name: str, sentence: str) -> None:
+        found.append(Departure(name, sentence))
+
+    if not is_full_size(config, facts.sample_count):
+        add(
+            "sample_count",
+            f"It ran {facts.sample_count:,} samples; an official run uses all {category.dataset_samples:,}.",
+        )
+    duration = min_duration_s(config, facts.sample_count)
+    if config.runs_performance and duration < record.min_duration_s:
+        add(
+            "min_duration",
+            f"The performance test had to last {duration:g} s; the rules ask for {record.min_duration_s} s.",
+        )
+    if config.model == DEMO_MODEL:
+        add("model", "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct.")
+    elif facts.model_unofficial_because:
+        add("model", facts.model_unofficial_because)
+    if config.weights == "dummy":
+        add("weights", "The weights are random numbers of the model's shape: timing means something, accuracy does not.")
+    if facts.dataset_unofficial_because:
+        add("dataset", facts.dataset_unofficial_because)
+    if config.max_new_tokens != record.max_new_tokens:
+        add(
+            "max_new_tokens",
+            f"Answers end at {config.max_new_tokens} tokens; the rules say {record.max_new_tokens}.",
+        )
+    if facts.prefix_caching:
+        add("prefix_caching", "Prefix caching is on; the rules forbid reuse across queries.")
+    if facts.loadgen_round != config.version:
+        known = f"v{facts.loadgen_round}" if facts.loadgen_round else "no round known here"
+        add("loadgen_seeds", f"LoadGen carries the seeds of {known}, not those of v{config.version}.")
+    if config.high_accuracy:
+        add(
+            "high_accuracy",
+            "The gate is 99.9 % of the reference; the official gate of this model is 99 %, and there is no 99.9 % variant.",
+        )
+    if config.mode == "performance":
+        add("no_accuracy", "There is no accuracy test in this run; an official result needs one from the same settings.")
+    if config.mode == "accuracy":
+        add("no_performance", "There is no performance test in this run; an official result needs one from the same settings.")
+    return tuple(found)

@@ -1,0 +1,52 @@
+"""Numbers with units as text, nowhere else."""
+
+from __future__ import annotations
+
+NOT_KNOWN = "not known"
+
+
+def count(value: float | None) -> str:
+    """13368 -> '13,368'."""
+    return NOT_KNOWN if value is None else f"{value:,.0f}"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """A speed with as many digits as it deserves: '7,570 tokens/s', '59.1 samples/s', '0.47 samples/s'."""
+    if value is None:
+        return NOT_KNOWN
+    digits = 0 if value >= 1000 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}"
+
+
+def milliseconds(value: float | None) -> str:
+    """'0.42 ms', '34.1 ms', '2,310 ms'."""
+    if value is None:
+        return NOT_KNOWN
+    digits = 0 if value >= 1000 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} ms"
+
+
+def duration(seconds: float | None) -> str:
+    """'0.8 s', '42 s', '11 min 8 s', '2 h 5 min'."""
+    if seconds is None:
+        return NOT_KNOWN
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def percent(fraction: float | None, digits: int = 4) -> str:
+    """0.387912 -> '38.7912'."""
+    return NOT_KNOWN if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def gibibytes(size_bytes: float | None) -> str:
+    """Bytes as '23.5 GiB'."""
+    return NOT_KNOWN if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"

@@ -1,0 +1,108 @@
+"""What a run measured: frozen records with units. Unknown is None, never NaN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# LoadGen logs an answer as the bytes of this dtype; the official evaluation must be told the same one.
+TOKEN_DTYPE = "int32"
+
+
+@dataclass(frozen=True)
+class LatencyStats:
+    """A distribution of latencies in milliseconds, as LoadGen printed it."""
+
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p95_ms: float | None = None
+    p97_ms: float | None = None
+    p99_ms: float | None = None
+    p999_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class SampleTimes:
+    """One answered sample of a performance test; seconds since the first query was issued."""
+
+    sample_index: int
+    issued_s: float
+    first_token_s: float | None  # None in Offline, where LoadGen asks for no first token
+    completed_s: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class TimelinePoint:
+    """The engine's state at one moment of a test; seconds since the first query was issued."""
+
+    time_s: float
+    tokens: int  # generated so far
+    samples_done: int
+    outstanding: int  # queries issued and not yet answered
+
+
+@dataclass(frozen=True)
+class LoadGenRun:
+    """What LoadGen's own logs say of one test."""
+
+    scenario: str  # LoadGen's word: Offline, Server, SingleStream
+    mode: str  # PerformanceOnly or AccuracyOnly
+    loadgen_version: str | None
+    qsl_rng_seed: int | None
+    sample_index_rng_seed: int | None
+    schedule_rng_seed: int | None
+    effective: dict[str, object]  # every "effective_*" setting, without the prefix
+    results: dict[str, object]  # every "result_*" and "early_stopping_*" value
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    valid: bool | None  # None in accuracy mode, where LoadGen judges nothing
+    ended: bool  # False: the log breaks off before LoadGen's last line
+    sample_count: int | None  # samples this test issued
+
+
+@dataclass(frozen=True)
+class PerformanceResult:
+    """The performance test of a run."""
+
+    scenario: str
+    valid: bool
+    invalid_reasons: tuple[str, ...]  # a sentence each, empty when valid
+    duration_s: float | None  # first query to last answer
+    sample_count: int | None
+    total_new_tokens: int | None
+    tokens_per_second: float | None
+    samples_per_second: float | None
+    target_qps: float | None
+    achieved_qps: float | None
+    latency: LatencyStats
+    ttft: LatencyStats | None
+    tpot: LatencyStats | None
+    loadgen: LoadGenRun
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer as LoadGen logged it."""
+
+    sample_index: int
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AccuracyResult:
+    """ROUGE as fractions (0.3879) and lengths, judged against the round's gate."""
+
+    total_samples: int
+    rouge1: float | None  # None: this data set has no references
+    rouge2: float | None
+    rougeL: float | None  # noqa: N815 - the official name
+    rougeLsum: float | None  # noqa: N815 - the official name
+    gen_len: int | None  # characters, as the official evaluation counts
+    gen_num: int
+    passed: bool | None  # None: not judged
+    failures: tuple[str, ...] = ()  # a sentence for each gate missed
+    not_judged_because: str | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
