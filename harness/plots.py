@@ -1,0 +1,332 @@
+"""The figures of a report: metrics in, one PNG out. The only module that knows matplotlib.
+
+Every function returns False, and writes nothing, where there is nothing to draw. It raises OSError
+when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under the
+title that says whose figure it is.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness import formatting
+from harness.metrics import LatencyStats, TimelinePoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with every kind of colour blindness.
+BLUE, ORANGE, RED, GREEN, SKY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9"
+INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
+WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 900 pixels wide
+DOTS_PER_INCH = 150
+MAX_BINS = 200  # more steps than this cannot be told apart at that width
+MAX_HISTORY = 40
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a "$" in a path is no formula
+}
+
+Kind = Literal["full", "smoke", "invalid"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One ROUGE value with its gate and reference, all in percent."""
+
+    name: str
+    value: float
+    gate: float
+    reference: float
+
+
+@dataclass(frozen=True)
+class LengthShare:
+    """The length of all answers and its band, as shares of the reference length."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class HistoryRun:
+    """One run of the index, as a bar."""
+
+    finished: str  # ISO 8601
+    tokens_per_second: float
+    kind: Kind
+    this_run: bool
+
+
+def tokens_per_sec(
+    path: Path, timeline: Sequence[TimelinePoint], *, mean: float | None, run: str
+) -> bool:
+    """Tokens per second over the performance test, with LoadGen's mean (tokens/s) as a line."""
+    edges, rates = binned_rates(timeline)
+    if not any(rates):
+        return False
+    with _figure(path, "Tokens per second over the run", run) as figure:
+        axes = figure.subplots()
+        axes.stairs(rates, edges, fill=True, color=SKY, alpha=0.45)
+        axes.stairs(rates, edges, color=BLUE, linewidth=1.2)
+        top = max(rates)
+        if mean is not None:
+            text = f"LoadGen's figure for the whole run: {formatting.rate(mean, 'tokens/s')}"
+            axes.axhline(mean, color=RED, linewidth=1.4, linestyle="--", label=text)
+            _legend_above(axes)
+            top = max(top, mean)
+        axes.set_xlim(0, edges[-1])
+        axes.set_ylim(0, 1.08 * top or 1)
+        axes.set_xlabel("seconds since the first query")
+        axes.set_ylabel("tokens per second")
+        _thousands(axes, "y")
+        axes.grid(axis="y")
+    return True
+
+
+def binned_rates(
+    timeline: Sequence[TimelinePoint], max_bins: int = MAX_BINS
+) -> tuple[list[float], list[float]]:
+    """Bin edges in seconds, each a moment of the timeline, and the tokens per second between them."""
+    points = [(0.0, 0)] + [(p.time_s, p.tokens) for p in timeline if p.time_s > 0]
+    edges, rates = [0.0], list[float]()
+    width = points[-1][0] / max_bins
+    last_time, last_tokens = points[0]
+    for number, (time_s, tokens) in enumerate(points[1:], start=1):
+        is_last = number == len(points) - 1
+        # The tolerance keeps evenly spaced moments, each a bin, from being joined by rounding.
+        if time_s > last_time and (is_last or time_s - last_time >= width * (1 - 1e-9)):
+            edges.append(time_s)
+            rates.append((tokens - last_tokens) / (time_s - last_time))
+            last_time, last_tokens = time_s, tokens
+    return edges, rates
+
+
+def latency_cdf(
+    path: Path, latencies_s: Sequence[float], *, marks: LatencyStats | None, run: str
+) -> bool:
+    """Share of the samples answered within a time since their issue; marks: LoadGen's percentiles.
+
+    Without marks (Offline, where all samples are issued at once) it shows when answers were finished.
+    """
+    if not latencies_s:
+        return False
+    in_seconds = max(latencies_s) >= 10
+    unit, factor = ("seconds", 1.0) if in_seconds else ("milliseconds", 1000.0)
+    ordered = sorted(latencies_s)
+    title = "How long answers took" if marks else "When answers were finished"
+    with _figure(path, title, run) as figure:
+        axes = figure.subplots()
+        shares = [100 * number / len(ordered) for number in range(len(ordered) + 1)]
+        times = [ordered[0] * factor, *(latency * factor for latency in ordered)]
+        axes.step(times, shares, where="post", color=BLUE, linewidth=1.6)
+        if len(ordered) == 1:
+            axes.plot(times[-1], 100, "o", color=BLUE)
+        if marks:
+            _mark_percentiles(axes, marks, factor)
+        axes.set_xlim(0, 1.03 * times[-1] or 1)
+        axes.set_ylim(0, 103)
+        axes.set_xlabel(f"{unit} from a sample's issue to its complete answer")
+        axes.set_ylabel("% of the samples answered")
+        _thousands(axes, "x")
+        axes.grid()
+    return True
+
+
+def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> None:
+    percentiles = ((50, marks.p50_ms, GREEN), (90, marks.p90_ms, ORANGE), (99, marks.p99_ms, RED))
+    for percentile, latency_ms, color in percentiles:
+        if latency_ms is None:
+            continue
+        x = latency_ms / 1000 * factor
+        text = f"p{percentile}: {formatting.milliseconds(latency_ms)}"
+        axes.plot([x, x], [0, percentile], color=color, linestyle="--", linewidth=1.2)
+        axes.plot(x, percentile, "o", color=color, label=text)
+    _legend_above(axes)
+
+
+def rouge_vs_threshold(
+    path: Path, scores: Sequence[Score], length: LengthShare | None, *, gate: float, run: str
+) -> bool:
+    """ROUGE and the length of the answers as shares of the reference; `gate` is such a share too."""
+    if not scores:
+        return False
+    with _figure(path, "Accuracy against the gate", run) as figure:
+        upper, lower = figure.subplots(2, 1, gridspec_kw={"height_ratios": (4, 1.25)})
+        for row, score in enumerate(scores):
+            passed = round(score.value, 4) >= score.gate  # the official comparison is on 4 decimals
+            _dot(upper, score.value / score.reference, row, passed)
+        upper.set_yticks(
+            range(len(scores)),
+            [f"{s.name}   {s.value:.2f} %\ngate {s.gate:.2f} %" for s in scores],
+        )
+        upper.set_ylim(len(scores) - 0.5, -0.5)
+        upper.axvline(100 * gate, color=RED, linestyle="--", label=f"gate ({100 * gate:g} %)")
+        upper.axvline(100, color=INK, linewidth=1, label="reference (100 %)")
+        _legend_above(upper)
+        _share_limits(upper, [s.value / s.reference for s in scores], 0.97, 1.03)
+        _draw_length(lower, length)
+        (upper if length is None else lower).set_xlabel("% of the reference")
+    return True
+
+
+def _draw_length(axes: Axes, length: LengthShare | None) -> None:
+    if length is None:
+        axes.set_axis_off()
+        return
+    axes.axvspan(100 * length.low, 100 * length.high, color=GREEN, alpha=0.18, linewidth=0)
+    band = f"allowed: {100 * length.low:g} to {100 * length.high:g} %"
+    axes.text(100 * length.low + 0.3, -0.42, band, va="top", color=GREY, fontsize=9)
+    axes.axvline(100, color=INK, linewidth=1)
+    _dot(axes, length.value, 0, length.low <= length.value <= length.high)
+    axes.set_yticks([0], [f"length of all answers\n{100 * length.value:.1f} %"])
+    axes.set_ylim(0.5, -0.5)
+    _share_limits(axes, [length.value], 0.85, 1.15)
+
+
+def _dot(axes: Axes, share: float, row: int, passed: bool) -> None:
+    # The shape says it too, for those who cannot see the colours.
+    axes.plot(100 * share, row, "o" if passed else "X", color=BLUE if passed else RED, markersize=9)
+
+
+def _share_limits(axes: Axes, shares: Sequence[float], low: float, high: float) -> None:
+    """Zooms on the gate where all values are near it, else starts at zero."""
+    near = min(shares) >= low
+    left, right = (low if near else 0.0), max(high, 1.03 * max(shares))
+    axes.set_xlim(100 * left, 100 * right)
+    axes.grid(axis="x")
+
+
+def answer_lengths(
+    path: Path, lengths: Sequence[int], *, max_new_tokens: int | None, run: str
+) -> bool:
+    """Histogram of the answers' lengths in tokens, with the limit and the share that hit it."""
+    if not lengths:
+        return False
+    top = max(max(lengths), max_new_tokens or 0)
+    step = max(1, -(-top // 64))  # at most 64 bars
+    # A bar ends at its longest length, so that the one of the limit ends at the limit.
+    bins: Counter[int] = Counter(-(-length // step) * step for length in lengths)
+    with _figure(path, "How long the answers are", run) as figure:
+        axes = figure.subplots()
+        axes.bar(list(bins), list(bins.values()), width=-0.9 * step, align="edge", color=BLUE)
+        if max_new_tokens is not None:
+            cut = sum(length >= max_new_tokens for length in lengths)
+            text = (
+                f"longest allowed: {max_new_tokens} tokens "
+                f"({formatting.count(cut)} of {formatting.count(len(lengths))} answers reach it)"
+            )
+            axes.axvline(max_new_tokens, color=RED, linestyle="--", linewidth=1.4, label=text)
+            _legend_above(axes)
+        axes.set_xlim(0, 1.04 * top or 1)
+        axes.set_xlabel("tokens in the answer" + (f" (bars of {step})" if step > 1 else ""))
+        axes.set_ylabel("answers")
+        axes.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        _thousands(axes, "y")
+        axes.grid(axis="y")
+    return True
+
+
+def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
+    """Tokens per second of at least two runs, oldest first; of more than 40 the newest are drawn."""
+    if len(runs) < 2:
+        return False
+    shown = list(runs)[-MAX_HISTORY:]
+    looks = {
+        "full": (BLUE, "", "full size, VALID"),
+        "smoke": (SKY, "", "smoke run"),
+        "invalid": (ORANGE, "////", "INVALID"),
+    }
+    with _figure(path, "Tokens per second of the runs so far", run) as figure:
+        axes = figure.subplots()
+        for kind, (color, hatch, label) in looks.items():
+            bars = [(x, one) for x, one in enumerate(shown) if one.kind == kind]
+            if bars:
+                axes.bar(
+                    [x for x, _ in bars],
+                    [one.tokens_per_second for _, one in bars],
+                    width=0.7, color=color, hatch=hatch, edgecolor="white", label=label,
+                )  # fmt: skip
+        _name_bars(axes, shown)
+        axes.set_xlim(-0.6, max(len(shown), 6) - 0.4)
+        axes.set_ylim(0, 1.15 * max(one.tokens_per_second for one in shown) or 1)
+        axes.set_ylabel("tokens per second")
+        _legend_above(axes)
+        _thousands(axes, "y")
+        axes.grid(axis="y")
+    return True
+
+
+def _name_bars(axes: Axes, runs: Sequence[HistoryRun]) -> None:
+    few = len(runs) <= 12
+    for x, one in enumerate(runs):
+        if few or one.this_run:
+            text = formatting.count(one.tokens_per_second)
+            weight = "normal"
+            if one.this_run:
+                text, weight = f"this run\n{text}", "bold"
+            axes.text(x, one.tokens_per_second, text, ha="center", va="bottom", fontweight=weight)
+        if one.this_run:
+            axes.bar(x, one.tokens_per_second, width=0.7, fill=False, edgecolor=INK, linewidth=2)
+    every = -(-len(runs) // 12)
+    ticks = range((len(runs) - 1) % every, len(runs), every)  # the newest is always named
+    axes.set_xticks(ticks, [_when(runs[x].finished) for x in ticks], fontsize=9)
+
+
+def _when(finished: str) -> str:
+    try:
+        return datetime.fromisoformat(finished).strftime("%d %b\n%H:%M")
+    except ValueError:
+        return "?"
+
+
+@contextmanager
+def _figure(path: Path, title: str, run: str) -> Iterator[Figure]:
+    """A titled figure that is written when the block ends."""
+    # Without pyplot: no window, no global state, and the Agg renderer whatever the machine has.
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with matplotlib.rc_context(_STYLE):
+        below_the_caption = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 0.9))
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout=below_the_caption)
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        yield figure
+        caption = textwrap.shorten(run, width=118, placeholder=" ...")
+        figure.text(0.012, 0.915, caption, ha="left", va="top", color=GREY)
+        partial = path.with_suffix(".tmp")
+        figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
+        partial.replace(path)
+
+
+def _legend_above(axes: Axes) -> None:
+    """Above the axes it can cover no data, whatever the data are."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
+
+
+def _thousands(axes: Axes, which: Literal["x", "y"]) -> None:
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_formatter(lambda value, _position: f"{value:,.10g}")

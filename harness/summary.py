@@ -1,0 +1,284 @@
+"""What a run folder proves, as the dictionary that becomes summary.json: records in, dictionary out.
+
+History of schema_version: 1, the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import advice, formatting, rounds
+from harness.config import Scenario
+from harness.metrics import (
+    AccuracyResult,
+    LatencyStats,
+    LoadGenRun,
+    PerformanceResult,
+    SampleTimes,
+    TimelinePoint,
+)
+from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, Round
+
+SCHEMA_VERSION = 1
+ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+OFFICIAL_READY = "OFFICIAL-READY"
+UNOFFICIAL = "VALID BUT UNOFFICIAL"
+INVALID = "INVALID"
+FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a run folder holds; what the run did not come to is None or empty."""
+
+    config: dict[str, Any]  # config.json
+    performance: PerformanceResult | None = None
+    accuracy: AccuracyResult | None = None
+    accuracy_log: LoadGenRun | None = None
+    answer_lengths: Sequence[int] = ()  # tokens
+    samples: Sequence[SampleTimes] = ()
+    timeline: Sequence[TimelinePoint] = ()
+    problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end; a run that was killed still says "running"."""
+        return bool(self.config["run"]["status"] == "finished")
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario asked for; LoadGen's own word for Interactive is Server."""
+        return Scenario(self.config["flags"]["scenario"])
+
+    @property
+    def official(self) -> Round:
+        """The official constants this run was measured against."""
+        return rounds.ROUNDS[self.config["flags"]["version"]]
+
+    @property
+    def category(self) -> Category:
+        """The official constants of datacenter or edge."""
+        return self.official.category(self.config["flags"]["category"])
+
+    @property
+    def gate_multiplier(self) -> float:
+        """The share of the reference that ROUGE must reach."""
+        high = self.config["flags"]["high_accuracy"]
+        return HIGH_ACCURACY_MULTIPLIER if high else self.official.gate_multiplier
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One accuracy metric against its gate; ROUGE in percent, lengths in characters."""
+
+    name: str
+    value: float | None
+    low: float
+    high: float | None
+    reference: float
+    passed: bool | None  # None: not judged
+
+
+def gates(evidence: Evidence) -> tuple[Gate, ...]:
+    """The five gated metrics in the order of the official table; empty without an accuracy test."""
+    result = evidence.accuracy
+    if result is None:
+        return ()
+    official, targets = evidence.official, evidence.category.accuracy
+
+    def gate(name: str, value: float | None, low: float, high: float | None) -> Gate:
+        passed = None
+        if result.passed is not None and value is not None:
+            passed = value >= low and (high is None or value <= high)
+        return Gate(name, value, low, high, getattr(targets, name), passed)
+
+    found = []
+    for name in ROUGE_NAMES:
+        fraction = getattr(result, name)
+        # The official comparison is on the percentage as printed, with 4 decimals.
+        value = None if fraction is None else round(100 * fraction, 4)
+        found.append(gate(name, value, evidence.gate_multiplier * getattr(targets, name), None))
+    low, high = official.gen_len_low * targets.gen_len, official.gen_len_high * targets.gen_len
+    return (*found, gate("gen_len", result.gen_len, low, high))
+
+
+def build(evidence: Evidence) -> dict[str, Any]:
+    """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
+    judged = verdict(evidence)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "headline": headline(evidence),
+        "not_official": advice.short_labels(evidence.config),
+        "meta": _meta(evidence),
+        "system": evidence.config["system"],
+        "run": {"accuracy": _accuracy(evidence), "performance": _performance(evidence)},
+        "verdict": judged,
+        "next_steps": [
+            dataclasses.asdict(step)
+            for step in advice.next_steps(
+                evidence.config, evidence.performance, evidence.accuracy, judged["result"]
+            )
+        ],
+        "problems": list(evidence.problems),
+    }
+
+
+def verdict(evidence: Evidence) -> dict[str, Any]:
+    """Whether the run could be an official result, by the rules checked so far, and why not."""
+    performance, accuracy = evidence.performance, evidence.accuracy
+    departures = [departure["sentence"] for departure in evidence.config["departures"]]
+    wrong = list(performance.invalid_reasons) if performance else []
+    if accuracy and accuracy.passed is False:
+        wrong += accuracy.failures
+    if evidence.accuracy_log:
+        wrong += [f"LoadGen's accuracy log has an error: {e}" for e in evidence.accuracy_log.errors]
+    missing = _missing(evidence)
+    if not evidence.finished:
+        result, reasons = FAILED, [_why_not_finished(evidence.config["run"])]
+    elif wrong:
+        result, reasons = INVALID, wrong
+    elif departures or missing or not evidence.config["resolved"]["full_size"]:
+        result, reasons = UNOFFICIAL, departures + missing
+    else:
+        result, reasons = OFFICIAL_READY, []
+    return {
+        "result": result,
+        "official": result == OFFICIAL_READY,
+        "valid": performance.valid if performance else None,
+        "accuracy_passed": accuracy.passed if accuracy else None,
+        "reasons": reasons,
+    }
+
+
+def _missing(evidence: Evidence) -> list[str]:
+    """What an official result needs and this folder lacks, beyond the departures."""
+    mode = evidence.config["flags"]["mode"]
+    found = []
+    if mode != "accuracy" and evidence.performance is None:
+        found.append("There are no logs of a performance test in the run folder.")
+    if mode != "performance" and (evidence.accuracy is None or evidence.accuracy.passed is None):
+        found.append(f"The accuracy was not judged. {_not_judged_because(evidence)}")
+    return found
+
+
+def _why_not_finished(run: dict[str, Any]) -> str:
+    if run["status"] == "running":
+        return "The run has not said that it ended: it is still at work, or was killed."
+    what = "was interrupted" if run["status"] == "interrupted" else "failed"
+    return f"The run {what}: {run['error'] or 'run.log holds the reason.'}"
+
+
+def headline(evidence: Evidence) -> dict[str, Any]:
+    """The one figure of this run: its name, value and unit (None: there is none) and a text."""
+    performance, scenario = evidence.performance, evidence.scenario
+    if not evidence.finished:
+        return _headline(None, None, "", "No result: the run did not finish")
+    if performance is None:
+        return _accuracy_headline(evidence)
+    if scenario is Scenario.SINGLESTREAM:
+        p90_ms = performance.latency.p90_ms
+        text = f"p90 latency {formatting.milliseconds(p90_ms)}"
+        return _headline("latency_p90", p90_ms, "ms", text)
+    tokens = formatting.rate(performance.tokens_per_second, "tokens/s")
+    if scenario is Scenario.OFFLINE:
+        text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
+    else:
+        text = f"{tokens} completed, at {formatting.rate(performance.target_qps, 'queries/s')} asked for"
+    return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
+
+
+def _accuracy_headline(evidence: Evidence) -> dict[str, Any]:
+    row = next((gate for gate in gates(evidence) if gate.name == "rougeLsum"), None)
+    if row is None or row.value is None:
+        return _headline(None, None, "", "No figure: the answers were not judged")
+    text = f"rougeLsum {row.value:.2f} % (the gate is {row.low:.2f} %)"
+    return _headline("rougeLsum", row.value, "%", text)
+
+
+def _headline(metric: str | None, value: float | None, unit: str, text: str) -> dict[str, Any]:
+    return {"metric": metric, "value": value, "unit": unit, "text": text}
+
+
+def _meta(evidence: Evidence) -> dict[str, Any]:
+    run, flags, resolved = (evidence.config[key] for key in ("run", "flags", "resolved"))
+    same = ("version", "category", "scenario", "mode", "model", "precision", "dataset")
+    return {
+        **{key: flags[key] for key in same},
+        "name": run["name"],
+        "started": run["started"],
+        "finished": run["finished"],
+        "status": run["status"],
+        "error": run["error"],
+        "sample_count": resolved["sample_count"],
+        "full_size": resolved["full_size"],
+        "weights": flags["weights"],
+        "command": run["command"],
+        "phases_s": {key.removesuffix("_s"): seconds for key, seconds in run["phases"].items()},
+    }
+
+
+def _accuracy(evidence: Evidence) -> dict[str, Any] | None:
+    result = evidence.accuracy
+    if result is None and not evidence.answer_lengths:
+        return None
+    lengths = evidence.answer_lengths
+    mean_tokens = sum(lengths) / len(lengths) if lengths else None
+    rows = gates(evidence)
+    return {
+        "total_samples": result.total_samples if result else len(lengths),
+        "rouge": {name: getattr(result, name) if result else None for name in ROUGE_NAMES},
+        "passed": result.passed if result else None,
+        "run_gen_len": result.gen_len if result else None,
+        "run_gen_num": result.gen_num if result else len(lengths),
+        "gates": [dataclasses.asdict(row) for row in rows],
+        "failures": list(result.failures) if result else [],
+        "not_judged_because": _not_judged_because(evidence),
+        "mean_answer_tokens": mean_tokens,
+    }
+
+
+def _not_judged_because(evidence: Evidence) -> str | None:
+    if evidence.accuracy is not None:
+        return evidence.accuracy.not_judged_because
+    reason: str | None = evidence.config["resolved"].get("accuracy_not_judged_because")
+    return reason or "There is no rouge.json in the run folder."
+
+
+def _performance(evidence: Evidence) -> dict[str, Any] | None:
+    result = evidence.performance
+    if result is None:
+        return None
+    limits = evidence.official.latency_limits(evidence.scenario.value)
+    return {
+        "scenario": evidence.scenario.title,
+        "valid": result.valid,
+        "invalid_reasons": list(result.invalid_reasons),
+        "duration_s": result.duration_s,
+        "sample_count": result.sample_count,
+        "total_new_tokens": result.total_new_tokens,
+        "tokens_per_sec": _finite(result.tokens_per_second),
+        "samples_per_sec": _finite(result.samples_per_second),
+        "target_qps": result.target_qps,
+        "achieved_qps": _finite(result.achieved_qps),
+        "latency_ms": _latencies(result.latency),
+        "ttft_ms": _latencies(result.ttft),
+        "tpot_ms": _latencies(result.tpot),
+        "limits_ms": dataclasses.asdict(limits) if limits else None,
+        "loadgen_errors": list(result.loadgen.errors),
+    }
+
+
+def _latencies(stats: LatencyStats | None) -> dict[str, float | None] | None:
+    if stats is None:
+        return None
+    fields = dataclasses.asdict(stats)
+    return {name.removesuffix("_ms"): _finite(value) for name, value in fields.items()}
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN: a rate over no time at all is unknown."""
+    return value if value is not None and math.isfinite(value) else None
