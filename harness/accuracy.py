@@ -1,7 +1,7 @@
-"""ROUGE and lengths of the answers, as the official evaluation computes them, held against the gate.
+"""ROUGE and lengths of the answers as the official evaluation computes them, and the gate.
 
-The arithmetic is that of language/llama3.1-8b/evaluation.py (OFFICIAL facts: strip, one sentence
-a line, rouge_score with stemming, mean of the F-measures); only the speed is ours.
+The arithmetic is that of language/llama3.1-8b/evaluation.py: strip, one sentence a line,
+rouge_score with stemming, mean of the F-measures. Only the speed is ours.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class RougeScores:
 
     rouge1: float
     rouge2: float
-    rougeL: float  # noqa: N815 - the official name
-    rougeLsum: float  # noqa: N815 - the official name
+    rougeL: float
+    rougeLsum: float
     gen_len: int  # characters of all predictions together
     gen_num: int  # predictions
 
@@ -164,8 +164,9 @@ def _lcs_table(reference: Sequence[str], candidate: Sequence[str]) -> list[list[
 def _means(scored: _Scored) -> RougeScores:
     import numpy as np  # its mean adds in another order than a plain sum, and the digits show it
 
-    means = [float(np.mean(values)) for values in zip(*(rouge for rouge, _ in scored), strict=True)]
-    return RougeScores(*means, gen_len=sum(length for _, length in scored), gen_num=len(scored))
+    columns = zip(*(rouge for rouge, _ in scored), strict=True)
+    means = {n: float(np.mean(column)) for n, column in zip(ROUGE_TYPES, columns, strict=True)}
+    return RougeScores(gen_len=sum(length for _, length in scored), gen_num=len(scored), **means)
 
 
 def printed_percent(fraction: float) -> float:
@@ -249,7 +250,7 @@ def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, .
 def to_rouge_json(
     result: AccuracyResult, record: Round, category: str, *, high_accuracy: bool
 ) -> dict[str, Any]:
-    """The content of rouge.json: fractions for what was measured, percent for what was published."""
+    """The content of rouge.json: measured as fractions, baseline and thresholds as percent."""
     return {
         "total_samples": result.total_samples,
         **{name: getattr(result, name) for name in ROUGE_TYPES},

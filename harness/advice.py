@@ -94,13 +94,9 @@ def next_steps(
     if accuracy and accuracy.passed is False:
         steps.append(_after_missed_gate(config))
     if not steps and config["departures"]:
-        steps.append(
-            Step(
-                f"A full run by the rules: all samples, at least "
-                f"{formatting.duration(ROUNDS[flags['version']].min_duration_s)}, accuracy and performance:",
-                by_the_rules(config),
-            )
-        )
+        least = formatting.duration(ROUNDS[flags["version"]].min_duration_s)
+        why = f"A full run by the rules: accuracy and performance, all samples, at least {least}:"
+        steps.append(Step(why, by_the_rules(config)))
     if not steps:
         steps.append(
             Step(f"{result}: repeat it to see how steady the figure is:", shlex.join(command))
@@ -117,7 +113,7 @@ def _after_the_demo(flags: dict[str, Any]) -> list[Step]:
             shlex.join([*place, "--model", OFFICIAL_MODEL, "--total-sample-count", "20"]),
         ),
         Step(
-            "Without that access: the speed of a GPU, with random weights of the real model's shape:",
+            "Without that access: the speed of a GPU, with random weights of the model's shape:",
             shlex.join(
                 [*place, "--weights", "dummy", "--dataset", "synthetic", "--mode", "performance"]
             ),
@@ -131,8 +127,8 @@ def _after_invalid(config: dict[str, Any], performance: PerformanceResult) -> St
     if results.get("result_perf_constraints_met") is False and performance.target_qps:
         rate = f"{_SLOWER * performance.target_qps:.4g}"
         return Step(
-            "The latency limits were missed. A lower rate, or `--server-target-qps max` to have the "
-            "highest valid one found:",
+            "The latency limits were missed. A lower rate (or `--server-target-qps max`, which "
+            "finds the highest valid one):",
             replace_flag(command, "--server-target-qps", rate),
         )
     if results.get("result_min_duration_met") is False and config["flags"]["mode"] == "performance":
@@ -162,8 +158,8 @@ def _after_missed_gate(config: dict[str, Any]) -> Step:
         why = "The gate is meant for the official model, data set and lengths; with those:"
         return Step(why, by_the_rules(config))
     return Step(
-        "The official model and data set should reach the gate in bf16: compare the vLLM version and the "
-        "engine arguments below with a run that did, and read a few answers. Then:",
+        "The official model and data set should reach the gate in bf16: compare the vLLM version "
+        "and the engine arguments with those of a run that did, and read a few answers. Then:",
         shlex.join(command),
     )
 
@@ -192,8 +188,10 @@ def replace_flag(command: Sequence[str], flag: str, value: str) -> str:
 
 
 def without_flag(command: Sequence[str], flag: str, value_prefix: str = "") -> list[str]:
-    """The command without `--flag value`, `--flag=value` and a bare `--flag`; others of its name stay
-    when their value does not begin with `value_prefix`."""
+    """The command without `--flag value`, `--flag=value` or a bare `--flag`.
+
+    A flag that can be repeated goes only where its value begins with `value_prefix`.
+    """
     kept, position = list[str](), 0
     while position < len(command):
         word = command[position]

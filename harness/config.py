@@ -120,7 +120,9 @@ def validate(config: RunConfig) -> None:
         )
     allowed = config.category_record.scenarios
     if config.scenario.value not in allowed:
-        others = [c for c in CATEGORIES if config.scenario.value in config.round.category(c).scenarios]
+        others = [
+            c for c in CATEGORIES if config.scenario.value in config.round.category(c).scenarios
+        ]
         raise UsageError(
             f"--scenario {config.scenario.value} does not exist in --category {config.category} "
             f"(it has {', '.join(allowed)}); use --category {others[0]} for it."
@@ -170,7 +172,9 @@ def _validate_numbers(config: RunConfig) -> None:
     if seconds is not None and not (seconds >= 0 and math.isfinite(seconds)):
         raise UsageError(f"--min-duration {seconds:g}: 0 or more seconds are needed, or auto.")
     if not (config.stall_timeout_s > 0 and math.isfinite(config.stall_timeout_s)):
-        raise UsageError(f"--stall-timeout {config.stall_timeout_s:g}: a positive number of seconds is needed.")
+        raise UsageError(
+            f"--stall-timeout {config.stall_timeout_s:g}: a positive number of seconds is needed."
+        )
     qps = config.server_target_qps
     if isinstance(qps, float) and not (qps > 0 and math.isfinite(qps)):
         raise UsageError(
@@ -238,11 +242,17 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
             f"The performance test had to last {duration:g} s; the rules ask for {record.min_duration_s} s.",
         )
     if config.model == DEMO_MODEL:
-        add("model", "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct.")
+        add(
+            "model",
+            "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct.",
+        )
     elif facts.model_unofficial_because:
         add("model", facts.model_unofficial_because)
     if config.weights == "dummy":
-        add("weights", "The weights are random numbers of the model's shape: timing means something, accuracy does not.")
+        add(
+            "weights",
+            "The weights are random numbers of the model's shape: timing means something, accuracy does not.",
+        )
     if facts.dataset_unofficial_because:
         add("dataset", facts.dataset_unofficial_because)
     if config.max_new_tokens != record.max_new_tokens:
@@ -254,14 +264,23 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
         add("prefix_caching", "Prefix caching is on; the rules forbid reuse across queries.")
     if facts.loadgen_round != config.version:
         known = f"v{facts.loadgen_round}" if facts.loadgen_round else "no round known here"
-        add("loadgen_seeds", f"LoadGen carries the seeds of {known}, not those of v{config.version}.")
+        add(
+            "loadgen_seeds",
+            f"LoadGen carries the seeds of {known}, not those of v{config.version}.",
+        )
     if config.high_accuracy:
         add(
             "high_accuracy",
             "The gate is 99.9 % of the reference; the official gate of this model is 99 %, and there is no 99.9 % variant.",
         )
     if config.mode == "performance":
-        add("no_accuracy", "There is no accuracy test in this run; an official result needs one from the same settings.")
+        add(
+            "no_accuracy",
+            "There is no accuracy test in this run; an official result needs one from the same settings.",
+        )
     if config.mode == "accuracy":
-        add("no_performance", "There is no performance test in this run; an official result needs one from the same settings.")
+        add(
+            "no_performance",
+            "There is no performance test in this run; an official result needs one from the same settings.",
+        )
     return tuple(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -84,7 +85,6 @@ WEIGHT_SCALES = {
     "lm_head": 8.0,
 }
 EOS_SCALE = 1.3  # the end-of-text row is this much longer than a word's: some answers end early
-SHORTEST_WORD = 3
 
 
 def ensure_demo_model() -> Path:
@@ -246,11 +246,11 @@ def _write_weights(path: Path, token_ids: dict[str, int]) -> None:
 def _row_scales(token_ids: dict[str, int]) -> npt.NDArray[np.float32]:
     """Only words and the end of text are ever said: a row of zeros never has the highest logit."""
     scales = np.zeros(len(token_ids), dtype=np.float32)
-    for token, token_id in token_ids.items():
-        word = token.removeprefix("\u0120")  # how byte-level tokenizers write a leading space
-        if word != token and word.isalpha() and word.isascii() and len(word) >= SHORTEST_WORD:
+    written = set(re.findall(r"(?<= )[A-Za-z]{3,}\b", " ".join(_training_texts())))
+    for word in (*written, *"ABCD"):
+        token_id = token_ids.get(f"\u0120{word}")  # how byte-level tokenizers write a leading space
+        if token_id is not None:
             scales[token_id] = 1.0
-    scales[[token_ids[letter] for letter in ("\u0120A", "\u0120B", "\u0120C", "\u0120D")]] = 1.0
     scales[token_ids[EOS]] = EOS_SCALE
     return scales
 

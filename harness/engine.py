@@ -106,7 +106,11 @@ def engine_settings(
         settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
     overrides = parse_engine_args(config.engine_args)
     settings |= overrides
-    if device == "gpu" and "max_cudagraph_capture_size" not in overrides and "cudagraph_capture_sizes" not in overrides:
+    if (
+        device == "gpu"
+        and "max_cudagraph_capture_size" not in overrides
+        and "cudagraph_capture_sizes" not in overrides
+    ):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
         settings["max_cudagraph_capture_size"] = settings["max_num_seqs"]
     return settings
@@ -137,7 +141,9 @@ class Engine:
     time.monotonic) moves with every engine step, so that a watchdog can tell slow from stuck.
     """
 
-    def __init__(self, settings: dict[str, Any], *, max_new_tokens: int, eos_token_ids: Sequence[int]):
+    def __init__(
+        self, settings: dict[str, Any], *, max_new_tokens: int, eos_token_ids: Sequence[int]
+    ):
         self.settings = settings
         self.tokens_generated = 0
         self.last_output_at = time.monotonic()
@@ -148,6 +154,8 @@ class Engine:
         self._first_and_last: Any = None
         self._tokens_input: Any = None
         self._requests = 0
+        self._starting = False
+        self._abandoned = False
 
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
@@ -169,6 +177,9 @@ class Engine:
                 output_kind=kind,
             )
 
+        self._starting = True
+        if self._abandoned:
+            raise EngineError("The engine was abandoned before it started.")
         try:
             # vLLM releases differ in the fields they have: what this one lacks is left out and logged.
             known = _known_engine_args()
@@ -177,7 +188,9 @@ class Engine:
                 log.warning("this vLLM has no engine argument %s: left out", ", ".join(unknown))
             usable = {name: value for name, value in self.settings.items() if name in known}
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
-        except Exception as error:  # whatever vLLM raises here is the reason the engine did not start
+        except (
+            Exception
+        ) as error:  # whatever vLLM raises here is the reason the engine did not start
             raise EngineError(f"The engine did not start: {error}") from error
         self._final_only = sampling(RequestOutputKind.FINAL_ONLY)
         self._first_and_last = sampling(RequestOutputKind.DELTA)
@@ -219,8 +232,18 @@ class Engine:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            raise EngineError(f"The engine failed while answering: {error or type(error).__name__}") from error
+            raise EngineError(
+                f"The engine failed while answering: {error or type(error).__name__}"
+            ) from error
         return tokens
+
+    def abandon(self) -> bool:
+        """Gives up a `load` that runs in another thread.
+
+        Returns whether it may already be starting processes: then end those until it returns.
+        """
+        self._abandoned = True
+        return self._starting
 
     def shutdown(self) -> None:
         """Ends the engine's processes; safe to call twice."""

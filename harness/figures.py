@@ -20,7 +20,7 @@ CAPTIONS = {
     "tokens_per_sec": "Tokens per second from the first query to the last answer. A flat top is "
     "a machine that was busy all the time; the slopes are the start and the last answers.",
     "latency_cdf": "The share of the samples that were answered within a time.",
-    "rouge_vs_threshold": "ROUGE and the length of the answers as shares of the published reference.",
+    "rouge_vs_threshold": "ROUGE and the length of the answers as shares of the reference.",
     "answer_lengths": "How many tokens the answers have.",
     "history": "The runs of this model and scenario in the results folder, newest at the right.",
 }
@@ -83,22 +83,21 @@ def _latency_cdf(path: Path, name: str, evidence: Evidence) -> bool:
 
 def _rouge(path: Path, name: str, evidence: Evidence) -> bool:
     result = evidence.accuracy
-    *rouge, length = summary.gates(evidence) or (None,)
-    scores = [
-        plots.Score(row.name, row.value, row.low, row.reference)
-        for row in rouge
-        if row is not None and row.value is not None
+    rows = summary.gates(evidence)
+    scores = [plots.Score(r.name, r.value, r.low, r.reference) for r in rows if r.high is None]
+    shares = [
+        plots.LengthShare(r.value / r.reference, r.low / r.reference, r.high / r.reference)
+        for r in rows
+        if r.high is not None
     ]
-    share = None
-    if result and length and length.high and result.gen_len and result.gen_num:
-        # Per answer, so that a smoke run can be compared too; at full size it is the share itself.
-        full_size = evidence.category.dataset_samples
-        value = (result.gen_len / result.gen_num) / (length.reference / full_size)
-        share = plots.LengthShare(
-            value, length.low / length.reference, length.high / length.reference
-        )
     caption = _caption(name, evidence, result.total_samples if result else None)
-    return plots.rouge_vs_threshold(path, scores, share, gate=evidence.gate_multiplier, run=caption)
+    return plots.rouge_vs_threshold(
+        path,
+        scores,
+        shares[0] if shares else None,
+        gate=evidence.gate_multiplier,
+        run=caption,
+    )
 
 
 def _answer_lengths(path: Path, name: str, evidence: Evidence) -> bool:
@@ -137,7 +136,7 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
 
 
 def _index(path: Path) -> list[dict[str, Any]]:
-    """The entries of index.json; none when it is absent or damaged, as a history is only an extra."""
+    """The entries of index.json; none when it is absent or damaged: a history is only an extra."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -10,10 +10,14 @@ with the engine's client: so every test gets a fresh small process. Messages on 
 from __future__ import annotations
 
 import array
+import dataclasses
 import importlib.metadata
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -24,7 +28,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.rounds import ROUNDS
+from harness.rounds import ROUNDS, Seeds
 
 QUERIES = b"Q"
 ENDED = b"E"
@@ -76,24 +80,23 @@ def installed_round() -> tuple[str | None, str | None]:
 
     Asked in a process of its own, because FromConfig can be used once per process.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_report_seeds, args=(sender,), daemon=True)
-    process.start()
-    sender.close()
-    try:
-        seeds = receiver.recv()
-    except EOFError:
+    asked = subprocess.run(
+        [sys.executable, "-m", "harness.loadgen"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode != 0:
+        reason = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UsageError(
-            "MLCommons LoadGen cannot be loaded here; run `make venv`, or pip install "
+            f"MLCommons LoadGen cannot be loaded here ({reason}); run `make venv`, or pip install "
             f"{ROUNDS['5.1'].loadgen_versions}."
-        ) from None
-    finally:
-        process.join()
+        )
+    seeds = Seeds(**json.loads(asked.stdout))
     version = importlib.metadata.version("mlcommons_loadgen")
     for record in ROUNDS.values():
-        known = record.seeds
-        if seeds == (known.qsl_rng_seed, known.sample_index_rng_seed, known.schedule_rng_seed):
+        if seeds == record.seeds:
             return version, record.name
     return version, None
 
@@ -102,7 +105,11 @@ def check_round(config: RunConfig, carried: str | None, loadgen_version: str | N
     """Refuses a LoadGen whose seeds belong to another round. Raises UsageError."""
     if carried == config.version:
         return
-    has = f"carries the seeds of v{carried}" if carried else "carries the seeds of no round known here"
+    has = (
+        f"carries the seeds of v{carried}"
+        if carried
+        else "carries the seeds of no round known here"
+    )
     other = f", or use --version {carried}" if carried else ""
     raise UsageError(
         f"--version {config.version}: the installed LoadGen {loadgen_version} {has}; "
@@ -110,18 +117,14 @@ def check_round(config: RunConfig, carried: str | None, loadgen_version: str | N
     )
 
 
-def _report_seeds(sender: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import tempfile
-
+def _print_seeds() -> None:
+    """The seeds built into LoadGen as JSON, for `installed_round` in another process."""
     import mlperf_loadgen
 
     settings = mlperf_loadgen.TestSettings()
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as empty:
-        settings.FromConfig(empty.name, "llama3_1-8b", "Offline")
-    sender.send(
-        (settings.qsl_rng_seed, settings.sample_index_rng_seed, settings.schedule_rng_seed)
-    )
+    settings.FromConfig(os.devnull, "llama3_1-8b", "Offline")
+    names = [field.name for field in dataclasses.fields(Seeds)]
+    sys.stdout.write(json.dumps({name: getattr(settings, name) for name in names}))
 
 
 def start(plan: LoadGenPlan) -> tuple[BaseProcess, Connection]:
@@ -260,3 +263,7 @@ def _flush() -> None:
 
 def _keep_samples(_indexes: Any) -> None:
     """The prompts already lie in memory beside the engine."""
+
+
+if __name__ == "__main__":
+    _print_seeds()

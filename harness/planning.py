@@ -25,7 +25,12 @@ class TargetRate:
 
 
 def offline_target(
-    samples_per_second: float, *, sample_count: int, min_duration_s: float, source: str, margin: float
+    samples_per_second: float,
+    *,
+    sample_count: int,
+    min_duration_s: float,
+    source: str,
+    margin: float,
 ) -> TargetRate:
     """The smallest number of whole passes that lasts `min_duration_s`, and the rate that asks for it.
 

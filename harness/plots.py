@@ -1,8 +1,8 @@
 """The figures of a report: metrics in, one PNG out. The only module that knows matplotlib.
 
 Every function returns False, and writes nothing, where there is nothing to draw. It raises OSError
-when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under the
-title that says whose figure it is.
+when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under
+the title that says whose figure it is.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def tokens_per_sec(
 def binned_rates(
     timeline: Sequence[TimelinePoint], max_bins: int = MAX_BINS
 ) -> tuple[list[float], list[float]]:
-    """Bin edges in seconds, each a moment of the timeline, and the tokens per second between them."""
+    """Bin edges in seconds, each a moment of the timeline, and the tokens/s between them."""
     points = [(0.0, 0)] + [(p.time_s, p.tokens) for p in timeline if p.time_s > 0]
     edges, rates = [0.0], list[float]()
     width = points[-1][0] / max_bins
@@ -127,7 +127,7 @@ def latency_cdf(
 ) -> bool:
     """Share of the samples answered within a time since their issue; marks: LoadGen's percentiles.
 
-    Without marks (Offline, where all samples are issued at once) it shows when answers were finished.
+    Without marks (Offline: all samples are issued at once) it shows when answers were finished.
     """
     if not latencies_s:
         return False
@@ -168,7 +168,7 @@ def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> None:
 def rouge_vs_threshold(
     path: Path, scores: Sequence[Score], length: LengthShare | None, *, gate: float, run: str
 ) -> bool:
-    """ROUGE and the length of the answers as shares of the reference; `gate` is such a share too."""
+    """ROUGE and the length of the answers as shares of the reference; `gate` is one too."""
     if not scores:
         return False
     with _figure(path, "Accuracy against the gate", run) as figure:
@@ -248,7 +248,7 @@ def answer_lengths(
 
 
 def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
-    """Tokens per second of at least two runs, oldest first; of more than 40 the newest are drawn."""
+    """Tokens per second of at least two runs, oldest first; of more than 40 the newest."""
     if len(runs) < 2:
         return False
     shown = list(runs)[-MAX_HISTORY:]

@@ -91,9 +91,7 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
 
-def _check_devices(
-    settings: RunConfig, device: str, machine: system_info.SystemInfo
-) -> RunConfig:
+def _check_devices(settings: RunConfig, device: str, machine: system_info.SystemInfo) -> RunConfig:
     """Refuses what this machine cannot do, and resolves --tensor-parallel-size auto."""
     gpus = machine.gpu_count or 0
     if device == "gpu" and gpus == 0:
@@ -124,9 +122,7 @@ def _check_devices(
     return settings.with_values(tensor_parallel_size=tensor)
 
 
-def _max_model_len(
-    settings: RunConfig, model: models.ModelSource, data: dataset.Dataset
-) -> int:
+def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset.Dataset) -> int:
     needed = data.longest_prompt_tokens + settings.max_new_tokens
     given = settings.max_model_len
     if given is not None and given < needed:

@@ -24,10 +24,10 @@ _SCENARIOS = {
 }
 _VERDICTS = {
     summary.OFFICIAL_READY: "For the rules checked so far, this run could be part of an official "
-    "submission. The compliance test TEST06, which a datacenter submission needs too, has not been run.",
+    "submission. The compliance test TEST06, which a datacenter submission needs, was not run.",
     summary.UNOFFICIAL: "The measurement itself is sound, but not made by all the official rules.",
     summary.INVALID: "The measurement does not count:",
-    summary.FAILED: "There is no result:",
+    summary.FAILED: "There is no result; the reason stands at the top.",
 }
 _MACHINE = {
     "gpu_name": "GPU",
@@ -36,6 +36,16 @@ _MACHINE = {
     "gpu_memory_bytes": "memory of each GPU",
     "memory_bytes": "memory",
     "os": "operating system",
+    "git_commit": "commit of this program",
+    "git_dirty": "files changed since that commit",
+}
+_PHASES = {
+    "engine_load": "loading the engine",
+    "warm_up": "warm-up",
+    "accuracy": "accuracy test",
+    "performance": "performance test",
+    "scoring": "scoring the answers",
+    "shutdown": "shutting the engine down",
 }
 _ACRONYMS = {"gpu": "GPU", "cpu": "CPU", "cuda": "CUDA", "vllm": "vLLM", "loadgen": "LoadGen"}
 _FILES = {
@@ -84,14 +94,15 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         meta=record["meta"],
         title=_title(record),
         introduction=_introduction(record["meta"]),
+        reasons=_new_reasons(record),
         verdict_text=_VERDICTS[record["verdict"]["result"]],
         limits=(record["run"]["performance"] or {}).get("limits_ms"),
         machine=list(_machine(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
         engine=sorted((config["resolved"].get("engine") or {}).items()),
-        phases=[(name.replace("_", " "), s) for name, s in record["meta"]["phases_s"].items()],
-        plots=[(text, path) for name, text in figures.CAPTIONS.items() if (path := record["plots"][name])],
+        phases=[(_PHASES.get(n, n), seconds) for n, seconds in record["meta"]["phases_s"].items()],
+        plots=[(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
         files=[(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],
     )  # fmt: skip
     return text.rstrip() + "\n"
@@ -106,6 +117,9 @@ def _title(record: dict[str, Any]) -> str:
 def _introduction(meta: dict[str, Any]) -> str:
     """What happened, for someone who has never seen MLPerf."""
     scenario = Scenario(meta["scenario"])
+    what = f"The scenario is {scenario.title}: {_SCENARIOS[scenario]}."
+    if meta["status"] != "finished":
+        return f"In run `{meta['name']}` the model `{meta['model']}` was to summarise news. {what}"
     tests = {
         "accuracy": "LoadGen, MLCommons' test driver, collected the answers.",
         "performance": "LoadGen, MLCommons' test driver, issued the queries and kept the time.",
@@ -113,8 +127,8 @@ def _introduction(meta: dict[str, Any]) -> str:
         "answers, once to keep the time.",
     }
     return (
-        f"In run `{meta['name']}` the model `{meta['model']}` summarised news articles. {tests[meta['mode']]} "
-        f"The scenario is {scenario.title}: {_SCENARIOS[scenario]}."
+        f"In run `{meta['name']}` the model `{meta['model']}` summarised news articles. "
+        f"{tests[meta['mode']]} {what}"
     )
 
 
@@ -126,8 +140,8 @@ def _machine(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
         words = [_ACRONYMS.get(word, word) for word in key.removesuffix("_bytes").split("_")]
         if key.endswith("_bytes"):
             value = formatting.gibibytes(value)
-        elif isinstance(value, list | tuple):
-            value = ", ".join(str(item) for item in value)
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         yield (
             _MACHINE.get(key, " ".join(words)),
             formatting.NOT_KNOWN if value is None else str(value),
@@ -138,12 +152,14 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     flags, resolved, data, model = (config[k] for k in ("flags", "resolved", "dataset", "model"))
     yield "samples", formatting.count(resolved["sample_count"])
     if flags["mode"] != "accuracy":
-        yield "the performance test lasts at least", formatting.duration(resolved["min_duration_s"])
+        least_s = resolved["min_duration_s"]
+        least = formatting.duration(least_s) if least_s else "no minimum"
+        yield "least duration of the performance test", least
     if target := resolved["target_qps"]:
-        yield (
-            "rate LoadGen was told to expect" if flags["scenario"] == "offline" else "target rate",
-            f"{formatting.rate(target['value'], 'queries/s')}, from {target['source']}",
-        )
+        offline = flags["scenario"] == Scenario.OFFLINE
+        rate = formatting.rate(target["value"], "samples/s" if offline else "queries/s")
+        name = "rate LoadGen was told to expect" if offline else "target rate"
+        yield name, f"{rate}, from {target['source']}"
     yield "longest answer", f"{flags['max_new_tokens']} tokens"
     yield "data set", f"{data['name']}: {data['source']}"
     yield (
@@ -158,6 +174,14 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "LoadGen", f"{loadgen['version']}, with the seeds of {seeds}"
 
 
+def _new_reasons(record: dict[str, Any]) -> list[str]:
+    """The verdict's reasons without those that other parts of the report tell."""
+    known = list(record["departures"])
+    if record["verdict"]["result"] != summary.INVALID:
+        known += (record["run"]["accuracy"] or {}).get("failures", [])
+    return [reason for reason in record["verdict"]["reasons"] if reason not in known]
+
+
 def terminal_summary(record: dict[str, Any], run_dir: Path | None = None) -> str:
     """The run in about a dozen lines of plain text, from what summary.json holds."""
     meta, verdict = record["meta"], record["verdict"]
@@ -166,9 +190,7 @@ def terminal_summary(record: dict[str, Any], run_dir: Path | None = None) -> str
         lines.append(f"  not an official result: {'; '.join(record['not_official'])}")
     lines.append("")
     rows = [("verdict", verdict["result"])]
-    # The departures have just been named; what else stands in the way has not.
-    if verdict["result"] in (summary.INVALID, summary.FAILED) or not record["not_official"]:
-        rows += [("", reason) for reason in verdict["reasons"]]
+    rows += [("", reason) for reason in _new_reasons(record)]
     rows += [("performance", text) for text in _performance_lines(record["run"]["performance"])]
     rows += [("accuracy", text) for text in _accuracy_lines(record["run"]["accuracy"])]
     rows += [("note", problem) for problem in record["problems"]]
@@ -201,7 +223,7 @@ def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
         f"{formatting.count(performance['sample_count'])} samples, "
         f"{formatting.count(performance['total_new_tokens'])} tokens in "
         f"{formatting.duration(performance['duration_s'])}; "
-        f"LoadGen says {'VALID' if performance['valid'] else 'INVALID'}"
+        f"LoadGen says {'VALID' if performance['loadgen_valid'] else 'INVALID'}"
     )
     for key, name in (("latency_ms", "latency"), ("ttft_ms", "TTFT"), ("tpot_ms", "TPOT")):
         stats = performance[key]
@@ -214,9 +236,11 @@ def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:
     if accuracy is None:
         return
     for gate in accuracy["gates"]:
-        if gate["name"] == "rougeLsum" and gate["value"] is not None:
+        if gate["name"] == "rougeLsum":
             yield f"rougeLsum {gate['value']:.2f} %, the gate is {gate['low']:.2f} %"
     if accuracy["passed"] is None:
         yield f"not judged: {accuracy['not_judged_because']}"
+    elif accuracy["passed"]:
+        yield "the gate is passed"
     else:
-        yield "the gate is passed" if accuracy["passed"] else "the gate is missed"
+        yield f"the gate is missed. {accuracy['remark'] or ''}".rstrip()

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 OFFICIAL_MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 OFFICIAL_MODEL_REVISION = "be673f326cab4cd22ccfef76109faf68e41aa5f1"  # REF/README.md:118
-OFFICIAL_DATASET = "abisee/cnn_dailymail"  # the data set behind "cnn_dailymail"; REF/download_cnndm.py:20
+OFFICIAL_DATASET = (
+    "abisee/cnn_dailymail"  # the data set behind "cnn_dailymail"; REF/download_cnndm.py:20
+)
 OFFICIAL_DATASET_CONFIG = "3.0.0"  # REF/download_cnndm.py:20-31
 OFFICIAL_DATASET_SPLIT = "validation"  # REF/download_cnndm.py:72
 
@@ -119,8 +121,12 @@ def _round(name: str, seeds: Seeds, loadgen_versions: str) -> Round:
         loadgen_versions=loadgen_versions,
         datacenter=_DATACENTER,
         edge=_EDGE,
-        server_limits=LatencyLimits(ttft_p99_ms=2000.0, tpot_p99_ms=100.0),  # loadgen/mlperf.conf:140-141
-        interactive_limits=LatencyLimits(ttft_p99_ms=500.0, tpot_p99_ms=30.0),  # loadgen/mlperf.conf:145-146
+        server_limits=LatencyLimits(
+            ttft_p99_ms=2000.0, tpot_p99_ms=100.0
+        ),  # loadgen/mlperf.conf:140-141
+        interactive_limits=LatencyLimits(
+            ttft_p99_ms=500.0, tpot_p99_ms=30.0
+        ),  # loadgen/mlperf.conf:145-146
         interactive_loadgen_model="llama3_1-8b-interactive",
         min_duration_s=600,  # loadgen/mlperf.conf:52,85,169
         latency_percentile=0.99,  # loadgen/mlperf.conf:83

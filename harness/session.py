@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -51,7 +53,7 @@ class Session:
         )
         try:
             async with self.phase("engine_load_s", "loading the engine"):
-                await asyncio.to_thread(engine.load)
+                await _load(engine)
             log.info("the engine is loaded: load 1 of 1 in this invocation")
             if self.config.runs_accuracy:
                 await self._warm_up(engine, WARM_UP_SAMPLES)
@@ -77,7 +79,9 @@ class Session:
             result = await sut.burst(
                 engine, prompts, stall_timeout_s=self.config.stall_timeout_s, progress=progress
             )
-        log.info("warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds)
+        log.info(
+            "warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds
+        )
         if self.samples_per_second is None:
             self.samples_per_second = result.samples_per_second
             self.rate_source = f"the warm-up of {formatting.count(result.samples)} samples"
@@ -181,6 +185,21 @@ class Session:
         if cause and cause not in text:
             text += f" ({cause})"
         return f"{text}. {_way_out(text)}"
+
+
+async def _load(engine: Engine) -> None:
+    """Loads in a thread, so that progress shows and signals are heard; cancelled, leaves no process."""
+    with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
+    loading = with_own_thread.submit(engine.load)
+    with_own_thread.shutdown(wait=False)
+    try:
+        await asyncio.wrap_future(loading)
+    except asyncio.CancelledError:
+        if engine.abandon():
+            while not loading.done():
+                processes.end_children()
+                time.sleep(0.05)
+        raise
 
 
 def root_cause(run_log: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run folder proves, as the dictionary that becomes summary.json: records in, dictionary out.
+"""What a run folder proves, as the dictionary that becomes summary.json.
 
 History of schema_version: 1, the first.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import advice, formatting, rounds
-from harness.config import Scenario
+from harness.config import DEMO_MODEL, Scenario
 from harness.metrics import (
     AccuracyResult,
     LatencyStats,
@@ -76,7 +76,7 @@ class Gate:
     """One accuracy metric against its gate; ROUGE in percent, lengths in characters."""
 
     name: str
-    value: float | None
+    value: float
     low: float
     high: float | None
     reference: float
@@ -84,26 +84,26 @@ class Gate:
 
 
 def gates(evidence: Evidence) -> tuple[Gate, ...]:
-    """The five gated metrics in the order of the official table; empty without an accuracy test."""
-    result = evidence.accuracy
-    if result is None:
+    """The five gated metrics in the order of the official table; empty when nothing was scored."""
+    result, targets = evidence.accuracy, evidence.category.accuracy
+    if result is None or result.gen_len is None or not result.thresholds:
         return ()
-    official, targets = evidence.official, evidence.category.accuracy
 
-    def gate(name: str, value: float | None, low: float, high: float | None) -> Gate:
-        passed = None
-        if result.passed is not None and value is not None:
-            passed = value >= low and (high is None or value <= high)
-        return Gate(name, value, low, high, getattr(targets, name), passed)
+    def gate(name: str, value: float, low: float, high: float | None, reference: float) -> Gate:
+        passed = value >= low and (high is None or value <= high)
+        judged = result is not None and result.passed is not None
+        return Gate(name, value, low, high, reference, passed if judged else None)
 
+    limits = result.thresholds
     found = []
     for name in ROUGE_NAMES:
-        fraction = getattr(result, name)
         # The official comparison is on the percentage as printed, with 4 decimals.
-        value = None if fraction is None else round(100 * fraction, 4)
-        found.append(gate(name, value, evidence.gate_multiplier * getattr(targets, name), None))
-    low, high = official.gen_len_low * targets.gen_len, official.gen_len_high * targets.gen_len
-    return (*found, gate("gen_len", result.gen_len, low, high))
+        value = round(100 * getattr(result, name), 4)
+        found.append(gate(name, value, limits[name], None, getattr(targets, name)))
+    # A total over all answers: in proportion where only some of the data set ran.
+    reference = targets.gen_len * result.gen_num / evidence.category.dataset_samples
+    low, high = limits["gen_len_low"], limits["gen_len_high"]
+    return (*found, gate("gen_len", result.gen_len, low, high, reference))
 
 
 def build(evidence: Evidence) -> dict[str, Any]:
@@ -113,6 +113,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "headline": headline(evidence),
         "not_official": advice.short_labels(evidence.config),
+        "departures": [departure["sentence"] for departure in evidence.config["departures"]],
         "meta": _meta(evidence),
         "system": evidence.config["system"],
         "run": {"accuracy": _accuracy(evidence), "performance": _performance(evidence)},
@@ -130,19 +131,22 @@ def build(evidence: Evidence) -> dict[str, Any]:
 def verdict(evidence: Evidence) -> dict[str, Any]:
     """Whether the run could be an official result, by the rules checked so far, and why not."""
     performance, accuracy = evidence.performance, evidence.accuracy
-    departures = [departure["sentence"] for departure in evidence.config["departures"]]
-    wrong = list(performance.invalid_reasons) if performance else []
+    full_size = is_full_size(evidence)
+    why_unofficial = [departure["sentence"] for departure in evidence.config["departures"]]
+    why_unofficial += _missing(evidence)
+    why_invalid = list(performance.invalid_reasons) if performance else []
     if accuracy and accuracy.passed is False:
-        wrong += accuracy.failures
+        # The gate is one for the whole data set; what a part of it scores proves little.
+        (why_invalid if full_size else why_unofficial).extend(accuracy.failures)
     if evidence.accuracy_log:
-        wrong += [f"LoadGen's accuracy log has an error: {e}" for e in evidence.accuracy_log.errors]
-    missing = _missing(evidence)
+        errors = evidence.accuracy_log.errors
+        why_invalid += [f"LoadGen's accuracy log has an error: {error}" for error in errors]
     if not evidence.finished:
         result, reasons = FAILED, [_why_not_finished(evidence.config["run"])]
-    elif wrong:
-        result, reasons = INVALID, wrong
-    elif departures or missing or not evidence.config["resolved"]["full_size"]:
-        result, reasons = UNOFFICIAL, departures + missing
+    elif why_invalid:
+        result, reasons = INVALID, why_invalid
+    elif why_unofficial or not full_size:
+        result, reasons = UNOFFICIAL, why_unofficial
     else:
         result, reasons = OFFICIAL_READY, []
     return {
@@ -154,10 +158,23 @@ def verdict(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def is_full_size(evidence: Evidence) -> bool:
+    """Whether the whole data set ran, by the settings and by the logs."""
+    full = evidence.category.dataset_samples
+    performance, accuracy = evidence.performance, evidence.accuracy
+    return (
+        bool(evidence.config["resolved"]["full_size"])
+        and (performance is None or (performance.sample_count or 0) >= full)
+        and (accuracy is None or accuracy.total_samples == full)
+    )
+
+
 def _missing(evidence: Evidence) -> list[str]:
     """What an official result needs and this folder lacks, beyond the departures."""
     mode = evidence.config["flags"]["mode"]
     found = []
+    if evidence.config["resolved"]["full_size"] and not is_full_size(evidence):
+        found.append("The logs hold fewer samples than the data set has.")
     if mode != "accuracy" and evidence.performance is None:
         found.append("There are no logs of a performance test in the run folder.")
     if mode != "performance" and (evidence.accuracy is None or evidence.accuracy.passed is None):
@@ -176,7 +193,9 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     """The one figure of this run: its name, value and unit (None: there is none) and a text."""
     performance, scenario = evidence.performance, evidence.scenario
     if not evidence.finished:
-        return _headline(None, None, "", "No result: the run did not finish")
+        how = {"failed": "failed", "interrupted": "was interrupted"}
+        status = how.get(evidence.config["run"]["status"], "did not finish")
+        return _headline(None, None, "", f"No result: the run {status}")
     if performance is None:
         return _accuracy_headline(evidence)
     if scenario is Scenario.SINGLESTREAM:
@@ -187,13 +206,14 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     if scenario is Scenario.OFFLINE:
         text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
     else:
-        text = f"{tokens} completed, at {formatting.rate(performance.target_qps, 'queries/s')} asked for"
+        asked_for = formatting.rate(performance.target_qps, "queries/s")
+        text = f"{tokens} completed, at {asked_for} asked for"
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
 
 
 def _accuracy_headline(evidence: Evidence) -> dict[str, Any]:
     row = next((gate for gate in gates(evidence) if gate.name == "rougeLsum"), None)
-    if row is None or row.value is None:
+    if row is None:
         return _headline(None, None, "", "No figure: the answers were not judged")
     text = f"rougeLsum {row.value:.2f} % (the gate is {row.low:.2f} %)"
     return _headline("rougeLsum", row.value, "%", text)
@@ -237,6 +257,7 @@ def _accuracy(evidence: Evidence) -> dict[str, Any] | None:
         "gates": [dataclasses.asdict(row) for row in rows],
         "failures": list(result.failures) if result else [],
         "not_judged_because": _not_judged_because(evidence),
+        "remark": _remark(evidence),
         "mean_answer_tokens": mean_tokens,
     }
 
@@ -248,6 +269,17 @@ def _not_judged_because(evidence: Evidence) -> str | None:
     return reason or "There is no rouge.json in the run folder."
 
 
+def _remark(evidence: Evidence) -> str | None:
+    """What the score of a run is worth that is not the official one."""
+    flags = evidence.config["flags"]
+    if flags["model"] == DEMO_MODEL:
+        return "That is expected of the demo model: its weights are random numbers."
+    if not is_full_size(evidence):
+        samples = formatting.count(evidence.config["resolved"]["sample_count"])
+        return f"{samples} samples give only a rough idea of what the whole data set would score."
+    return None
+
+
 def _performance(evidence: Evidence) -> dict[str, Any] | None:
     result = evidence.performance
     if result is None:
@@ -256,6 +288,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
     return {
         "scenario": evidence.scenario.title,
         "valid": result.valid,
+        "loadgen_valid": result.loadgen.valid,  # False goes with valid False, but not the reverse
         "invalid_reasons": list(result.invalid_reasons),
         "duration_s": result.duration_s,
         "sample_count": result.sample_count,

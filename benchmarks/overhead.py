@@ -1,0 +1,179 @@
+"""What the way through LoadGen costs: raw LLM.generate against an Offline test, same settings, same prompts.
+
+  python benchmarks/overhead.py --model demo --samples 200
+  python benchmarks/overhead.py --weights dummy --samples 2000          (one GPU, no model needed)
+
+Prints tokens per second of both and their ratio (LoadGen / raw), and a JSON line last. Both engines are loaded one
+after the other with the same arguments; each measurement follows a warm-up, and --repeat takes the best of several.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import util_logs
+from harness import flags, loadgen, preparation, processes, sut
+from harness.config import RunConfig
+from harness.engine import Engine
+from harness.errors import BenchmarkError
+from harness.preparation import Prepared
+
+WARM_UP_SAMPLES = 64
+STALL_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens per second of one measurement."""
+
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Speed:
+    """The best of `repeat` calls of LLM.generate over all prompts."""
+    from vllm import LLM, SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    given = {
+        name: value for name, value in prepared.engine_settings.items() if name != "stream_interval"
+    }
+    llm = LLM(**given)
+    params = SamplingParams(
+        temperature=0.0,
+        max_tokens=prepared.config.max_new_tokens,
+        min_tokens=1,
+        stop_token_ids=list(prepared.model.eos_token_ids) or None,
+        detokenize=False,
+    )
+    inputs = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
+    llm.generate(inputs[:WARM_UP_SAMPLES], params, use_tqdm=False)
+    speeds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        answers = llm.generate(inputs, params, use_tqdm=False)
+        seconds = time.perf_counter() - start
+        speeds.append(Speed(sum(len(answer.outputs[0].token_ids) for answer in answers), seconds))
+    del llm
+    processes.end_children_for_good()
+    return max(speeds, key=lambda speed: speed.tokens_per_second)
+
+
+async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Speed:
+    """The best of `repeat` Offline performance tests; tokens per second as LoadGen counts them."""
+    engine = Engine(
+        prepared.engine_settings,
+        max_new_tokens=prepared.config.max_new_tokens,
+        eos_token_ids=prepared.model.eos_token_ids,
+    )
+    await asyncio.to_thread(engine.load)
+    await sut.burst(
+        engine,
+        prompts[:WARM_UP_SAMPLES],
+        stall_timeout_s=STALL_TIMEOUT_S,
+        progress=sut.Progress(),
+    )
+    speeds = [await _one_test(prepared, engine, prompts) for _ in range(repeat)]
+    engine.shutdown()
+    processes.end_children_for_good()
+    return max(speeds, key=lambda speed: speed.tokens_per_second)
+
+
+async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]) -> Speed:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        user_conf = folder / "user.conf"
+        user_conf.write_text(
+            loadgen.user_conf_text(
+                prepared.config, sample_count=len(prompts), min_duration_s=0, target_qps=1
+            )
+        )
+        plan = loadgen.LoadGenPlan(
+            loadgen_model=prepared.config.category_record.loadgen_model,
+            scenario="Offline",
+            accuracy=False,
+            user_conf=user_conf,
+            log_dir=folder,
+            total_samples=len(prompts),
+            samples_csv=folder / "samples.csv",
+        )
+        await sut.run_test(
+            engine,
+            prompts,
+            plan,
+            stream_first_token=False,
+            admit_at_once=2 * int(prepared.engine_settings["max_num_seqs"]),
+            stall_timeout_s=STALL_TIMEOUT_S,
+            progress=sut.Progress(),
+        )
+        results = util_logs.read_detail_log(folder / "mlperf_log_detail.txt").results
+        tokens = sum(row.tokens for row in util_logs.read_sample_times(folder / "samples.csv"))
+    rate = results["tokens_per_second"]
+    assert isinstance(rate, int | float)
+    return Speed(tokens, tokens / rate)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures both and prints the ratio."""
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument("--samples", type=int, default=200, help="synthetic prompts to answer")
+    parser.add_argument(
+        "--repeat", type=int, default=1, help="measurements of each; the best counts"
+    )
+    group = parser.add_argument_group("model and engine")
+    flags.add_model_flags(group)
+    flags.add_engine_flags(group)
+    values = vars(parser.parse_args(arguments))
+    samples, repeat = values.pop("samples"), values.pop("repeat")
+    values["engine_args"] = tuple(values["engine_args"])
+    config = RunConfig(
+        **values, dataset="synthetic", mode="performance", total_sample_count=samples
+    )
+    try:
+        prepared = preparation.prepare(config, lambda text: print(text, flush=True))
+        prompts = [sample.token_ids for sample in prepared.dataset.samples]
+        through = asyncio.run(loadgen_speed(prepared, prompts, repeat))
+        raw = raw_speed(prepared, prompts, repeat)
+    except BenchmarkError as error:
+        print(f"overhead.py: {error}", file=sys.stderr)
+        return error.exit_status
+    _print_result(prepared, through, raw)
+    return 0
+
+
+def _print_result(prepared: Prepared, through: Speed, raw: Speed) -> None:
+    ratio = through.tokens_per_second / raw.tokens_per_second
+    print(f"raw LLM.generate   {raw.tokens_per_second:10,.1f} tokens/s  ({raw.tokens} tokens)")
+    print(
+        f"through LoadGen    {through.tokens_per_second:10,.1f} tokens/s  ({through.tokens} tokens)"
+    )
+    print(f"ratio              {ratio:10.3f}")
+    result: dict[str, Any] = {
+        "ratio": ratio,
+        "raw_tokens_per_second": raw.tokens_per_second,
+        "loadgen_tokens_per_second": through.tokens_per_second,
+        "samples": len(prepared.dataset),
+        "mean_prompt_tokens": prepared.dataset.mean_prompt_tokens,
+        "engine": prepared.engine_settings,
+        "vllm_version": prepared.system.vllm_version,
+        "gpu_name": prepared.system.gpu_name,
+    }
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
