@@ -21,6 +21,7 @@ import util_logs
 from harness import figures, report_text, summary
 from harness.accuracy import from_rouge_json
 from harness.errors import BenchmarkError, LogError, UsageError
+from harness.evidence import Evidence
 from harness.metrics import AccuracyResult, Generation
 from harness.report_text import terminal_summary
 from harness.run_folder import (
@@ -31,7 +32,6 @@ from harness.run_folder import (
     write_json,
     write_text,
 )
-from harness.summary import Evidence
 
 __all__ = ["make_report", "terminal_summary"]
 

@@ -22,11 +22,10 @@ import signal
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import formatting
 from harness.errors import BenchmarkError, LogError, UsageError
 from harness.metrics import (
     Generation,
@@ -37,7 +36,7 @@ from harness.metrics import (
     TimelinePoint,
 )
 from harness.run_folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
-from harness.validity import counted_tokens, invalid_reasons, number
+from harness.validity import cross_check, invalid_reasons, number
 
 _T = TypeVar("_T")
 _MARK = ":::MLLOG "
@@ -54,7 +53,6 @@ _LATENCIES = {
     "min_ms": "min",
     "max_ms": "max",
 }
-_RATE_PRECISION = 2e-5  # LoadGen prints six digits, and two rates are multiplied or divided
 _SAMPLES_HEADER = ["sample_index", "issued_s", "first_token_s", "completed_s", "tokens"]
 _TIMELINE_HEADER = ["time_s", "tokens", "samples_done", "outstanding"]
 
@@ -267,7 +265,7 @@ def performance_result(run_dir: Path) -> PerformanceResult | None:
     summary: dict[str, object] = {}
     if run.ended:
         summary = read_summary_log(folder.performance / SUMMARY_LOG)
-        _cross_check(run, summary, samples, folder)
+        cross_check(run, summary, samples, folder.performance)
     reasons = invalid_reasons(run, summary)
     has_first_token = run.scenario != "Offline"
     samples_per_second = _first(
@@ -316,35 +314,6 @@ def _duration_s(run: LoadGenRun, samples: Sequence[SampleTimes]) -> float | None
         return max(s.completed_s for s in samples) - min(s.issued_s for s in samples)
     longest_ns = number(run.results, "result_max_latency_ns")
     return longest_ns / 1e9 if run.scenario == "Offline" and longest_ns is not None else None
-
-
-def _cross_check(
-    run: LoadGenRun,
-    summary: Mapping[str, object],
-    samples: Sequence[SampleTimes],
-    folder: RunFolder,
-) -> None:
-    verdict = "VALID" if run.valid else "INVALID"
-    if summary.get("Result is") != verdict:
-        raise LogError(
-            f"LoadGen's two logs in {folder.performance} disagree: the detail log says {verdict}, "
-            f"the summary log {summary.get('Result is', 'nothing')}."
-        )
-    if not samples:
-        return
-    if len(samples) != run.sample_count:
-        raise LogError(
-            f"{folder.samples_csv} has {len(samples):,} samples, LoadGen issued "
-            f"{formatting.count(run.sample_count)}: they are not of the same test."
-        )
-    # LoadGen calls an answer of one token an error and counts it as none.
-    counted = sum(sample.tokens for sample in samples if sample.tokens > 1)
-    logged = counted_tokens(run)
-    if logged is not None and abs(counted - logged) > 1 + _RATE_PRECISION * logged:
-        raise LogError(
-            f"{folder.samples_csv} adds up to {counted:,} tokens, LoadGen's rates to about "
-            f"{logged:,.0f}: they are not of the same test, or a count given to LoadGen is wrong."
-        )
 
 
 def everything(run_dir: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
         )
         results = util_logs.read_detail_log(folder / "mlperf_log_detail.txt").results
         tokens = sum(row.tokens for row in util_logs.read_sample_times(folder / "samples.csv"))
-    rate = results["tokens_per_second"]
+    rate = results["result_tokens_per_second"]
     assert isinstance(rate, int | float)
     return Speed(tokens, tokens / rate)
 

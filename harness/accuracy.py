@@ -1,13 +1,12 @@
 """ROUGE and lengths of the answers as the official evaluation computes them, and the gate.
 
 The arithmetic is that of language/llama3.1-8b/evaluation.py: strip, one sentence a line,
-rouge_score with stemming, mean of the F-measures. Only the speed is ours.
+rouge_score with stemming (rouge.py), mean of the F-measures.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import multiprocessing
 import os
@@ -21,18 +20,15 @@ from typing import Any
 from harness import formatting
 from harness.errors import BenchmarkError, UsageError
 from harness.metrics import AccuracyResult
+from harness.rouge import ROUGE_TYPES, Scored, score_chunk
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
 
-ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _CHUNK = 250  # a second of work: several for each process, and a quick end on an interrupt
 _ROUGE_HINT = (
     "Check the model revision, the precision, the prompt, and that no answer is cut short."
 )
 _SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
 _LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
-
-# For each sample its four F-measures, and the length of the prediction in characters.
-_Scored = list[tuple[tuple[float, ...], int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +69,7 @@ def score(
     chunks = [(predictions[i : i + _CHUNK], references[i : i + _CHUNK]) for i in starts]
     workers = min(processes or len(os.sched_getaffinity(0)), len(chunks))
     if workers == 1:
-        scored = [_score_chunk(chunk) for chunk in chunks]
+        scored = [score_chunk(chunk) for chunk in chunks]
     else:
         scored = _score_in_processes(chunks, workers)
     return _means([sample for chunk in scored for sample in chunk])
@@ -81,12 +77,12 @@ def score(
 
 def _score_in_processes(
     chunks: Sequence[tuple[Sequence[str], Sequence[str]]], workers: int
-) -> list[_Scored]:
+) -> list[Scored]:
     # spawn, because a fork would copy the parent's threads, event loop and CUDA state half alive.
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
-            return list(pool.map(_score_chunk, chunks))
+            return list(pool.map(score_chunk, chunks))
     except BrokenProcessPool:
         raise BenchmarkError(
             "A process that computes ROUGE died; the machine may be out of memory. The answers are "
@@ -107,61 +103,7 @@ def _begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _score_chunk(chunk: tuple[Sequence[str], Sequence[str]]) -> _Scored:
-    scorer = _scorer()
-    scored = []
-    for prediction, reference in zip(*chunk, strict=True):
-        predicted = _one_sentence_a_line(prediction)
-        found = scorer.score(_one_sentence_a_line(reference), predicted)
-        scored.append((tuple(found[name].fmeasure for name in ROUGE_TYPES), len(predicted)))
-    return scored
-
-
-def _one_sentence_a_line(text: str) -> str:
-    import nltk
-
-    return "\n".join(nltk.sent_tokenize(text.strip()))
-
-
-@functools.cache
-def _scorer() -> Any:
-    """rouge_score's scorer with its two slow parts replaced by equal, faster ones."""
-    from nltk.stem.porter import PorterStemmer
-    from rouge_score import rouge_scorer, tokenize
-
-    class CachedTokenizer:
-        """DefaultTokenizer(use_stemmer=True) that stems each word once."""
-
-        def __init__(self) -> None:
-            self.stem = functools.cache(PorterStemmer().stem)
-
-        def tokenize(self, text: str) -> Any:
-            return tokenize.tokenize(text, self)
-
-    rouge_scorer._lcs_table = _lcs_table
-    return rouge_scorer.RougeScorer(list(ROUGE_TYPES), tokenizer=CachedTokenizer())
-
-
-def _lcs_table(reference: Sequence[str], candidate: Sequence[str]) -> list[list[int]]:
-    """rouge_score's own table of longest common subsequences, cell by cell, five times as fast."""
-    row = [0] * (len(candidate) + 1)
-    table = [row]
-    for word in reference:
-        left = 0
-        following = [0]
-        append = following.append
-        for other, diagonal, above in zip(candidate, row, row[1:], strict=False):
-            if word == other:
-                left = diagonal + 1
-            elif above > left:
-                left = above
-            append(left)
-        row = following
-        table.append(row)
-    return table
-
-
-def _means(scored: _Scored) -> RougeScores:
+def _means(scored: Scored) -> RougeScores:
     import numpy as np  # its mean adds in another order than a plain sum, and the digits show it
 
     columns = zip(*(rouge for rouge, _ in scored), strict=True)

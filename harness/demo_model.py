@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from harness.errors import UsageError
 
+FloatArray = npt.NDArray[np.float64]
+
 ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
 SEED = 20
 VOCAB_SIZE = 4096
@@ -70,11 +72,10 @@ MODEL_CONFIG: dict[str, Any] = {
     "torch_dtype": "bfloat16",
     "use_cache": True,
 }
-# Standard deviations, times the square root of the fan-in where there is one. Queries and keys are
-# wide, so that each head looks at a few words of the article rather than at the average of all:
-# this makes answers differ from prompt to prompt. The output is wide, so the best token is clear.
+# Standard deviations of the random matrices, times the square root of their fan-in. Queries and keys
+# are wide, so that each head looks at a few words rather than at the average of all: what the model
+# makes of one prompt differs from what it makes of another.
 WEIGHT_SCALES = {
-    "embed": 1.0,
     "q_proj": 2.0,
     "k_proj": 2.0,
     "v_proj": 1.5,
@@ -82,9 +83,15 @@ WEIGHT_SCALES = {
     "gate_proj": 1.0,
     "up_proj": 1.0,
     "down_proj": 1.0,
-    "lm_head": 8.0,
 }
-EOS_SCALE = 1.3  # the end-of-text row is this much longer than a word's: some answers end early
+WORD_SCALE = (
+    5.0  # of embeddings, above what the layers add: a word is still known after the last one
+)
+OTHER_SCALE = 0.3  # a prompt ends in ":", which must not drown what the layers found in its text
+OUTPUT_SCALE = 0.5  # logits spread over a few units
+END_FEATURE = 0  # the hidden dimension that no layer writes to; set by words that end an answer
+END_SCALE = 160.0  # twice the length of an embedding, so that the end outbids the next word
+WORDS_PER_END = 400  # at 128 new tokens, about three answers in ten end by themselves
 
 
 def ensure_demo_model() -> Path:
@@ -200,59 +207,80 @@ def _build_tokenizer(folder: Path) -> dict[str, int]:
     return token_ids
 
 
+def _articles() -> list[dict[str, str]]:
+    articles: list[dict[str, str]] = json.loads(ARTICLES.read_text(encoding="utf-8"))
+    return articles
+
+
 def _training_texts() -> list[str]:
-    articles = json.loads(ARTICLES.read_text(encoding="utf-8"))
-    texts = [entry[name] for entry in articles for name in ("instruction", "input", "output")]
+    texts = [entry[name] for entry in _articles() for name in ("instruction", "input", "output")]
     return [*texts, *[CHOICES] * CHOICES_REPEATS]
 
 
 def _write_weights(path: Path, token_ids: dict[str, int]) -> None:
-    """Random bf16 weights, drawn by numpy, whose generators give the same numbers everywhere."""
+    """Writes bf16 weights drawn by numpy, whose generators give the same numbers everywhere.
+
+    The layers are random. A random output matrix on top would leave the best two tokens so close
+    that rounding decides, and answers would change with the batch. So each word's output row is the
+    embedding of the word before it in the articles: the prompt decides the first word of an answer,
+    and from there the words of the articles follow, each said once, with a clear best at each step.
+    """
     import torch
     from safetensors.torch import save_file
 
     rng = np.random.Generator(np.random.PCG64(SEED))
     hidden, inner = MODEL_CONFIG["hidden_size"], MODEL_CONFIG["intermediate_size"]
-    heads, kv_heads = MODEL_CONFIG["num_attention_heads"], MODEL_CONFIG["num_key_value_heads"]
     width = MODEL_CONFIG["head_dim"]
-    arrays: dict[str, npt.NDArray[np.float32]] = {}
-
-    def draw(name: str, kind: str, rows: int, columns: int, fan_in: int) -> None:
-        scale = WEIGHT_SCALES[kind] / np.sqrt(fan_in)
-        arrays[name] = (scale * rng.standard_normal((rows, columns))).astype(np.float32)
-
-    draw("model.embed_tokens.weight", "embed", len(token_ids), hidden, 1)
+    queries = MODEL_CONFIG["num_attention_heads"] * width
+    keys = MODEL_CONFIG["num_key_value_heads"] * width
+    arrays: dict[str, FloatArray] = {}
     for layer in range(MODEL_CONFIG["num_hidden_layers"]):
-        prefix = f"model.layers.{layer}"
         for name, rows, columns in (
-            ("self_attn.q_proj", heads * width, hidden),
-            ("self_attn.k_proj", kv_heads * width, hidden),
-            ("self_attn.v_proj", kv_heads * width, hidden),
-            ("self_attn.o_proj", hidden, heads * width),
+            ("self_attn.q_proj", queries, hidden),
+            ("self_attn.k_proj", keys, hidden),
+            ("self_attn.v_proj", keys, hidden),
+            ("self_attn.o_proj", hidden, queries),
             ("mlp.gate_proj", inner, hidden),
             ("mlp.up_proj", inner, hidden),
             ("mlp.down_proj", hidden, inner),
         ):
-            draw(f"{prefix}.{name}.weight", name.split(".")[1], rows, columns, columns)
+            kind = name.split(".")[1]
+            matrix = rng.standard_normal((rows, columns)) * WEIGHT_SCALES[kind] / np.sqrt(columns)
+            if kind in ("o_proj", "down_proj"):
+                matrix[END_FEATURE] = 0.0
+            arrays[f"model.layers.{layer}.{name}.weight"] = matrix
         for name in ("input_layernorm", "post_attention_layernorm"):
-            arrays[f"{prefix}.{name}.weight"] = np.ones(hidden, dtype=np.float32)
-    arrays["model.norm.weight"] = np.ones(hidden, dtype=np.float32)
-    draw("lm_head.weight", "lm_head", len(token_ids), hidden, hidden)
-    arrays["lm_head.weight"] *= _row_scales(token_ids)[:, None]
+            arrays[f"model.layers.{layer}.{name}.weight"] = np.ones(hidden)
+    arrays["model.norm.weight"] = np.ones(hidden)
+    arrays["model.embed_tokens.weight"], arrays["lm_head.weight"] = _word_tables(rng, token_ids)
     tensors = {name: torch.from_numpy(array).to(torch.bfloat16) for name, array in arrays.items()}
     save_file(tensors, str(path), metadata={"format": "pt"})
 
 
-def _row_scales(token_ids: dict[str, int]) -> npt.NDArray[np.float32]:
-    """Only words and the end of text are ever said: a row of zeros never has the highest logit."""
-    scales = np.zeros(len(token_ids), dtype=np.float32)
-    written = set(re.findall(r"(?<= )[A-Za-z]{3,}\b", " ".join(_training_texts())))
-    for word in (*written, *"ABCD"):
-        token_id = token_ids.get(f"\u0120{word}")  # how byte-level tokenizers write a leading space
-        if token_id is not None:
-            scales[token_id] = 1.0
-    scales[token_ids[EOS]] = EOS_SCALE
-    return scales
+def _word_tables(
+    rng: np.random.Generator, token_ids: dict[str, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Embeddings and output matrix, both vocabulary x hidden. Only words and the end are said."""
+    words = _words_in_order(token_ids)
+    embeddings = rng.standard_normal((len(token_ids), MODEL_CONFIG["hidden_size"]))
+    embeddings[:, END_FEATURE] = 0.0
+    output = np.zeros_like(embeddings)
+    output[words] = OUTPUT_SCALE * embeddings[np.roll(words, 1)]
+    output[token_ids[EOS], END_FEATURE] = OUTPUT_SCALE * np.sqrt(MODEL_CONFIG["hidden_size"])
+    scales = np.full(len(token_ids), OTHER_SCALE)
+    scales[words] = WORD_SCALE
+    embeddings *= scales[:, None]
+    embeddings[words[WORDS_PER_END - 1 :: WORDS_PER_END], END_FEATURE] = END_SCALE
+    return embeddings, output
+
+
+def _words_in_order(token_ids: dict[str, int]) -> list[int]:
+    """The tokens that are whole words of the articles, by first appearance, and the four choices."""
+    texts = " ".join(entry["input"] for entry in _articles())
+    written = re.findall(r"(?<= )[A-Za-z]+\b", texts)
+    space = "\u0120"  # as byte-level tokenizers write it
+    tokens = dict.fromkeys(f"{space}{word}" for word in (*written, *"ABCD"))
+    return [token_ids[token] for token in tokens if token in token_ids]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import plots, summary
+from harness import plots
 from harness.config import Scenario
+from harness.evidence import Evidence, gates
 from harness.formatting import count
 from harness.rounds import ROUNDS
 from harness.run_folder import FINISHED, RunFolder
-from harness.summary import Evidence
 
 # What each figure shows, for those who have never seen one; in the order of the report.
 CAPTIONS = {
@@ -83,7 +83,7 @@ def _latency_cdf(path: Path, name: str, evidence: Evidence) -> bool:
 
 def _rouge(path: Path, name: str, evidence: Evidence) -> bool:
     result = evidence.accuracy
-    rows = summary.gates(evidence)
+    rows = gates(evidence)
     scores = [plots.Score(r.name, r.value, r.low, r.reference) for r in rows if r.high is None]
     shares = [
         plots.LengthShare(r.value / r.reference, r.low / r.reference, r.high / r.reference)

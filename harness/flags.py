@@ -9,7 +9,12 @@ from harness.rounds import OFFICIAL_MODEL
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the commands of the description as written and shows each default."""
+    """Keeps the commands of the description as written and shows each default that is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, []):
+            return action.help
+        return super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):

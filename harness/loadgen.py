@@ -66,7 +66,7 @@ def user_conf_text(
     scenario = config.scenario.loadgen_name
     lines = [f"# MLPerf Inference v{record.name}, {config.category}, {config.scenario.title}"]
     if target_qps is not None:
-        lines.append(f"*.{scenario}.target_qps = {target_qps:.6g}")
+        lines.append(f"*.{scenario}.target_qps = {target_qps:.9g}")
     if sample_count != category.dataset_samples:
         lines.append(f"*.{scenario}.performance_sample_count_override = {sample_count}")
         lines.append(f"*.{scenario}.min_query_count = {sample_count}")

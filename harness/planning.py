@@ -40,6 +40,6 @@ def offline_target(
     samples = passes * sample_count
     value = samples_per_second
     if min_duration_s > 0:
-        # The highest rate that still gives this many passes; a hair less, as LoadGen rounds up.
-        value = samples / (LOADGEN_OFFLINE_MARGIN * min_duration_s) * 0.9999
+        # Close to the highest rate that gives this many passes; less by a hundredth of one, as LoadGen rounds up.
+        value = (samples - sample_count / 100) / (LOADGEN_OFFLINE_MARGIN * min_duration_s)
     return TargetRate(value, source, samples, samples / samples_per_second)

@@ -1,4 +1,4 @@
-"""The figures of a report: metrics in, one PNG out. The only module that knows matplotlib.
+"""The figures of a report: metrics in, one PNG out. `canvas` holds their looks.
 
 Every function returns False, and writes nothing, where there is nothing to draw. It raises OSError
 when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under
@@ -7,45 +7,33 @@ the title that says whose figure it is.
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from harness import formatting
+from harness.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    RED,
+    SKY,
+    figure_at,
+    legend_above,
+    thousands,
+)
 from harness.metrics import LatencyStats, TimelinePoint
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from harness.canvas import Axes
 
-# Okabe and Ito's colours, told apart with every kind of colour blindness.
-BLUE, ORANGE, RED, GREEN, SKY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9"
-INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
-WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 900 pixels wide
-DOTS_PER_INCH = 150
 MAX_BINS = 200  # more steps than this cannot be told apart at that width
 MAX_HISTORY = 40
-_STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": PALE,
-    "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "text.parse_math": False,  # a "$" in a path is no formula
-}
-
 Kind = Literal["full", "smoke", "invalid"]
 
 
@@ -85,7 +73,7 @@ def tokens_per_sec(
     edges, rates = binned_rates(timeline)
     if not any(rates):
         return False
-    with _figure(path, "Tokens per second over the run", run) as figure:
+    with figure_at(path, "Tokens per second over the run", run) as figure:
         axes = figure.subplots()
         axes.stairs(rates, edges, fill=True, color=SKY, alpha=0.45)
         axes.stairs(rates, edges, color=BLUE, linewidth=1.2)
@@ -93,13 +81,13 @@ def tokens_per_sec(
         if mean is not None:
             text = f"LoadGen's figure for the whole run: {formatting.rate(mean, 'tokens/s')}"
             axes.axhline(mean, color=RED, linewidth=1.4, linestyle="--", label=text)
-            _legend_above(axes)
+            legend_above(axes)
             top = max(top, mean)
         axes.set_xlim(0, edges[-1])
         axes.set_ylim(0, 1.08 * top or 1)
         axes.set_xlabel("seconds since the first query")
         axes.set_ylabel("tokens per second")
-        _thousands(axes, "y")
+        thousands(axes, "y")
         axes.grid(axis="y")
     return True
 
@@ -135,34 +123,40 @@ def latency_cdf(
     unit, factor = ("seconds", 1.0) if in_seconds else ("milliseconds", 1000.0)
     ordered = sorted(latencies_s)
     title = "How long answers took" if marks else "When answers were finished"
-    with _figure(path, title, run) as figure:
+    with figure_at(path, title, run) as figure:
         axes = figure.subplots()
         shares = [100 * number / len(ordered) for number in range(len(ordered) + 1)]
         times = [ordered[0] * factor, *(latency * factor for latency in ordered)]
+        right = times[-1]
         axes.step(times, shares, where="post", color=BLUE, linewidth=1.6)
         if len(ordered) == 1:
             axes.plot(times[-1], 100, "o", color=BLUE)
         if marks:
-            _mark_percentiles(axes, marks, factor)
-        axes.set_xlim(0, 1.03 * times[-1] or 1)
+            # LoadGen counts from when a query was due, so its figures can lie beyond the samples.
+            right = max(right, _mark_percentiles(axes, marks, factor))
+        axes.set_xlim(0, 1.03 * right or 1)
         axes.set_ylim(0, 103)
         axes.set_xlabel(f"{unit} from a sample's issue to its complete answer")
         axes.set_ylabel("% of the samples answered")
-        _thousands(axes, "x")
+        thousands(axes, "x")
         axes.grid()
     return True
 
 
-def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> None:
+def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> float:
+    """Returns the position of the rightmost mark."""
     percentiles = ((50, marks.p50_ms, GREEN), (90, marks.p90_ms, ORANGE), (99, marks.p99_ms, RED))
+    right = 0.0
     for percentile, latency_ms, color in percentiles:
         if latency_ms is None:
             continue
         x = latency_ms / 1000 * factor
+        right = max(right, x)
         text = f"p{percentile}: {formatting.milliseconds(latency_ms)}"
         axes.plot([x, x], [0, percentile], color=color, linestyle="--", linewidth=1.2)
         axes.plot(x, percentile, "o", color=color, label=text)
-    _legend_above(axes)
+    legend_above(axes)
+    return right
 
 
 def rouge_vs_threshold(
@@ -171,7 +165,7 @@ def rouge_vs_threshold(
     """ROUGE and the length of the answers as shares of the reference; `gate` is one too."""
     if not scores:
         return False
-    with _figure(path, "Accuracy against the gate", run) as figure:
+    with figure_at(path, "Accuracy against the gate", run) as figure:
         upper, lower = figure.subplots(2, 1, gridspec_kw={"height_ratios": (4, 1.25)})
         for row, score in enumerate(scores):
             passed = round(score.value, 4) >= score.gate  # the official comparison is on 4 decimals
@@ -183,7 +177,7 @@ def rouge_vs_threshold(
         upper.set_ylim(len(scores) - 0.5, -0.5)
         upper.axvline(100 * gate, color=RED, linestyle="--", label=f"gate ({100 * gate:g} %)")
         upper.axvline(100, color=INK, linewidth=1, label="reference (100 %)")
-        _legend_above(upper)
+        legend_above(upper)
         _share_limits(upper, [s.value / s.reference for s in scores], 0.97, 1.03)
         _draw_length(lower, length)
         (upper if length is None else lower).set_xlabel("% of the reference")
@@ -227,7 +221,7 @@ def answer_lengths(
     step = max(1, -(-top // 64))  # at most 64 bars
     # A bar ends at its longest length, so that the one of the limit ends at the limit.
     bins: Counter[int] = Counter(-(-length // step) * step for length in lengths)
-    with _figure(path, "How long the answers are", run) as figure:
+    with figure_at(path, "How long the answers are", run) as figure:
         axes = figure.subplots()
         axes.bar(list(bins), list(bins.values()), width=-0.9 * step, align="edge", color=BLUE)
         if max_new_tokens is not None:
@@ -237,12 +231,12 @@ def answer_lengths(
                 f"({formatting.count(cut)} of {formatting.count(len(lengths))} answers reach it)"
             )
             axes.axvline(max_new_tokens, color=RED, linestyle="--", linewidth=1.4, label=text)
-            _legend_above(axes)
+            legend_above(axes)
         axes.set_xlim(0, 1.04 * top or 1)
         axes.set_xlabel("tokens in the answer" + (f" (bars of {step})" if step > 1 else ""))
         axes.set_ylabel("answers")
         axes.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
-        _thousands(axes, "y")
+        thousands(axes, "y")
         axes.grid(axis="y")
     return True
 
@@ -257,7 +251,7 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
         "smoke": (SKY, "", "smoke run"),
         "invalid": (ORANGE, "////", "INVALID"),
     }
-    with _figure(path, "Tokens per second of the runs so far", run) as figure:
+    with figure_at(path, "Tokens per second of the runs so far", run) as figure:
         axes = figure.subplots()
         for kind, (color, hatch, label) in looks.items():
             bars = [(x, one) for x, one in enumerate(shown) if one.kind == kind]
@@ -271,8 +265,8 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
         axes.set_xlim(-0.6, max(len(shown), 6) - 0.4)
         axes.set_ylim(0, 1.15 * max(one.tokens_per_second for one in shown) or 1)
         axes.set_ylabel("tokens per second")
-        _legend_above(axes)
-        _thousands(axes, "y")
+        legend_above(axes)
+        thousands(axes, "y")
         axes.grid(axis="y")
     return True
 
@@ -298,35 +292,3 @@ def _when(finished: str) -> str:
         return datetime.fromisoformat(finished).strftime("%d %b\n%H:%M")
     except ValueError:
         return "?"
-
-
-@contextmanager
-def _figure(path: Path, title: str, run: str) -> Iterator[Figure]:
-    """A titled figure that is written when the block ends."""
-    # Without pyplot: no window, no global state, and the Agg renderer whatever the machine has.
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    with matplotlib.rc_context(_STYLE):
-        below_the_caption = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 0.9))
-        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout=below_the_caption)
-        FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        yield figure
-        caption = textwrap.shorten(run, width=118, placeholder=" ...")
-        figure.text(0.012, 0.915, caption, ha="left", va="top", color=GREY)
-        partial = path.with_suffix(".tmp")
-        figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
-        partial.replace(path)
-
-
-def _legend_above(axes: Axes) -> None:
-    """Above the axes it can cover no data, whatever the data are."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
-
-
-def _thousands(axes: Axes, which: Literal["x", "y"]) -> None:
-    axis = axes.yaxis if which == "y" else axes.xaxis
-    axis.set_major_formatter(lambda value, _position: f"{value:,.10g}")

@@ -182,7 +182,7 @@ def _new_reasons(record: dict[str, Any]) -> list[str]:
     return [reason for reason in record["verdict"]["reasons"] if reason not in known]
 
 
-def terminal_summary(record: dict[str, Any], run_dir: Path | None = None) -> str:
+def terminal_summary(record: dict[str, Any]) -> str:
     """The run in about a dozen lines of plain text, from what summary.json holds."""
     meta, verdict = record["meta"], record["verdict"]
     lines = [_title(record), "", f"  {record['headline']['text']}"]
@@ -194,7 +194,7 @@ def terminal_summary(record: dict[str, Any], run_dir: Path | None = None) -> str
     rows += [("performance", text) for text in _performance_lines(record["run"]["performance"])]
     rows += [("accuracy", text) for text in _accuracy_lines(record["run"]["accuracy"])]
     rows += [("note", problem) for problem in record["problems"]]
-    rows.append(("report", str((run_dir or Path(meta["name"])) / "report.md")))
+    rows.append(("report", str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
     for name, text in rows:
         lines += _wrapped(text, f"  {name:<13}", " " * 15)
     if record["next_steps"]:

@@ -21,15 +21,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from harness import formatting
 from harness.errors import UsageError
 
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
-RUNNING = "running"
-FINISHED = "finished"  # the only status that `latest` and --keep-all 0 act upon
-FAILED = "failed"
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-(datacenter|edge)-[a-z]+(-\d+)?")
 _DOOMED = ".deleting-"
 _RUN_LOCK = ".running"
@@ -187,96 +183,18 @@ def _entries(results_dir: Path) -> list[dict[str, Any]]:
         return []
     folders = [RunFolder(path) for path in results_dir.iterdir()]
     entries = [_entry(folder) for folder in folders if folder.is_ours()]
-    over = [entry for entry in entries if entry["status"] != RUNNING]
-    return sorted(over, key=lambda e: (_timestamp(e["finished"]), e["run"]), reverse=True)
-
-
-def _timestamp(text: object) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _part(value: object, *keys: str) -> Any:
-    """The value at a path of keys, None where any is missing."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return run_index.newest_first(entry for entry in entries if entry["status"] != RUNNING)
 
 
 def _entry(folder: RunFolder) -> dict[str, Any]:
-    """A run's line of the index; a run that failed may have a config.json and no summary.json."""
     summary, config = _read_object(folder.summary_json), _read_object(folder.config_json)
-    described = ("category", "scenario", "mode", "model", "precision", "dataset")
-    departures = _part(config, "departures")
-    status = _part(summary, "meta", "status") or _part(config, "run", "status") or FAILED
-    if status == RUNNING and not folder.is_alive():
-        status = FAILED
-    return {
-        "run": folder.name,
-        "finished": _part(summary, "meta", "finished") or _part(config, "run", "finished"),
-        **{k: _part(summary, "meta", k) or _part(config, "flags", k) for k in described},
-        "sample_count": _part(config, "resolved", "sample_count"),
-        "tokens_per_sec": _part(summary, "run", "performance", "tokens_per_sec"),
-        "samples_per_sec": _part(summary, "run", "performance", "samples_per_sec"),
-        "valid": _part(summary, "run", "performance", "valid"),
-        "accuracy_passed": _part(summary, "run", "accuracy", "passed"),
-        "status": status,
-        "unofficial": len(departures) if isinstance(departures, list) else None,
-    }
+    return run_index.entry(folder.name, summary, config, alive=folder.is_alive())
 
 
 def _write_index(results_dir: Path) -> None:
     entries = _entries(results_dir)
     write_json(results_dir / "index.json", entries)
-    lines = [
-        "# Runs, newest first",
-        "",
-        "| run | scenario | mode | model | precision | samples | headline | verdict | it is not |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(_index_line(entry, RunFolder(results_dir / entry["run"])) for entry in entries),
-    ]
-    write_text(results_dir / "index.md", "\n".join(lines) + "\n")
-
-
-def _index_line(entry: dict[str, Any], folder: RunFolder) -> str:
-    departures = _part(_read_object(folder.config_json), "departures")
-    names = [str(_part(d, "id") or d) for d in departures] if isinstance(departures, list) else []
-    cells = [
-        f"[{entry['run']}]({entry['run']}/{folder.report_md.name})",
-        f"{entry['category']} {entry['scenario']}",
-        entry["mode"],
-        entry["model"],
-        entry["precision"],
-        formatting.count(entry["sample_count"]),
-        _headline(entry, _read_object(folder.summary_json)),
-        _verdict(entry),
-        "official: " + ", ".join(names) if names else "",
-    ]
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _headline(entry: dict[str, Any], summary: dict[str, Any]) -> str:
-    """The number the official table would print for this run."""
-    p90_ms = _part(summary, "run", "performance", "latency_ms", "p90")
-    if entry["scenario"] == "singlestream" and p90_ms is not None:
-        return f"p90 {formatting.milliseconds(p90_ms)}"
-    if entry["tokens_per_sec"] is not None:
-        return formatting.rate(entry["tokens_per_sec"], "tokens/s")
-    rouge = _part(summary, "run", "accuracy", "rouge", "rougeLsum")
-    return "" if rouge is None else f"rougeLsum {formatting.percent(rouge)}"
-
-
-def _verdict(entry: dict[str, Any]) -> str:
-    if entry["status"] != FINISHED:
-        return str(entry["status"])
-    words = []
-    if entry["valid"] is not None:
-        words.append("VALID" if entry["valid"] else "INVALID")
-    if entry["accuracy_passed"] is not None:
-        words.append("gate passed" if entry["accuracy_passed"] else "gate missed")
-    return ", ".join(words)
+    write_text(results_dir / "index.md", run_index.table(entries))
 
 
 def _point_latest_at(folder: RunFolder) -> tuple[str, ...]:

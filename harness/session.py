@@ -128,7 +128,7 @@ class Session:
                 stall_timeout_s=self.config.stall_timeout_s,
                 progress=progress,
             )
-        log.info("%s test: %d samples answered, LoadGen process ended", name, progress.samples_done)
+        log.info("%s: %d samples answered", name, progress.samples_done)
         if not accuracy:
             sut.write_timeline(progress.timeline, self.folder.timeline_csv)
         self.samples_per_second = progress.samples_done / progress.timeline[-1].time_s

@@ -7,108 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from harness import advice, formatting, rounds
+from harness import advice, formatting
 from harness.config import DEMO_MODEL, Scenario
-from harness.metrics import (
-    AccuracyResult,
-    LatencyStats,
-    LoadGenRun,
-    PerformanceResult,
-    SampleTimes,
-    TimelinePoint,
-)
-from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, Round
+from harness.evidence import ROUGE_NAMES, Evidence, gates
+from harness.metrics import LatencyStats
 
 SCHEMA_VERSION = 1
-ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 OFFICIAL_READY = "OFFICIAL-READY"
 UNOFFICIAL = "VALID BUT UNOFFICIAL"
 INVALID = "INVALID"
 FAILED = "FAILED"
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """All that a run folder holds; what the run did not come to is None or empty."""
-
-    config: dict[str, Any]  # config.json
-    performance: PerformanceResult | None = None
-    accuracy: AccuracyResult | None = None
-    accuracy_log: LoadGenRun | None = None
-    answer_lengths: Sequence[int] = ()  # tokens
-    samples: Sequence[SampleTimes] = ()
-    timeline: Sequence[TimelinePoint] = ()
-    problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end; a run that was killed still says "running"."""
-        return bool(self.config["run"]["status"] == "finished")
-
-    @property
-    def scenario(self) -> Scenario:
-        """The scenario asked for; LoadGen's own word for Interactive is Server."""
-        return Scenario(self.config["flags"]["scenario"])
-
-    @property
-    def official(self) -> Round:
-        """The official constants this run was measured against."""
-        return rounds.ROUNDS[self.config["flags"]["version"]]
-
-    @property
-    def category(self) -> Category:
-        """The official constants of datacenter or edge."""
-        return self.official.category(self.config["flags"]["category"])
-
-    @property
-    def gate_multiplier(self) -> float:
-        """The share of the reference that ROUGE must reach."""
-        high = self.config["flags"]["high_accuracy"]
-        return HIGH_ACCURACY_MULTIPLIER if high else self.official.gate_multiplier
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One accuracy metric against its gate; ROUGE in percent, lengths in characters."""
-
-    name: str
-    value: float
-    low: float
-    high: float | None
-    reference: float
-    passed: bool | None  # None: not judged
-
-
-def gates(evidence: Evidence) -> tuple[Gate, ...]:
-    """The five gated metrics in the order of the official table; empty when nothing was scored."""
-    result, targets = evidence.accuracy, evidence.category.accuracy
-    if result is None or result.gen_len is None or not result.thresholds:
-        return ()
-
-    def gate(name: str, value: float, low: float, high: float | None, reference: float) -> Gate:
-        passed = value >= low and (high is None or value <= high)
-        judged = result is not None and result.passed is not None
-        return Gate(name, value, low, high, reference, passed if judged else None)
-
-    limits = result.thresholds
-    found = []
-    for name in ROUGE_NAMES:
-        # The official comparison is on the percentage as printed, with 4 decimals.
-        value = round(100 * getattr(result, name), 4)
-        found.append(gate(name, value, limits[name], None, getattr(targets, name)))
-    # A total over all answers: in proportion where only some of the data set ran.
-    reference = targets.gen_len * result.gen_num / evidence.category.dataset_samples
-    low, high = limits["gen_len_low"], limits["gen_len_high"]
-    return (*found, gate("gen_len", result.gen_len, low, high, reference))
-
-
 def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
-    judged = verdict(evidence)
+    steps = advice.next_steps(evidence.config, evidence.performance, evidence.accuracy)
     return {
         "schema_version": SCHEMA_VERSION,
         "headline": headline(evidence),
@@ -117,13 +32,8 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "meta": _meta(evidence),
         "system": evidence.config["system"],
         "run": {"accuracy": _accuracy(evidence), "performance": _performance(evidence)},
-        "verdict": judged,
-        "next_steps": [
-            dataclasses.asdict(step)
-            for step in advice.next_steps(
-                evidence.config, evidence.performance, evidence.accuracy, judged["result"]
-            )
-        ],
+        "verdict": verdict(evidence),
+        "next_steps": [dataclasses.asdict(step) for step in steps],
         "problems": list(evidence.problems),
     }
 
@@ -131,7 +41,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
 def verdict(evidence: Evidence) -> dict[str, Any]:
     """Whether the run could be an official result, by the rules checked so far, and why not."""
     performance, accuracy = evidence.performance, evidence.accuracy
-    full_size = is_full_size(evidence)
+    full_size = evidence.full_size
     why_unofficial = [departure["sentence"] for departure in evidence.config["departures"]]
     why_unofficial += _missing(evidence)
     why_invalid = list(performance.invalid_reasons) if performance else []
@@ -158,22 +68,11 @@ def verdict(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def is_full_size(evidence: Evidence) -> bool:
-    """Whether the whole data set ran, by the settings and by the logs."""
-    full = evidence.category.dataset_samples
-    performance, accuracy = evidence.performance, evidence.accuracy
-    return (
-        bool(evidence.config["resolved"]["full_size"])
-        and (performance is None or (performance.sample_count or 0) >= full)
-        and (accuracy is None or accuracy.total_samples == full)
-    )
-
-
 def _missing(evidence: Evidence) -> list[str]:
     """What an official result needs and this folder lacks, beyond the departures."""
     mode = evidence.config["flags"]["mode"]
     found = []
-    if evidence.config["resolved"]["full_size"] and not is_full_size(evidence):
+    if evidence.config["resolved"]["full_size"] and not evidence.full_size:
         found.append("The logs hold fewer samples than the data set has.")
     if mode != "accuracy" and evidence.performance is None:
         found.append("There are no logs of a performance test in the run folder.")
@@ -236,6 +135,7 @@ def _meta(evidence: Evidence) -> dict[str, Any]:
         "sample_count": resolved["sample_count"],
         "full_size": resolved["full_size"],
         "weights": flags["weights"],
+        "results_dir": flags["results_dir"],
         "command": run["command"],
         "phases_s": {key.removesuffix("_s"): seconds for key, seconds in run["phases"].items()},
     }
@@ -274,7 +174,7 @@ def _remark(evidence: Evidence) -> str | None:
     flags = evidence.config["flags"]
     if flags["model"] == DEMO_MODEL:
         return "That is expected of the demo model: its weights are random numbers."
-    if not is_full_size(evidence):
+    if not evidence.full_size:
         samples = formatting.count(evidence.config["resolved"]["sample_count"])
         return f"{samples} samples give only a rough idea of what the whole data set would score."
     return None

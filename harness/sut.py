@@ -6,6 +6,7 @@ import array
 import asyncio
 import collections
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Protocol
 from harness import loadgen
 from harness.errors import EngineError, LoadGenError
 from harness.metrics import TimelinePoint
+
+log = logging.getLogger("harness")
 
 TIMELINE_STEP_S = 0.25
 # LoadGen writes its logs after the last answer; on a loaded machine that took under a second for 40,104 samples.
@@ -66,10 +69,12 @@ async def run_test(
     Raises EngineError when the engine dies or stalls, LoadGenError when LoadGen's process does.
     """
     process, pipe = loadgen.start(plan)
+    log.info("LoadGen process %s begins", process.pid)
     server = _Server(engine, prompts, pipe, stream_first_token, admit_at_once, progress)
     try:
         await server.serve(stall_timeout_s)
         await asyncio.to_thread(process.join, LOADGEN_EXIT_TIMEOUT_S)
+        log.info("LoadGen process %s ended with exit code %s", process.pid, process.exitcode)
         if process.exitcode != 0:
             raise LoadGenError(f"LoadGen's process ended with exit code {process.exitcode}.")
     finally:

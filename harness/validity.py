@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from harness import formatting
-from harness.metrics import LoadGenRun
+from harness.errors import LogError
+from harness.metrics import LoadGenRun, SampleTimes
 
 # Tokens and queries over the same seconds: their ratio tells how many tokens LoadGen counted.
 _RATE_PAIRS = {
@@ -16,6 +18,7 @@ _RATE_PAIRS = {
         "result_qps_with_loadgen_overhead",
     ),
 }
+_RATE_PRECISION = 2e-5  # LoadGen prints six digits, and two rates are multiplied or divided
 
 
 def number(values: Mapping[str, object], key: str) -> float | None:
@@ -25,10 +28,7 @@ def number(values: Mapping[str, object], key: str) -> float | None:
 
 
 def counted_tokens(run: LoadGenRun) -> float | None:
-    """The tokens LoadGen counted, to five digits, worked out from its rates: it prints no total.
-
-    LoadGen calls an answer of one token an error and counts it as none.
-    """
+    """The tokens LoadGen counted, to five digits, worked out from its rates: it prints no total."""
     if run.scenario == "Offline":
         rate = number(run.results, "result_tokens_per_second")
         longest_ns = number(run.results, "result_max_latency_ns")
@@ -38,6 +38,37 @@ def counted_tokens(run: LoadGenRun) -> float | None:
         return None
     # LoadGen's query rate leaves one query out, so a test of a single query tells nothing.
     return token_rate / query_rate * (run.sample_count - 1)
+
+
+def cross_check(
+    run: LoadGenRun, summary: Mapping[str, object], samples: Sequence[SampleTimes], folder: Path
+) -> None:
+    """Raises LogError when the records of one finished test, all in `folder`, contradict each other.
+
+    Compared are the validity in LoadGen's two logs, and the samples and tokens that LoadGen and
+    the harness (`samples`, may be empty) counted.
+    """
+    verdict = "VALID" if run.valid else "INVALID"
+    if summary.get("Result is") != verdict:
+        raise LogError(
+            f"LoadGen's two logs in {folder} disagree: the detail log says {verdict}, "
+            f"the summary log {summary.get('Result is', 'nothing')}."
+        )
+    if not samples:
+        return
+    if len(samples) != run.sample_count:
+        raise LogError(
+            f"The sample times in {folder} are of {len(samples):,} samples, LoadGen issued "
+            f"{formatting.count(run.sample_count)}: they are not of the same test."
+        )
+    # LoadGen calls an answer of one token an error and counts it as none.
+    counted = sum(sample.tokens for sample in samples if sample.tokens > 1)
+    logged = counted_tokens(run)
+    if logged is not None and abs(counted - logged) > 1 + _RATE_PRECISION * logged:
+        raise LogError(
+            f"The sample times in {folder} add up to {counted:,} tokens, LoadGen's rates to about "
+            f"{logged:,.0f}: they are not of the same test, or a count given to LoadGen is wrong."
+        )
 
 
 def invalid_reasons(run: LoadGenRun, summary: Mapping[str, object]) -> tuple[str, ...]:

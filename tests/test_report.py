@@ -1,125 +1,48 @@
-"""Reports are made of real LoadGen logs: a fake system under test answers, nothing is edited."""
+"""Reports of run folders whose logs real LoadGen wrote (tests/data/make_logs.py)."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
+import re
 import shutil
-import threading
-import time
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 import report
-from harness import accuracy, config
+from harness import accuracy, advice, config, summary
 from harness.config import RunConfig, RunFacts, Scenario
+from harness.errors import LogError
+from harness.evidence import Evidence
 from harness.rounds import V5_1
+from harness.run_folder import RunFolder
 
+DATA = Path(__file__).with_name("data")
 SAMPLES = 20
 MakeRun = Callable[..., Path]
 
 
-def _loadgen_test(scenario: str, mode: str, out: Path, settings: str) -> None:
-    """One LoadGen test in a process of its own, with samples.csv beside its logs."""
-    import mlperf_loadgen as lg
-    import numpy as np
-
-    conf = out / "user.conf"
-    conf.write_text(settings)
-    test = lg.TestSettings()
-    test.FromConfig(str(conf), "llama3_1-8b", scenario)
-    conf.unlink()
-    test.scenario = getattr(lg.TestScenario, scenario)
-    test.mode = getattr(lg.TestMode, mode)
-    rows: list[str] = []
-    zero: list[float] = []
-
-    def answer(queries: list[Any], issued: float) -> None:
-        for query in queries:
-            tokens = np.arange(query.index % 5 + 3, dtype=np.int32)
-            address, size = tokens.ctypes.data, tokens.nbytes
-            first = ""
-            time.sleep(0.001)
-            if scenario != "Offline":
-                first = f"{time.perf_counter() - zero[0]:.6f}"
-                lg.FirstTokenComplete([lg.QuerySampleResponse(query.id, address, 4, 1)])
-                time.sleep(0.001)
-            done = time.perf_counter() - zero[0]
-            rows.append(f"{query.index},{issued:.6f},{first},{done:.6f},{len(tokens)}")
-            # SingleStream issues the next query during this call.
-            lg.QuerySamplesComplete([lg.QuerySampleResponse(query.id, address, size, len(tokens))])
-
-    def issue(queries: list[Any]) -> None:
-        now = time.perf_counter()
-        zero.append(now)
-        threading.Thread(target=answer, args=(queries, now - zero[0])).start()
-
-    sut = lg.ConstructSUT(issue, lambda: None)
-    qsl = lg.ConstructQSL(SAMPLES, SAMPLES, lambda _: None, lambda _: None)
-    output = lg.LogOutputSettings()
-    output.outdir = str(out)
-    logs = lg.LogSettings()
-    logs.log_output = output
-    logs.enable_trace = False
-    lg.StartTestWithLogSettings(sut, qsl, test, logs, "no-audit.config")
-    if mode == "PerformanceOnly":
-        _write_csvs(out, rows)
-
-
-def _write_csvs(out: Path, rows: list[str]) -> None:
-    header = "sample_index,issued_s,first_token_s,completed_s,tokens"
-    (out / "samples.csv").write_text("\n".join([header, *rows]) + "\n")
-    lines = ["time_s,tokens,samples_done,outstanding"]
-    tokens = 0
-    for done, row in enumerate(rows, start=1):
-        *_, completed, count = row.split(",")
-        tokens += int(count)
-        lines.append(f"{completed},{tokens},{done},{len(rows) - done}")
-    (out / "timeline.csv").write_text("\n".join(lines) + "\n")
-
-
-# Scenario, mode, and LoadGen's settings for each test.
-_TESTS = {
-    "Offline": ("Offline", "PerformanceOnly", "target_qps = 50", "min_duration = 0"),
-    "TooShort": ("Offline", "PerformanceOnly", "target_qps = 0.01", "min_duration = 600000"),
-    "Server": ("Server", "PerformanceOnly", "target_qps = 400", "min_duration = 0"),
-    "SingleStream": ("SingleStream", "PerformanceOnly", "target_latency = 5", "min_duration = 0"),
-    "Accuracy": ("Offline", "AccuracyOnly", "target_qps = 50", "min_duration = 0"),
-}
-
-
-@pytest.fixture(scope="session")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """LoadGen's output folders: a performance test of each kind, and an accuracy test."""
-    context = multiprocessing.get_context("spawn")
-    root = tmp_path_factory.mktemp("logs")
-    processes = []
-    for name, (scenario, mode, *settings) in _TESTS.items():
-        out = root / name
-        out.mkdir()
-        size = f"performance_sample_count_override = {SAMPLES}", f"min_query_count = {SAMPLES}"
-        text = "".join(f"*.{scenario}.{line}\n" for line in (*settings, *size))
-        processes.append(context.Process(target=_loadgen_test, args=(scenario, mode, out, text)))
-        processes[-1].start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    return {name: root / name for name in _TESTS}
+@pytest.fixture(autouse=True)
+def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are composed but not rendered, which takes most of a report's time."""
+    monkeypatch.setattr(Figure, "savefig", lambda _self, path, **_options: Path(path).touch())
 
 
 @pytest.fixture
-def make_run(tmp_path: Path, logs: dict[str, Path]) -> MakeRun:
+def make_run(tmp_path: Path) -> MakeRun:
     """Makes run folders under tmp_path/results."""
 
     def make(
         settings: RunConfig | None = None,
         *,
         name: str = "20261123-141500-datacenter-offline",
-        test: str | None = "Offline",
+        test: str | None = "offline-valid",
         rouge: accuracy.RougeScores | None = None,
         error: str | None = None,
         status: str = "finished",
@@ -128,9 +51,10 @@ def make_run(tmp_path: Path, logs: dict[str, Path]) -> MakeRun:
         folder = tmp_path / "results" / name
         folder.mkdir(parents=True)
         if test and settings.runs_performance:
-            shutil.copytree(logs[test], folder / "Performance")
+            shutil.copytree(DATA / test / "Performance", folder / "Performance")
+            write_timeline(folder / "Performance")
         if rouge and settings.runs_accuracy:
-            shutil.copytree(logs["Accuracy"], folder / "Accuracy")
+            shutil.copytree(DATA / "offline-valid" / "Accuracy", folder / "Accuracy")
             judged = accuracy.judge(
                 rouge, V5_1, settings.category, high_accuracy=False, not_judged_because=None
             )
@@ -142,6 +66,17 @@ def make_run(tmp_path: Path, logs: dict[str, Path]) -> MakeRun:
         return folder
 
     return make
+
+
+def write_timeline(performance: Path) -> None:
+    """The engine's state after each answer of samples.csv."""
+    rows = [line.split(",") for line in (performance / "samples.csv").read_text().split()[1:]]
+    answers = sorted((float(completed), int(tokens)) for *_, completed, tokens in rows)
+    lines, total = ["time_s,tokens,samples_done,outstanding"], 0
+    for done, (completed, tokens) in enumerate(answers, start=1):
+        total += tokens
+        lines.append(f"{completed},{total},{done},{len(answers) - done}")
+    (performance / "timeline.csv").write_text("\n".join(lines) + "\n")
 
 
 def config_json(
@@ -198,3 +133,415 @@ def config_json(
         "system": {"gpu_name": "NVIDIA H200", "gpu_count": 1, "memory_bytes": 2**37, "cpu": None},
         "loadgen": {"version": "5.1.2", "round": "5.1"},
     }
+
+
+def rouge(share: float, answers: int = SAMPLES) -> accuracy.RougeScores:
+    """Scores that are a share of the reference, and answers of the reference's length."""
+    targets = V5_1.datacenter.accuracy
+    length = targets.gen_len * answers // V5_1.datacenter.dataset_samples
+    names = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+    fractions = {name: share * getattr(targets, name) / 100 for name in names}
+    return accuracy.RougeScores(**fractions, gen_len=length, gen_num=answers)
+
+
+def text_of(folder: Path) -> str:
+    return (folder / "report.md").read_text()
+
+
+def test_summary_json_has_the_keys_that_were_promised(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    returned = report.make_report(folder)
+    written = json.loads((folder / "summary.json").read_text())
+    assert written == returned
+    assert set(written) >= {"schema_version", "meta", "system", "run", "verdict", "logs", "plots"}
+    assert set(written["meta"]) >= {
+        "version", "category", "scenario", "mode", "model", "precision", "dataset", "started",
+        "finished", "status",
+    }  # fmt: skip
+    assert set(written["run"]["performance"]) >= {
+        "scenario", "duration_s", "total_new_tokens", "tokens_per_sec", "samples_per_sec",
+        "target_qps", "achieved_qps", "latency_ms", "ttft_ms", "tpot_ms", "valid",
+    }  # fmt: skip
+    assert set(written["run"]["performance"]["latency_ms"]) >= {"p50", "p90", "p95", "p99", "mean"}
+    assert set(written["run"]["accuracy"]) >= {
+        "total_samples", "rouge", "passed", "run_gen_len", "run_gen_num",
+    }  # fmt: skip
+    assert written["run"]["accuracy"]["rouge"]["rougeLsum"] == pytest.approx(0.35793)
+    assert written["logs"] == {
+        "summary_txt": "Performance/mlperf_log_summary.txt",
+        "detail_txt": "Performance/mlperf_log_detail.txt",
+        "accuracy_json": "Accuracy/mlperf_log_accuracy.json",
+        "rouge_json": "Accuracy/rouge.json",
+        "run_log": "run.log",
+    }
+
+
+def test_figures_are_those_of_loadgens_own_summary(make_run: MakeRun) -> None:
+    folder = make_run()
+    performance = report.make_report(folder)["run"]["performance"]
+    printed = dict(
+        line.split(":", 1)
+        for line in (folder / "Performance/mlperf_log_summary.txt").read_text().splitlines()
+        if line.count(":") == 1
+    )
+    assert performance["tokens_per_sec"] == pytest.approx(float(printed["Tokens per second"]), 1e-5)
+    p90_ns = float(next(v for k, v in printed.items() if k.startswith("90.00 percentile latency")))
+    assert performance["latency_ms"]["p90"] == pytest.approx(p90_ns / 1e6)
+    assert performance["total_new_tokens"] == 4 * (3 + 4 + 5 + 6 + 7)
+
+
+def test_first_lines_give_the_figure_and_say_what_it_is_not(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    record = report.make_report(folder)
+    first, second, third = [line for line in text_of(folder).splitlines() if line][:3]
+    assert first == "# Offline (datacenter): demo, bf16"
+    assert second == f"**{record['headline']['text']}**"
+    assert " tokens/s (" in second and " samples/s)" in second
+    assert third == (
+        "**Not an official MLPerf result:** smoke run of 20 of 13,368 samples; demo model; "
+        "data set sample."
+    )
+
+
+def test_every_departure_is_a_sentence_of_the_report(make_run: MakeRun) -> None:
+    folder = make_run()
+    record = report.make_report(folder)
+    assert len(record["departures"]) == 4
+    for sentence in record["departures"]:
+        assert f"- {sentence}\n" in text_of(folder)
+
+
+def test_report_follows_the_order_in_which_people_ask(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    report.make_report(folder)
+    headings = [line[3:] for line in text_of(folder).splitlines() if line.startswith("## ")]
+    assert headings == [
+        "What this run is not", "Verdict: VALID BUT UNOFFICIAL", "Accuracy", "Performance",
+        "The machine", "Settings", "Where the time went", "Plots", "Files", "Next",
+    ]  # fmt: skip
+
+
+def test_links_and_pictures_of_the_report_lead_to_files(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(0.5))
+    record = report.make_report(folder)
+    targets = re.findall(r"\]\(([^)]+)\)", text_of(folder))
+    assert len(targets) > 10
+    assert [target for target in targets if not (folder / target).is_file()] == []
+    assert [name for name, path in record["plots"].items() if not path] == ["history"]
+
+
+def test_accuracy_table_holds_each_metric_against_its_gate(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(0.9901))
+    gates = report.make_report(folder)["run"]["accuracy"]["gates"]
+    assert [gate["passed"] for gate in gates] == [True] * 5
+    folder = make_run(rouge=rouge(0.9899), name="20261123-151500-datacenter-offline")
+    gates = report.make_report(folder)["run"]["accuracy"]["gates"]
+    assert [gate["passed"] for gate in gates] == [False] * 4 + [True]
+    assert "| rougeLsum | 35.4315 % | at least 35.4351 % | 35.7930 % | **no** |" in text_of(folder)
+
+
+def test_missed_gate_of_the_demo_model_is_called_expected(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(0.1))
+    record = report.make_report(folder)
+    assert record["verdict"]["accuracy_passed"] is False
+    assert "expected of the demo model" in text_of(folder)
+    assert "expected of the demo model" in report.terminal_summary(record)
+
+
+def test_server_report_shows_first_token_and_token_time_with_their_limits(
+    make_run: MakeRun,
+) -> None:
+    settings = RunConfig(scenario=Scenario.SERVER, mode="performance", total_sample_count=SAMPLES)
+    folder = make_run(settings, test="server-few")
+    record = report.make_report(folder)
+    assert re.search(r"\| first token \(TTFT\) \| .* \| p99 below 2,000 ms \|", text_of(folder))
+    assert re.search(r"\(TPOT\) \| .* \| p99 below 100.0 ms \|", text_of(folder))
+    assert record["headline"]["text"].endswith("completed, at 200.0 queries/s asked for")
+
+
+def test_interactive_report_has_interactive_limits_though_loadgen_says_server(
+    make_run: MakeRun,
+) -> None:
+    settings = RunConfig(scenario=Scenario.INTERACTIVE, mode="performance", total_sample_count=20)
+    performance = report.make_report(make_run(settings, test="server-few"))["run"]["performance"]
+    assert performance["scenario"] == "Interactive"
+    assert performance["limits_ms"] == {"ttft_p99_ms": 500.0, "tpot_p99_ms": 30.0}
+
+
+def test_headline_of_single_stream_is_the_p90_latency(make_run: MakeRun) -> None:
+    settings = RunConfig(
+        scenario=Scenario.SINGLESTREAM, category="edge", mode="performance", total_sample_count=20
+    )
+    record = report.make_report(make_run(settings, test="singlestream-short"))
+    headline = record["headline"]
+    assert headline["value"] == record["run"]["performance"]["latency_ms"]["p90"]
+    assert (headline["metric"], headline["unit"]) == ("latency_p90", "ms")
+
+
+def test_invalid_run_says_why_and_what_to_type(make_run: MakeRun) -> None:
+    folder = make_run(RunConfig(mode="performance", min_duration_s=2.0), test="offline-short")
+    record = report.make_report(folder)
+    assert record["verdict"]["result"] == "INVALID"
+    assert "has to last at least 2.0 s" in record["verdict"]["reasons"][0]
+    assert "ended too early" in record["next_steps"][0]["why"]
+    assert record["next_steps"][0]["command"].endswith("--mode both")
+    for reason in record["verdict"]["reasons"]:
+        assert f"- {reason}\n" in text_of(folder)
+
+
+def test_missed_latency_limit_leads_to_a_lower_rate(make_run: MakeRun) -> None:
+    settings = RunConfig(scenario=Scenario.SERVER, mode="performance", total_sample_count=SAMPLES)
+    record = report.make_report(make_run(settings, test="server-slow"))
+    assert record["verdict"]["result"] == "INVALID"
+    assert record["next_steps"][0]["command"].endswith(" --server-target-qps 36")  # 0.9 x 40
+
+
+def test_failed_run_has_a_report_with_the_reason_at_the_top(make_run: MakeRun) -> None:
+    error = "The engine did not start: out of memory. Lower --max-model-len."
+    folder = make_run(test=None, status="failed", error=error)
+    record = report.make_report(folder)
+    head = text_of(folder).split("## ")[0]
+    assert "No result: the run failed" in head and error in head and "(run.log)" in head
+    assert record["verdict"] == {
+        "result": "FAILED",
+        "official": False,
+        "valid": None,
+        "accuracy_passed": None,
+        "reasons": [f"The run failed: {error}"],
+    }
+    assert record["run"] == {"accuracy": None, "performance": None}
+    assert set(record["plots"].values()) == {None}
+
+
+def test_killed_run_is_not_taken_for_a_finished_one(make_run: MakeRun) -> None:
+    record = report.make_report(make_run(status="running"))
+    assert record["verdict"]["result"] == "FAILED"
+    assert record["headline"]["value"] is None
+
+
+def test_torn_logs_of_a_failed_run_become_notes_and_of_a_finished_one_an_error(
+    make_run: MakeRun,
+) -> None:
+    folder = make_run(rouge=rouge(1.0), status="failed", error="killed")
+    log = folder / "Accuracy" / "mlperf_log_accuracy.json"
+    log.write_text(log.read_text()[:-100])
+    record = report.make_report(folder)
+    assert len(record["problems"]) == 1 and "breaks off" in record["problems"][0]
+    assert record["problems"][0] in text_of(folder)
+    (folder / "config.json").write_text(json.dumps(config_json(RunConfig())))
+    with pytest.raises(LogError, match="breaks off"):
+        report.make_report(folder)
+
+
+def test_report_can_be_made_again_after_the_folder_has_moved(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    first = report.make_report(folder)
+    moved = folder.rename(folder.with_name("20990101-000000-datacenter-offline"))
+    second = report.make_report(moved)
+    first["meta"]["name"] = second["meta"]["name"] = ""
+    assert second == first
+
+
+def test_plot_that_is_no_longer_drawn_is_removed(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    assert report.make_report(folder)["plots"]["rouge_vs_threshold"]
+    shutil.rmtree(folder / "Accuracy")
+    assert report.make_report(folder)["plots"]["rouge_vs_threshold"] is None
+    assert not (folder / "plots" / "rouge_vs_threshold.png").exists()
+
+
+def test_history_has_the_finished_runs_of_the_same_model_and_scenario(make_run: MakeRun) -> None:
+    folder = make_run()
+    entry = {
+        "run": "other",
+        "finished": "2026-11-22T10:00:00+00:00",
+        "category": "datacenter",
+        "scenario": "offline",
+        "model": "demo",
+        "sample_count": 20,
+        "tokens_per_sec": 700.0,
+        "valid": True,
+        "status": "finished",
+    }
+    index = folder.parent / "index.json"
+    strangers = ({"model": "x"}, {"scenario": "server"}, {"status": "failed"}, {"run": folder.name})
+    index.write_text(json.dumps([entry | stranger for stranger in strangers]))
+    assert report.make_report(folder)["plots"]["history"] is None
+    index.write_text(json.dumps([entry]))
+    assert report.make_report(folder)["plots"]["history"] == "plots/history.png"
+    index.write_text("{broken")
+    assert report.make_report(folder)["plots"]["history"] is None
+
+
+def test_answers_without_references_are_reported_as_not_judged(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    (folder / "Accuracy" / "rouge.json").unlink()
+    record = config_json(RunConfig(model="demo", total_sample_count=SAMPLES))
+    record["resolved"]["accuracy_not_judged_because"] = "The weights are random numbers."
+    (folder / "config.json").write_text(json.dumps(record))
+    made = report.make_report(folder)["run"]["accuracy"]
+    assert (made["total_samples"], made["passed"], made["rouge"]["rouge1"]) == (20, None, None)
+    assert "**Not judged:** The weights are random numbers." in text_of(folder)
+
+
+def test_terminal_summary_is_short_and_ends_with_the_next_command(make_run: MakeRun) -> None:
+    record = report.make_report(make_run(rouge=rouge(1.0)))
+    lines = report.terminal_summary(record).splitlines()
+    assert 10 <= len(lines) <= 16
+    assert lines[2] == f"  {record['headline']['text']}"
+    assert lines[-1] == f"    {record['next_steps'][0]['command']}"
+    assert "  report       results/20261123-141500-datacenter-offline/report.md" in lines
+
+
+# Verdict
+
+
+def full_evidence(make_run: MakeRun) -> Evidence:
+    """A run of official size that breaks no rule, its counts those of such a run."""
+    folder = make_run(RunConfig(), rouge=rouge(1.0, 13368))
+    evidence = report.read_evidence(RunFolder(folder))
+    assert evidence.performance is not None
+    return dataclasses.replace(
+        evidence, performance=dataclasses.replace(evidence.performance, sample_count=13368)
+    )
+
+
+def test_full_run_by_the_rules_is_official_ready(make_run: MakeRun) -> None:
+    verdict = summary.verdict(full_evidence(make_run))
+    assert verdict == {
+        "result": "OFFICIAL-READY",
+        "official": True,
+        "valid": True,
+        "accuracy_passed": True,
+        "reasons": [],
+    }
+
+
+def test_twenty_samples_are_never_official_whatever_the_settings_claim(make_run: MakeRun) -> None:
+    evidence = full_evidence(make_run)
+    assert evidence.performance and evidence.accuracy
+    short_test = dataclasses.replace(evidence.performance, sample_count=20)
+    few_answers = dataclasses.replace(evidence.accuracy, total_samples=20)
+    smoke_config = config_json(RunConfig(total_sample_count=20)) | {"departures": []}
+    for broken in (
+        dataclasses.replace(evidence, performance=short_test),
+        dataclasses.replace(evidence, accuracy=few_answers),
+        dataclasses.replace(evidence, config=smoke_config),
+    ):
+        assert summary.verdict(broken)["result"] == "VALID BUT UNOFFICIAL"
+
+
+def test_each_thing_that_is_missing_or_wrong_spoils_the_verdict(make_run: MakeRun) -> None:
+    evidence = full_evidence(make_run)
+    assert evidence.performance and evidence.accuracy and evidence.accuracy_log
+    invalid = dataclasses.replace(evidence.performance, valid=False, invalid_reasons=("Slow.",))
+    missed = dataclasses.replace(evidence.accuracy, passed=False, failures=("Low.",))
+    log = dataclasses.replace(evidence.accuracy_log, errors=("Odd.",))
+    departed = evidence.config | {"departures": [{"id": "x", "sentence": "Other."}]}
+    unfinished = evidence.config | {"run": evidence.config["run"] | {"status": "failed"}}
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({"performance": invalid}, "INVALID", "Slow."),
+        ({"accuracy": missed}, "INVALID", "Low."),
+        ({"accuracy_log": log}, "INVALID", "Odd."),
+        ({"config": departed}, "VALID BUT UNOFFICIAL", "Other."),
+        ({"performance": None}, "VALID BUT UNOFFICIAL", "no logs of a performance test"),
+        ({"accuracy": None}, "VALID BUT UNOFFICIAL", "not judged"),
+        ({"config": unfinished}, "FAILED", "The run failed"),
+    ]
+    for changes, result, reason in cases:
+        verdict = summary.verdict(dataclasses.replace(evidence, **changes))
+        assert verdict["result"] == result and verdict["official"] is False
+        assert len(verdict["reasons"]) == 1 and reason in verdict["reasons"][0]
+
+
+# What to type next
+
+
+def test_flag_is_taken_out_of_a_command_however_it_was_given() -> None:
+    command = ["run.py", "--a", "1", "--total=2", "--total", "3", "--keep", "--total"]
+    assert advice.without_flag(command, "--total") == ["run.py", "--a", "1", "--keep"]
+    command = ["run.py", "--keep", "--a", "1"]
+    assert advice.without_flag(command, "--keep") == ["run.py", "--a", "1"]
+    command = ["run.py", "--engine-arg", "x=1", "--engine-arg=y=2"]
+    assert advice.without_flag(command, "--engine-arg", "x") == ["run.py", "--engine-arg=y=2"]
+
+
+def next_command(settings: RunConfig, *arguments: str) -> str:
+    record = config_json(settings)
+    record["run"]["command"] = ["python", "run.py", *arguments]
+    return advice.next_steps(record, None, None)[0].command or ""
+
+
+def test_smoke_run_leads_to_the_same_command_at_full_size() -> None:
+    settings = RunConfig(total_sample_count=20)
+    assert next_command(settings, "--precision", "bf16", "--total-sample-count", "20") == (
+        "python run.py --precision bf16"
+    )
+
+
+def test_performance_alone_leads_to_both_modes() -> None:
+    settings = RunConfig(mode="performance")
+    assert next_command(settings, "--mode=performance") == "python run.py --mode both"
+
+
+def test_random_weights_lead_to_the_real_ones() -> None:
+    settings = RunConfig(weights="dummy", dataset="synthetic", mode="performance")
+    flags = ("--weights", "dummy", "--dataset", "synthetic", "--mode", "performance")
+    assert next_command(settings, *flags) == "python run.py --mode both"
+
+
+def test_demo_leads_to_the_real_model() -> None:
+    command = next_command(RunConfig(model="demo", dataset="sample"), "--model", "demo")
+    assert "--model meta-llama/Llama-3.1-8B-Instruct" in command and "demo" not in command
+
+
+# The program
+
+
+def test_program_prints_the_path_and_the_headline(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run()
+    assert report.main([str(folder)]) == 0
+    path, headline = capsys.readouterr().out.splitlines()
+    assert path == f"{folder}/report.md"
+    assert " tokens/s (" in headline
+
+
+def test_program_names_a_folder_that_is_none_of_ours_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert report.main([str(folder)]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert str(folder) in captured.err and "results/latest" in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_program_ends_with_1_when_a_log_is_damaged(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    (folder / "Accuracy" / "rouge.json").write_text("{}")
+    assert report.main([str(folder)]) == 1
+    assert "rouge.json is damaged" in capsys.readouterr().err
+    (folder / "config.json").write_text("[")
+    assert report.main([str(folder)]) == 1
+    assert "config.json cannot be read" in capsys.readouterr().err
+
+
+def test_report_is_written_without_matplotlib_and_says_so(make_run: MakeRun) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    absent = ("vllm", "torch", "mlperf_loadgen", "nltk", "rouge_score", "transformers", "numpy")
+    code = (
+        "import sys\n"
+        f"for name in {(*absent, 'matplotlib')!r}: sys.modules[name] = None\n"
+        "import report\n"
+        "sys.exit(report.main(sys.argv[1:]))\n"
+    )
+    root = Path(report.__file__).parent
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=root)
+    assert "pip install matplotlib" in text_of(folder)
+    record = json.loads((folder / "summary.json").read_text())
+    assert set(record["plots"].values()) == {None}

@@ -141,12 +141,14 @@ def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
         "precision": "bf16",
         "dataset": "sample",
         "sample_count": 20,
+        "headline": "7,570 tokens/s",
         "tokens_per_sec": 7570.4,
         "samples_per_sec": 59.1,
         "valid": True,
         "accuracy_passed": False,
         "status": "finished",
         "unofficial": 2,
+        "departures": ["model", "sample_count"],
     }
     assert [entry["run"] for entry in index(tmp_path)] == [second.name, first.name]
 
@@ -155,7 +157,7 @@ def test_the_index_for_people_is_a_table_with_links(tmp_path: Path) -> None:
     folder = finished(tmp_path)
     assert (tmp_path / "index.md").read_text().splitlines()[4] == (
         f"| [{folder.name}]({folder.name}/report.md) | datacenter offline | both | demo | bf16 "
-        "| 20 | 7,570 tokens/s | VALID, gate missed | official: model, sample_count |"
+        "| 20 | 7,570 tokens/s | VALID, gate missed | model, sample_count |"
     )
 
 

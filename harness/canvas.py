@@ -1,0 +1,70 @@
+"""The looks that all figures share. The only module that loads matplotlib, and only to draw."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with every kind of colour blindness.
+BLUE, ORANGE, RED, GREEN, SKY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9"
+INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
+WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 900 pixels wide
+DOTS_PER_INCH = 150
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a "$" in a path is no formula
+}
+
+
+@contextmanager
+def figure_at(path: Path, title: str, run: str) -> Iterator[Figure]:
+    """A titled figure that is written when the block ends."""
+    # Without pyplot: no window, no global state, and the Agg renderer whatever the machine has.
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with matplotlib.rc_context(_STYLE):
+        below_the_caption = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 0.9))
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout=below_the_caption)
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        yield figure
+        caption = textwrap.shorten(run, width=118, placeholder=" ...")
+        figure.text(0.012, 0.915, caption, ha="left", va="top", color=GREY)
+        partial = path.with_suffix(".tmp")
+        try:
+            figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def legend_above(axes: Axes) -> None:
+    """Above the axes it can cover no data, whatever the data are."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
+
+
+def thousands(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Writes an axis as 12,000 instead of 12000."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_formatter(lambda value, _position: f"{value:,.10g}")

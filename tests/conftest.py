@@ -1,0 +1,60 @@
+"""Whole runs through real vLLM and real LoadGen on the demo model, shared by all tests of a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+RUN_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A finished command and the run folder it left."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+    results: Path
+
+    @property
+    def folder(self) -> Path:
+        return (self.results / "latest").resolve()
+
+    def read_json(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text())
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """The demo model goes to a cache of the tests' own; no hub is asked for anything."""
+    return {**os.environ, "XDG_CACHE_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+
+
+def run_py(arguments: list[str], results: Path, cache: Path) -> WholeRun:
+    """`python run.py ARGUMENTS` on the demo model and the shipped articles."""
+    done = subprocess.run(
+        [sys.executable, "run.py", "--model", "demo", "--dataset", "sample", *arguments,
+         "--results-dir", str(results)],
+        cwd=PROJECT, env=environment(cache), capture_output=True, text=True, check=False,
+        timeout=RUN_TIMEOUT_S,
+    )  # fmt: skip
+    return WholeRun(done.returncode, done.stdout, done.stderr, results)
+
+
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def both_run(tmp_path_factory: pytest.TempPathFactory, demo_cache: Path) -> WholeRun:
+    results = tmp_path_factory.mktemp("both") / "results"
+    return run_py(["--mode", "both", "--total-sample-count", "12"], results, demo_cache)

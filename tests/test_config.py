@@ -1,0 +1,124 @@
+"""Settings that contradict each other, and how a run departs from the rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import config, rounds
+from harness.config import RunConfig, RunFacts, Scenario
+from harness.errors import UsageError
+
+OFFICIAL = RunFacts(
+    sample_count=13368,
+    dataset_unofficial_because=None,
+    model_unofficial_because=None,
+    prefix_caching=False,
+    loadgen_round="5.1",
+)
+
+
+def ids(settings: RunConfig, facts: RunFacts = OFFICIAL) -> list[str]:
+    return [departure.id for departure in config.departures(settings, facts)]
+
+
+def test_the_official_run_departs_in_nothing() -> None:
+    assert ids(RunConfig()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "facts", "expected"),
+    [
+        (RunConfig(), {"sample_count": 20}, ["sample_count", "min_duration"]),
+        (RunConfig(min_duration_s=60), {}, ["min_duration"]),
+        (RunConfig(model="demo"), {}, ["model"]),
+        (RunConfig(), {"model_unofficial_because": "Another model."}, ["model"]),
+        (RunConfig(weights="dummy"), {}, ["weights"]),
+        (RunConfig(), {"dataset_unofficial_because": "Other data."}, ["dataset"]),
+        (RunConfig(max_new_tokens=64), {}, ["max_new_tokens"]),
+        (RunConfig(), {"prefix_caching": True}, ["prefix_caching"]),
+        (RunConfig(version="6.1"), {}, ["loadgen_seeds"]),
+        (RunConfig(high_accuracy=True), {}, ["high_accuracy"]),
+        (RunConfig(mode="performance"), {}, ["no_accuracy"]),
+        (RunConfig(mode="accuracy"), {}, ["no_performance"]),
+    ],
+)
+def test_each_departure_is_listed_alone(
+    settings: RunConfig, facts: dict[str, object], expected: list[str]
+) -> None:
+    changed = RunFacts(**{**vars(OFFICIAL), **facts})  # type: ignore[arg-type]
+
+    assert ids(settings, changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (
+            RunConfig(category="edge", scenario=Scenario.SERVER),
+            "--scenario server does not exist in --category edge (it has offline, singlestream); "
+            "use --category datacenter for it.",
+        ),
+        (
+            RunConfig(scenario=Scenario.SINGLESTREAM),
+            "--scenario singlestream does not exist in --category datacenter "
+            "(it has offline, server, interactive); use --category edge for it.",
+        ),
+        (
+            RunConfig(total_sample_count=0),
+            "--total-sample-count 0: at least 1 sample is needed; the full set is 13368.",
+        ),
+        (
+            RunConfig(gpu_memory_utilization=1.5),
+            "--gpu-memory-utilization 1.5: a share of the memory above 0 and at most 1 is needed, "
+            "for example 0.92.",
+        ),
+        (
+            RunConfig(max_new_tokens=1),
+            "--max-new-tokens 1: LoadGen refuses answers of fewer than 2 tokens; the official "
+            "value is 128.",
+        ),
+        (RunConfig(tensor_parallel_size=0), "--tensor-parallel-size 0: at least 1 is needed."),
+        (
+            RunConfig(dataset="sample", dataset_path="a.json"),
+            "--dataset-path goes with --dataset cnndm, not with --dataset sample; drop one of "
+            "the two.",
+        ),
+    ],
+)
+def test_a_contradiction_is_refused_with_the_flag_and_the_way_out(
+    settings: RunConfig, text: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        config.validate(settings)
+
+    assert str(refused.value) == text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_durations_and_rates_must_be_numbers(value: float) -> None:
+    for settings in (RunConfig(min_duration_s=value), RunConfig(server_target_qps=value)):
+        with pytest.raises(UsageError):
+            config.validate(settings)
+
+
+def test_a_smoke_run_has_no_least_duration_and_a_full_one_the_official() -> None:
+    assert config.min_duration_s(RunConfig(), 20) == 0
+    assert config.min_duration_s(RunConfig(), 13368) == 600
+    assert config.min_duration_s(RunConfig(min_duration_s=30.0), 13368) == 30
+    assert config.min_duration_s(RunConfig(category="edge"), 5000) == 600
+
+
+def test_interactive_is_loadgens_server_under_a_name_of_its_own() -> None:
+    assert Scenario.INTERACTIVE.loadgen_name == "Server"
+    assert rounds.V5_1.loadgen_model("datacenter", "interactive") == "llama3_1-8b-interactive"
+    assert rounds.V5_1.loadgen_model("datacenter", "server") == "llama3_1-8b"
+    assert rounds.V5_1.loadgen_model("edge", "offline") == "llama3_1-8b-edge"
+
+
+def test_rounds_differ_in_their_seeds_alone() -> None:
+    assert len({record.seeds for record in rounds.ROUNDS.values()}) == 3
+    assert rounds.V5_1.datacenter == rounds.V6_1.datacenter
+    assert rounds.V5_1.edge.accuracy.gen_len == 3051113
+    assert rounds.V5_1.datacenter.accuracy.rouge1 * rounds.V5_1.gate_multiplier == pytest.approx(
+        38.391408
+    )

