@@ -72,9 +72,10 @@ def read_detail_log(path: Path) -> LoadGenRun:
         values[entry["key"]] = entry["value"]
         if entry["key"] == "loaded_qsl_set":
             loaded_samples += len(entry["value"])
-        if entry["metadata"]["is_error"]:
+            values.pop("power_end", None)  # logged anew when this set is done
+        if entry["metadata"].get("is_error"):
             errors[str(entry["value"])] += 1
-        elif entry["metadata"]["is_warning"]:
+        elif entry["metadata"].get("is_warning"):
             warnings[str(entry["value"])] += 1
     if "effective_performance_sample_count" not in values:
         raise LogError(f"{path} breaks off before the test began; run.log says why.")

@@ -18,7 +18,6 @@ from harness import formatting
 from harness.canvas import (
     BLUE,
     GREEN,
-    GREY,
     INK,
     ORANGE,
     RED,
@@ -189,18 +188,18 @@ def _draw_length(axes: Axes, length: LengthShare | None) -> None:
         axes.set_axis_off()
         return
     axes.axvspan(100 * length.low, 100 * length.high, color=GREEN, alpha=0.18, linewidth=0)
-    band = f"allowed: {100 * length.low:g} to {100 * length.high:g} %"
-    axes.text(100 * length.low + 0.3, -0.42, band, va="top", color=GREY, fontsize=9)
+    band = f"allowed {100 * length.low:g} to {100 * length.high:g} %"
     axes.axvline(100, color=INK, linewidth=1)
     _dot(axes, length.value, 0, length.low <= length.value <= length.high)
-    axes.set_yticks([0], [f"length of all answers\n{100 * length.value:.1f} %"])
+    axes.set_yticks([0], [f"length   {100 * length.value:.1f} %\n{band}"])
     axes.set_ylim(0.5, -0.5)
     _share_limits(axes, [length.value], 0.85, 1.15)
 
 
 def _dot(axes: Axes, share: float, row: int, passed: bool) -> None:
     # The shape says it too, for those who cannot see the colours.
-    axes.plot(100 * share, row, "o" if passed else "X", color=BLUE if passed else RED, markersize=9)
+    marker, color = ("o", BLUE) if passed else ("X", RED)
+    axes.plot(100 * share, row, marker, color=color, markersize=9, clip_on=False)
 
 
 def _share_limits(axes: Axes, shares: Sequence[float], low: float, high: float) -> None:

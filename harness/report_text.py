@@ -32,8 +32,9 @@ _VERDICTS = {
 _MACHINE = {
     "gpu_name": "GPU",
     "gpu_count": "GPUs",
-    "cpu": "CPU",
     "gpu_memory_bytes": "memory of each GPU",
+    "cpu": "CPU",
+    "cpu_count": "CPU cores in use",
     "memory_bytes": "memory",
     "os": "operating system",
     "git_commit": "commit of this program",
@@ -47,7 +48,14 @@ _PHASES = {
     "scoring": "scoring the answers",
     "shutdown": "shutting the engine down",
 }
-_ACRONYMS = {"gpu": "GPU", "cpu": "CPU", "cuda": "CUDA", "vllm": "vLLM", "loadgen": "LoadGen"}
+_NAMES = {
+    "cpu": "CPU",
+    "cuda": "CUDA",
+    "vllm": "vLLM",
+    "loadgen": "LoadGen",
+    "python": "Python",
+    "torch": "PyTorch",
+}
 _FILES = {
     "summary.json": "the results for programs",
     "config.json": "every setting, and how this run departs from the rules",
@@ -134,10 +142,13 @@ def _introduction(meta: dict[str, Any]) -> str:
 
 def _machine(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Whatever is known of the machine, the GPU first."""
+    if system.get("gpu_count") == 0:
+        yield "GPU", "none"
+        system = {k: v for k, v in system.items() if not k.startswith(("gpu_", "driver_", "cuda_"))}
     known = [key for key in _MACHINE if key in system]
     for key in known + [key for key in system if key not in _MACHINE]:
         value = system[key]
-        words = [_ACRONYMS.get(word, word) for word in key.removesuffix("_bytes").split("_")]
+        words = [_NAMES.get(word, word) for word in key.removesuffix("_bytes").split("_")]
         if key.endswith("_bytes"):
             value = formatting.gibibytes(value)
         elif isinstance(value, bool):

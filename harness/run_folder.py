@@ -21,7 +21,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from harness import run_index
 from harness.errors import UsageError
+from harness.run_index import FINISHED as FINISHED  # for the readers of run folders
+from harness.run_index import RUNNING
 
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"

@@ -43,7 +43,7 @@ def counted_tokens(run: LoadGenRun) -> float | None:
 def cross_check(
     run: LoadGenRun, summary: Mapping[str, object], samples: Sequence[SampleTimes], folder: Path
 ) -> None:
-    """Raises LogError when the records of one finished test, all in `folder`, contradict each other.
+    """Raises LogError when the records of one finished test, all in `folder`, disagree.
 
     Compared are the validity in LoadGen's two logs, and the samples and tokens that LoadGen and
     the harness (`samples`, may be empty) counted.

@@ -342,6 +342,13 @@ def test_report_can_be_made_again_after_the_folder_has_moved(make_run: MakeRun) 
     assert second == first
 
 
+def test_report_of_latest_is_that_of_the_run_it_points_to(make_run: MakeRun) -> None:
+    folder = make_run()
+    latest = folder.parent / "latest"
+    latest.symlink_to(folder.name)
+    assert report.make_report(latest)["meta"]["name"] == folder.name
+
+
 def test_plot_that_is_no_longer_drawn_is_removed(make_run: MakeRun) -> None:
     folder = make_run(rouge=rouge(1.0))
     assert report.make_report(folder)["plots"]["rouge_vs_threshold"]

