@@ -60,7 +60,8 @@ def execute(
         }
         write_json(folder.config_json, record)
         summary, ending = _report(folder, ending, make_report)
-        notes = finish(folder, keep_all=config.keep_all) if summary and not ending.error else ()
+        unreported = ending.status == "finished" and summary is None
+        notes = () if unreported else finish(folder, keep_all=config.keep_all)
         folder.release()
     terminal.say()
     if summary is not None:

@@ -60,7 +60,7 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
 def _caption(name: str, evidence: Evidence, samples: int | None) -> str:
     flags = evidence.config["flags"]
     return (
-        f"{name}: {evidence.scenario.title}, {flags['model']}, {flags['precision']}, "
+        f"{name}: {evidence.scenario.label}, {flags['model']}, {flags['precision']}, "
         f"{count(samples)} samples"
     )
 
@@ -130,7 +130,7 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
         runs.append((entry, _bar(entry, this_run=True)))
     runs.sort(key=lambda run: _timestamp(run[0]["finished"]))
     caption = (
-        f"{flags['category']} {evidence.scenario.title}, {flags['model']}, newest at the right"
+        f"{flags['category']} {evidence.scenario.label}, {flags['model']}, newest at the right"
     )
     return plots.history(path, [bar for _, bar in runs], run=caption)
 

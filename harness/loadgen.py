@@ -64,7 +64,7 @@ def user_conf_text(
     """
     record, category = config.round, config.category_record
     scenario = config.scenario.loadgen_name
-    lines = [f"# MLPerf Inference v{record.name}, {config.category}, {config.scenario.title}"]
+    lines = [f"# MLPerf Inference v{record.name}, {config.category}, {config.scenario.label}"]
     if target_qps is not None:
         lines.append(f"*.{scenario}.target_qps = {target_qps:.9g}")
     if sample_count != category.dataset_samples:

@@ -63,8 +63,8 @@ _FILES = {
     "user.conf": "what LoadGen was told",
     "Performance/mlperf_log_summary.txt": "LoadGen's own result",
     "Performance/mlperf_log_detail.txt": "the same in full, with the seeds",
-    "Performance/samples.csv": "when each sample was issued and answered",
-    "Performance/timeline.csv": "the engine's state over the run",
+    "samples.csv": "when each sample was issued and answered",
+    "timeline.csv": "the engine's state over the run",
     "Accuracy/mlperf_log_accuracy.json": "every answer, as LoadGen logged it",
     "Accuracy/mlperf_log_detail.txt": "LoadGen's account of the accuracy test",
     "Accuracy/rouge.json": "the scores and their gates",
@@ -118,14 +118,14 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
 
 def _title(record: dict[str, Any]) -> str:
     meta = record["meta"]
-    scenario = Scenario(meta["scenario"]).title
+    scenario = Scenario(meta["scenario"]).label
     return f"{scenario} ({meta['category']}): {meta['model']}, {meta['precision']}"
 
 
 def _introduction(meta: dict[str, Any]) -> str:
     """What happened, for someone who has never seen MLPerf."""
     scenario = Scenario(meta["scenario"])
-    what = f"The scenario is {scenario.title}: {_SCENARIOS[scenario]}."
+    what = f"The scenario is {scenario.label}: {_SCENARIOS[scenario]}."
     if meta["status"] != "finished":
         return f"In run `{meta['name']}` the model `{meta['model']}` was to summarise news. {what}"
     tests = {

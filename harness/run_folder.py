@@ -48,8 +48,8 @@ class RunFolder:
         self.performance = path / "Performance"  # LoadGen's output folders
         self.accuracy = path / "Accuracy"
         self.rouge_json = self.accuracy / "rouge.json"
-        self.samples_csv = self.performance / "samples.csv"  # a line per answered sample
-        self.timeline_csv = self.performance / "timeline.csv"  # the engine's state over the test
+        self.samples_csv = path / "samples.csv"  # a line per answered sample
+        self.timeline_csv = path / "timeline.csv"  # the engine's state over the test
         self._lock: IO[str] | None = None
 
     @classmethod

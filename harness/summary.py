@@ -186,7 +186,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
         return None
     limits = evidence.official.latency_limits(evidence.scenario.value)
     return {
-        "scenario": evidence.scenario.title,
+        "scenario": evidence.scenario.label,
         "valid": result.valid,
         "loadgen_valid": result.loadgen.valid,  # False goes with valid False, but not the reverse
         "invalid_reasons": list(result.invalid_reasons),

@@ -12,14 +12,17 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("run", "mmlu", "report", "util_logs")
 # Only these modules may import these libraries, at the top or inside a function.
-OWNERS = {"vllm": {"engine"}, "mlperf_loadgen": {"loadgen"}, "matplotlib": {"plots"}}
+OWNERS = {"vllm": {"engine"}, "mlperf_loadgen": {"loadgen"}, "matplotlib": {"canvas"}}
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
     {"errors", "rounds", "metrics", "formatting"},
-    {"config", "run_folder", "system_info", "plots", "profiles", "planning", "processes"},
-    {"flags", "terminal", "demo_model", "model", "validity"},
+    {"config", "run_index", "canvas", "system_info", "profiles", "planning", "processes", "rouge"},
+    {"run_folder", "plots", "flags", "terminal", "demo_model", "model", "validity"},
     {"dataset", "engine", "loadgen", "accuracy"},
-    {"sut", "summary", "advice", "figures", "report_text"},
+    {"evidence"},
+    {"sut", "advice", "figures"},
+    {"summary"},
+    {"report_text"},
     {"preparation"},
     {"session"},
     {"execution"},

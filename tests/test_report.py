@@ -52,7 +52,8 @@ def make_run(tmp_path: Path) -> MakeRun:
         folder.mkdir(parents=True)
         if test and settings.runs_performance:
             shutil.copytree(DATA / test / "Performance", folder / "Performance")
-            write_timeline(folder / "Performance")
+            shutil.copy(DATA / test / "samples.csv", folder)
+            write_timeline(folder)
         if rouge and settings.runs_accuracy:
             shutil.copytree(DATA / "offline-valid" / "Accuracy", folder / "Accuracy")
             judged = accuracy.judge(
@@ -68,15 +69,15 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
-def write_timeline(performance: Path) -> None:
+def write_timeline(folder: Path) -> None:
     """The engine's state after each answer of samples.csv."""
-    rows = [line.split(",") for line in (performance / "samples.csv").read_text().split()[1:]]
+    rows = [line.split(",") for line in (folder / "samples.csv").read_text().split()[1:]]
     answers = sorted((float(completed), int(tokens)) for *_, completed, tokens in rows)
     lines, total = ["time_s,tokens,samples_done,outstanding"], 0
     for done, (completed, tokens) in enumerate(answers, start=1):
         total += tokens
         lines.append(f"{completed},{total},{done},{len(answers) - done}")
-    (performance / "timeline.csv").write_text("\n".join(lines) + "\n")
+    (folder / "timeline.csv").write_text("\n".join(lines) + "\n")
 
 
 def config_json(

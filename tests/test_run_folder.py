@@ -122,8 +122,8 @@ def test_loadgens_files_and_ours_lie_where_the_readme_says(tmp_path: Path) -> No
         "plots",
         "run.log",
         "Accuracy/rouge.json",
-        "Performance/samples.csv",
-        "Performance/timeline.csv",
+        "samples.csv",
+        "timeline.csv",
         "user.conf",
     ]
 

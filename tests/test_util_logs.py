@@ -164,14 +164,14 @@ def test_a_run_with_loadgen_errors_does_not_count_although_loadgen_says_valid() 
 
 
 def test_duration_is_first_query_to_last_answer() -> None:
-    rows = (DATA / "server-valid/Performance/samples.csv").read_text().splitlines()[1:]
+    rows = (DATA / "server-valid/samples.csv").read_text().splitlines()[1:]
     last = max(float(row.split(",")[3]) for row in rows)
     assert performance(DATA / "server-valid").duration_s == pytest.approx(last)
 
 
 @pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
 def test_offline_duration_comes_from_loadgen_without_sample_times(run_dir: Path) -> None:
-    (run_dir / "Performance" / "samples.csv").unlink()
+    (run_dir / "samples.csv").unlink()
     result = performance(run_dir)
     assert result.duration_s == logged(run_dir, "result_max_latency_ns") / 1e9
     assert result.total_new_tokens is None
@@ -223,7 +223,7 @@ def test_a_missing_summary_log_is_refused(run_dir: Path) -> None:
 
 @pytest.mark.parametrize("run_dir", ["server-valid", "singlestream-valid"], indirect=True)
 def test_a_token_count_that_loadgen_did_not_see_is_refused(run_dir: Path) -> None:
-    samples = run_dir / "Performance" / "samples.csv"
+    samples = run_dir / "samples.csv"
     lines = samples.read_text().splitlines()
     index, *times, tokens = lines[1].split(",")
     lines[1] = ",".join([index, *times, str(int(tokens) + 2)])
@@ -236,7 +236,7 @@ def test_a_token_count_that_loadgen_did_not_see_is_refused(run_dir: Path) -> Non
     "run_dir", ["offline-valid", "server-valid", "singlestream-valid"], indirect=True
 )
 def test_a_sample_too_few_in_the_sample_times_is_refused(run_dir: Path) -> None:
-    samples = run_dir / "Performance" / "samples.csv"
+    samples = run_dir / "samples.csv"
     samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(LogError, match="they are not of the same test"):
         performance(run_dir)

@@ -124,7 +124,7 @@ def make(case: Case, run_dir: Path) -> None:
     lg.StartTestWithLogSettings(sut, qsl, settings, logs)
     (out / "mlperf_log_trace.json").unlink()
     if not case.accuracy:
-        _write_samples(out / "samples.csv", rows, with_first_token=case.scenario != "Offline")
+        _write_samples(run_dir / "samples.csv", rows, with_first_token=case.scenario != "Offline")
         (out / "mlperf_log_accuracy.json").unlink()
 
 
