@@ -1,4 +1,5 @@
-"""One MLPerf Inference run of Llama-3.1-8B-Instruct on vLLM and LoadGen: engine up, test, logs, report.
+"""One MLPerf Inference run of Llama-3.1-8B-Instruct on vLLM and LoadGen:
+engine up, test, logs, report.
 
   python run.py --model demo --dataset sample
       the whole path on any machine, in a minute or two
@@ -9,11 +10,12 @@
   python run.py --model meta-llama/Llama-3.1-8B-Instruct --category datacenter --scenario offline --mode both
       the full measurement
 
-Results go to ./results/<time>-<category>-<scenario>/ (report.md first), and ./results/latest points there.
+Results go to ./results/<time>-<category>-<scenario>/ (report.md first), and ./results/latest
+points there.
 
-Exit status: 0 measured; 1 the run failed; 2 the command cannot run as given; 3 a full-size run was measured but
-is INVALID or below the accuracy gate; 130 or 143 interrupted or terminated.
-"""
+Exit status: 0 measured; 1 the run failed; 2 the command cannot run as given; 3 a full-size run
+was measured but is INVALID or below the accuracy gate; 130 or 143 interrupted or terminated.
+"""  # noqa: E501 - a command to copy stays on one line
 
 from __future__ import annotations
 
@@ -47,9 +49,13 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
         help="datacenter: offline, server, interactive; edge: offline, singlestream",
     )
     what.add_argument(
-        "--scenario", type=Scenario, choices=tuple(Scenario), default=Scenario.OFFLINE, metavar="SCENARIO",
+        "--scenario",
+        type=Scenario,
+        choices=tuple(Scenario),
+        default=Scenario.OFFLINE,
+        metavar="SCENARIO",
         help="offline, server, singlestream or interactive (Server under tighter limits)",
-    )  # fmt: skip
+    )
     what.add_argument(
         "--mode", choices=settings.MODES, default="both", help="both: accuracy first, on one engine"
     )
@@ -58,7 +64,8 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
         type=flags.integer_or_auto,
         default="auto",
         metavar="N|auto",
-        help="auto: the whole data set (13368 datacenter, 5000 edge); a small number makes a smoke run",
+        help="auto: the whole data set (13368 datacenter, 5000 edge); "
+        "a small number makes a smoke run",
     )
     what.add_argument(
         "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer, in tokens"
@@ -76,7 +83,8 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
         type=_target_qps,
         default="auto",
         metavar="QPS|auto|max",
-        help="queries per second in Server and Interactive; auto: 0.8 x what Offline reached; max: search",
+        help="queries per second in Server and Interactive; "
+        "auto: 0.8 x what Offline reached; max: search",
     )
     flags.add_switch(
         what, "--high-accuracy", 0, "judge at 99.9 %% of the reference (not an official variant)"
@@ -89,13 +97,15 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
         "--dataset",
         choices=settings.DATASETS,
         default="cnndm",
-        help="cnndm: CNN/DailyMail; sample: the shipped articles; synthetic: random token ids of the same lengths",
+        help="cnndm: CNN/DailyMail; sample: the shipped articles; "
+        "synthetic: random token ids of the same lengths",
     )
     model.add_argument(
         "--dataset-path",
         default=None,
         metavar="FILE",
-        help="an official cnn_eval.json or sample_cnn_eval_5000.json, or a folder of the hub's parquet files",
+        help="an official cnn_eval.json or sample_cnn_eval_5000.json, "
+        "or a folder of the hub's parquet files",
     )
 
     engine = parser.add_argument_group("engine")

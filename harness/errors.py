@@ -10,7 +10,9 @@ class BenchmarkError(Exception):
 
 
 class UsageError(BenchmarkError):
-    """The command cannot run as given; raised before the model loads and before anything is written."""
+    """The command cannot run as given;
+    raised before the model loads and before anything is written.
+    """
 
     exit_status = 2
 

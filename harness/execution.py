@@ -1,4 +1,6 @@
-"""One run from its folder to its report: whatever ends it, the folder says so and no process is left."""
+"""One run from its folder to its report:
+whatever ends it, the folder says so and no process is left.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,7 @@ def execute(
     for note in notes:
         terminal.say(note)
     if ending.error:
-        print(f"run.py: {ending.error} (log: {folder.run_log})", file=sys.stderr)
+        sys.stderr.write(f"run.py: {ending.error} (log: {folder.run_log})\n")
     status = ending.exit_status or _verdict_status(prepared, summary)
     if ending.threads_left:
         sys.stdout.flush()
@@ -107,8 +109,8 @@ def _run_to_the_end(
             received.append(signal.Signals(number))
             loop.call_soon_threadsafe(task.cancel)
 
-        # Not loop.add_signal_handler: its wake-up socket would be shared with the engine processes that
-        # vLLM forks, and a signal to one of them would look like one to us.
+        # Not loop.add_signal_handler: its wake-up socket would be shared with the engine processes
+        # that vLLM forks, and a signal to one of them would look like one to us.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         session = Session(prepared, folder, record, terminal)
@@ -154,7 +156,9 @@ def _report(
 
 
 def _verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
-    """3 for a full-size run that is INVALID or below the gate; a smoke run has measured, whatever it says."""
+    """3 for a full-size run that is INVALID or below the gate;
+    a smoke run has measured, whatever it says.
+    """
     if not prepared.full_size or summary is None:
         return 0
     performance = summary["run"]["performance"] or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
 
 from harness.config import MODEL_ALIASES, PRECISIONS, WEIGHTS
 from harness.rounds import OFFICIAL_MODEL
@@ -23,7 +24,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description: str):
         super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         """One line and exit status 2."""
         self.exit(2, f"{self.prog}: {message} (all flags: python {self.prog} --help)\n")
 
@@ -76,14 +77,16 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model",
         default=OFFICIAL_MODEL,
-        help=f"a Hugging Face repository, a folder, an alias ({aliases}), or demo: a tiny Llama built on this machine",
+        help=f"a Hugging Face repository, a folder, an alias ({aliases}), "
+        "or demo: a tiny Llama built on this machine",
     )
     group.add_argument("--backend", choices=("vllm",), default="vllm", help="the inference engine")
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="bf16",
-        help="number format of the weights; fp8 quantises them while loading and uses an fp8 KV cache (GPU only)",
+        help="number format of the weights; "
+        "fp8 quantises them while loading and uses an fp8 KV cache (GPU only)",
     )
     group.add_argument(
         "--weights",

@@ -11,7 +11,9 @@ def count(value: float | None) -> str:
 
 
 def rate(value: float | None, unit: str) -> str:
-    """A speed with as many digits as it deserves: '7,570 tokens/s', '59.1 samples/s', '0.47 samples/s'."""
+    """A speed with as many digits as it deserves:
+    '7,570 tokens/s', '59.1 samples/s', '0.47 samples/s'.
+    """
     if value is None:
         return NOT_KNOWN
     digits = 0 if value >= 1000 else 1 if value >= 10 else 2

@@ -1,10 +1,11 @@
 """One LoadGen test in a process of its own, joined to the system under test by a pipe.
 
-LoadGen reads its built-in mlperf.conf once per process, can crash on misuse, and must not share the interpreter lock
-with the engine's client: so every test gets a fresh small process. Messages on the pipe are arrays of 32-bit numbers.
+LoadGen reads its built-in mlperf.conf once per process, can crash on misuse, and must not share the
+interpreter lock with the engine's client: so every test gets a fresh small process. Messages on the
+pipe are arrays of 32-bit numbers.
 
-    LoadGen -> SUT   QUERIES + uint32 [sequence, sample index] ...        ENDED
-    SUT -> LoadGen   int32 [kind, sequence, n, n token ids] ...           kind is FIRST_TOKEN or ALL_TOKENS
+  LoadGen -> SUT   QUERIES + uint32 [sequence, sample index] ...  ENDED
+  SUT -> LoadGen   int32 [kind, sequence, n, n token ids] ...     kind is FIRST_TOKEN or ALL_TOKENS
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig
+from harness.config import RunConfig, Scenario
 from harness.errors import UsageError
+from harness.planning import Target
 from harness.rounds import ROUNDS, Seeds
 
 QUERIES = b"Q"
@@ -52,24 +54,24 @@ class LoadGenPlan:
 
 
 def user_conf_text(
-    config: RunConfig,
-    *,
-    sample_count: int,
-    min_duration_s: float,
-    target_qps: float | None = None,
+    config: RunConfig, *, sample_count: int, min_duration_s: float, target: Target
 ) -> str:
-    """The user.conf of a test: the target rate, and for a smoke run the sample count and duration.
+    """The user.conf of a test: the target, and for a smoke run the sample count and duration.
 
     Nothing else is ever set: all other values are the ones built into LoadGen.
     """
     record, category = config.round, config.category_record
     scenario = config.scenario.loadgen_name
     lines = [f"# MLPerf Inference v{record.name}, {config.category}, {config.scenario.label}"]
-    if target_qps is not None:
-        lines.append(f"*.{scenario}.target_qps = {target_qps:.9g}")
+    if target.qps is not None:
+        lines.append(f"*.{scenario}.target_qps = {target.qps:.9g}")
+    if target.latency_ms is not None:
+        lines.append(f"*.{scenario}.target_latency = {target.latency_ms:.9g}")
     if sample_count != category.dataset_samples:
         lines.append(f"*.{scenario}.performance_sample_count_override = {sample_count}")
-        lines.append(f"*.{scenario}.min_query_count = {sample_count}")
+        # In SingleStream LoadGen fills any count up to the next whole pass, a full one included.
+        least = 1 if config.scenario is Scenario.SINGLESTREAM else sample_count
+        lines.append(f"*.{scenario}.min_query_count = {least}")
     if min_duration_s != record.min_duration_s:
         lines.append(f"*.{scenario}.min_duration = {round(min_duration_s * 1000)}")
     return "\n".join(lines) + "\n"
@@ -173,7 +175,8 @@ class _Test:
         qsl = self.lg.ConstructQSL(
             self.plan.total_samples, self.plan.total_samples, _keep_samples, _keep_samples
         )
-        # An audit.config in the working directory would silently change the test: name one that is not there.
+        # An audit.config in the working directory would silently change the test:
+        # name one that is not there.
         self.lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, "no-audit.config")
         self.lg.DestroyQSL(qsl)
         self.lg.DestroySUT(sut)
@@ -218,7 +221,8 @@ class _Test:
         now = time.perf_counter()
         numbers = array.array(SIGNED)
         numbers.frombytes(message)
-        # LoadGen copies the tokens during the calls below, so `numbers` must live until they return.
+        # LoadGen copies the tokens during the calls below, so `numbers` must live until they
+        # return.
         address, _ = numbers.buffer_info()
         size = numbers.itemsize
         first: list[Any] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# LoadGen logs an answer as the bytes of this dtype; the official evaluation must be told the same one.
+# LoadGen logs an answer as the bytes of this dtype; the official evaluation must be told the same
+# one.
 TOKEN_DTYPE = "int32"
 
 
@@ -98,8 +99,8 @@ class AccuracyResult:
     total_samples: int
     rouge1: float | None  # None: this data set has no references
     rouge2: float | None
-    rougeL: float | None  # noqa: N815 - the official name
-    rougeLsum: float | None  # noqa: N815 - the official name
+    rougeL: float | None  # the official name
+    rougeLsum: float | None  # the official name
     gen_len: int | None  # characters, as the official evaluation counts
     gen_num: int
     passed: bool | None  # None: not judged

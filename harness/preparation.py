@@ -7,7 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import accuracy, config, dataset, engine, formatting, loadgen, run_folder, system_info
+from harness import (
+    accuracy,
+    config,
+    dataset,
+    engine,
+    formatting,
+    loadgen,
+    profiles,
+    run_folder,
+    system_info,
+)
 from harness import model as models
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, Departure, RunConfig, RunFacts
 from harness.errors import UsageError
@@ -96,12 +106,13 @@ def _check_devices(settings: RunConfig, device: str, machine: system_info.System
     gpus = machine.gpu_count or 0
     if device == "gpu" and gpus == 0:
         raise UsageError(
-            "No NVIDIA GPU is visible, and the installed vLLM is the CUDA build. Check nvidia-smi (in docker: "
-            "--gpus all), or install the CPU build with `make venv VARIANT=cpu`."
+            "No NVIDIA GPU is visible, and the installed vLLM is the CUDA build. Check nvidia-smi "
+            "(in docker: --gpus all), or install the CPU build with `make venv VARIANT=cpu`."
         )
     if device == "cpu" and settings.precision == "fp8":
         raise UsageError(
-            "--precision fp8 needs a GPU, and the CPU build of vLLM is installed; use --precision bf16."
+            "--precision fp8 needs a GPU, and the CPU build of vLLM is installed; "
+            "use --precision bf16."
         )
     if device == "cpu" and settings.distributed_executor_backend == "ray":
         raise UsageError(
@@ -115,8 +126,9 @@ def _check_devices(settings: RunConfig, device: str, machine: system_info.System
     across_machines = settings.distributed_executor_backend == "ray"
     if device == "gpu" and needed > gpus and not across_machines:
         raise UsageError(
-            f"--tensor-parallel-size {tensor}: with data parallel {settings.data_parallel_size} and pipeline "
-            f"parallel {settings.pipeline_parallel_size} that takes {needed} GPUs, and {gpus} "
+            f"--tensor-parallel-size {tensor}: with data parallel {settings.data_parallel_size} "
+            f"and pipeline parallel {settings.pipeline_parallel_size} "
+            f"that takes {needed} GPUs, and {gpus} "
             f"{'is' if gpus == 1 else 'are'} visible; use --tensor-parallel-size auto."
         )
     return settings.with_values(tensor_parallel_size=tensor)
@@ -127,14 +139,15 @@ def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset
     given = settings.max_model_len
     if given is not None and given < needed:
         raise UsageError(
-            f"--max-model-len {given}: the longest prompt has {data.longest_prompt_tokens} tokens and the answer up "
-            f"to {settings.max_new_tokens}, so at least {needed} are needed; use auto."
+            f"--max-model-len {given}: the longest prompt has {data.longest_prompt_tokens} tokens "
+            f"and the answer up to {settings.max_new_tokens}, "
+            f"so at least {needed} are needed; use auto."
         )
     chosen = given or needed
     if chosen > model.max_position_embeddings:
         raise UsageError(
-            f"--max-model-len {chosen}: the model ends at {model.max_position_embeddings} tokens; the prompts here "
-            f"need {needed}."
+            f"--max-model-len {chosen}: the model ends at {model.max_position_embeddings} tokens; "
+            f"the prompts here need {needed}."
         )
     return chosen
 
@@ -151,9 +164,9 @@ def _check_memory(
         memory = psutil.virtual_memory()
         if utilization is not None and utilization * memory.total > memory.available:
             raise UsageError(
-                f"--gpu-memory-utilization {utilization:g}: on a CPU this is a share of the machine's memory, and "
-                f"{formatting.gibibytes(memory.available)} of {formatting.gibibytes(memory.total)} are free; "
-                "leave the flag out, or lower it."
+                f"--gpu-memory-utilization {utilization:g}: on a CPU this is a share of the "
+                f"machine's memory, and {formatting.gibibytes(memory.available)} of "
+                f"{formatting.gibibytes(memory.total)} are free; leave the flag out, or lower it."
             )
         if weights > memory.available:
             raise UsageError(
@@ -167,15 +180,16 @@ def _check_memory(
     share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION
     if share * total > free:
         raise UsageError(
-            f"--gpu-memory-utilization {share:g} asks for {formatting.gibibytes(share * total)}, and only "
-            f"{formatting.gibibytes(free)} of the GPU's {formatting.gibibytes(total)} are free; end the program that "
-            "uses it (nvidia-smi lists them), or lower the flag."
+            f"--gpu-memory-utilization {share:g} asks for {formatting.gibibytes(share * total)}, "
+            f"and only {formatting.gibibytes(free)} of the GPU's {formatting.gibibytes(total)} "
+            "are free; end the program that uses it (nvidia-smi lists them), or lower the flag."
         )
     parts = (settings.tensor_parallel_size or 1) * settings.pipeline_parallel_size
     if weights / parts > share * total:
         raise UsageError(
-            f"--model {settings.model}: its weights take {formatting.gibibytes(weights / parts)} on each GPU, and "
-            f"the engine may use {formatting.gibibytes(share * total)}; use more GPUs or --precision fp8."
+            f"--model {settings.model}: its weights take {formatting.gibibytes(weights / parts)} "
+            f"on each GPU, and the engine may use {formatting.gibibytes(share * total)}; "
+            "use more GPUs or --precision fp8."
         )
 
 
@@ -211,7 +225,7 @@ def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
             "device": prepared.device,
             "engine": prepared.engine_settings,
             "profile": dataclasses.asdict(
-                engine.profiles.choose(prepared.device, settings.scenario.value)
+                profiles.choose(prepared.device, settings.scenario.value)
             ),
             "target_qps": None,
             "loadgen_model": settings.round.loadgen_model(

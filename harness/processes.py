@@ -9,8 +9,9 @@ TERMINATE_GRACE_S = 3.0
 
 
 def end_children(grace_s: float = TERMINATE_GRACE_S) -> int:
-    """Ends every process below this one: asked first, killed after `grace_s`. Returns how many there were.
+    """Ends every process below this one: asked first, killed after `grace_s`.
 
+    Returns how many there were.
     multiprocessing's resource tracker is left alone: it cleans up shared memory and ends with us.
     """
     import psutil

@@ -16,8 +16,9 @@ class Profile:
     source: str
 
 
-# vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an H200 that cost 7 %
-# of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile names both.
+# vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
+# H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
+# names both.
 _GPU_OFFLINE = Profile(
     name="gpu-offline",
     max_num_seqs=1024,
@@ -30,7 +31,8 @@ _GPU_SERVER = Profile(
     max_num_seqs=1024,
     max_num_batched_tokens=16384,
     enforce_eager=False,
-    source="measured on one H200 with vLLM 0.26.0, fp8: p99 TTFT 200 ms, p99 TPOT 34 ms at 52.8 queries/s",
+    source="measured on one H200 with vLLM 0.26.0, fp8: "
+    "p99 TTFT 200 ms, p99 TPOT 34 ms at 52.8 queries/s",
 )
 _GPU_INTERACTIVE = Profile(
     name="gpu-interactive",

@@ -1,8 +1,8 @@
 """Official constants of Llama-3.1-8B, one frozen record per MLPerf Inference round.
 
-Sources are files of github.com/mlcommons/inference at commit b66003e1 (2026-08-20), where `CHK/` stands for
-tools/submission/submission_checker/ and `REF/` for language/llama3.1-8b/; `rules` is inference_rules.adoc of
-github.com/mlcommons/inference_policies at ac93e89.
+Sources are files of github.com/mlcommons/inference at commit b66003e1 (2026-08-20), where `CHK/`
+stands for tools/submission/submission_checker/ and `REF/` for language/llama3.1-8b/; `rules` is
+inference_rules.adoc of github.com/mlcommons/inference_policies at ac93e89.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class AccuracyTargets:
 
     rouge1: float
     rouge2: float
-    rougeL: float  # noqa: N815 - the official name
-    rougeLsum: float  # noqa: N815 - the official name
+    rougeL: float  # the official name
+    rougeLsum: float  # the official name
     gen_len: int
 
 
@@ -131,7 +131,8 @@ def _round(name: str, seeds: Seeds, loadgen_versions: str) -> Round:
         min_duration_s=600,  # loadgen/mlperf.conf:52,85,169
         latency_percentile=0.99,  # loadgen/mlperf.conf:83
         single_stream_percentile=0.90,  # loadgen/mlperf.conf:50
-        early_stopping_min_queries_server=459,  # p = c = 0.99 and no query over the limit; rules:1140-1160
+        # p = c = 0.99 and no query over the limit; rules:1140-1160
+        early_stopping_min_queries_server=459,
         early_stopping_min_queries_single_stream=64,  # rules:1140-1160
         max_new_tokens=128,  # rules:373-374
         min_new_tokens=1,  # rules:373-374
@@ -158,5 +159,6 @@ V6_1 = _round(
 )
 ROUNDS = {record.name: record for record in (V5_1, V6_0, V6_1)}
 
-# There is no 99.9 % variant of this model (github.com/mlcommons/inference issue #2384): --high-accuracy is ours.
+# There is no 99.9 % variant of this model (github.com/mlcommons/inference issue #2384):
+# --high-accuracy is ours.
 HIGH_ACCURACY_MULTIPLIER = 0.999

@@ -1,16 +1,18 @@
-"""One invocation on one loaded engine: warm-up, then each LoadGen test of the run, leaving LoadGen's logs behind."""
+"""One invocation on one loaded engine: warm-up, then each LoadGen test, leaving LoadGen's logs."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from harness import formatting, loadgen, planning, processes, sut
+from harness import formatting, loadgen, planning, processes, sut, targets
+from harness.config import Scenario
 from harness.engine import Engine, streams_first_token
 from harness.errors import BenchmarkError, EngineError
 from harness.preparation import Prepared
@@ -19,9 +21,10 @@ from harness.terminal import Stopwatch, Terminal, progress_line
 
 # Enough to compile and touch every kernel that a test needs.
 WARM_UP_SAMPLES = 64
+SINGLE_STREAM_WARM_UP_SAMPLES = 8
 # A burst of two engine fills has a steady middle to estimate the speed from.
 ESTIMATE_FILLS = 2
-# The engine's own queue never runs dry, and stays short when LoadGen issues 40,000 queries at once.
+# The engine's own queue never runs dry, and stays short when LoadGen issues 40,000 at once.
 ADMITTED_FILLS = 2
 
 log = logging.getLogger("harness")
@@ -40,9 +43,8 @@ class Session:
         self.terminal = terminal
         self.prompts = [sample.token_ids for sample in prepared.dataset.samples]
         self.max_num_seqs = int(prepared.engine_settings["max_num_seqs"])
-        self.samples_per_second: float | None = None  # as last seen on this engine
-        self.rate_source = ""
-        self.rate_margin = planning.BURST_MARGIN
+        self.pace: targets.Pace | None = None  # as last seen on this engine
+        self.server_rate: tuple[float, str] | None = None
 
     async def measure(self) -> None:
         """Loads the engine once and runs every test of the run. Raises BenchmarkError."""
@@ -51,15 +53,17 @@ class Session:
             max_new_tokens=self.config.max_new_tokens,
             eos_token_ids=self.prepared.model.eos_token_ids,
         )
+        if self._is_server:
+            self.server_rate = targets.server_rate(self.prepared)
         try:
             async with self.phase("engine_load_s", "loading the engine"):
                 await _load(engine)
             log.info("the engine is loaded: load 1 of 1 in this invocation")
             if self.config.runs_accuracy:
-                await self._warm_up(engine, WARM_UP_SAMPLES)
+                await self._warm_up(engine)
                 await self._test(engine, accuracy=True)
             if self.config.runs_performance:
-                await self._warm_up(engine, self._estimate_samples())
+                await self._warm_up(engine)
                 await self._test(engine, accuracy=False)
         except EngineError as error:
             raise EngineError(self._explain(error)) from error
@@ -67,56 +71,49 @@ class Session:
             async with self.phase("shutdown_s", "shutting the engine down"):
                 await asyncio.to_thread(_shut_down, engine)
 
-    def _estimate_samples(self) -> int:
-        if self.samples_per_second is not None or self.prepared.min_duration_s == 0:
-            return WARM_UP_SAMPLES
-        return ESTIMATE_FILLS * self.max_num_seqs
+    @property
+    def _is_server(self) -> bool:
+        return self.config.scenario in (Scenario.SERVER, Scenario.INTERACTIVE)
 
-    async def _warm_up(self, engine: Engine, samples: int) -> None:
+    def _warm_up_samples(self) -> int:
+        """More than a warm-up needs where the length of the test hangs on the estimate."""
+        if self.config.scenario is Scenario.SINGLESTREAM:
+            return SINGLE_STREAM_WARM_UP_SAMPLES
+        if self._is_server:
+            estimates = self.server_rate is None and self.pace is None
+        else:
+            estimates = self.pace is None and self.prepared.min_duration_s > 0
+            estimates = estimates and not self.config.runs_accuracy
+        return ESTIMATE_FILLS * self.max_num_seqs if estimates else WARM_UP_SAMPLES
+
+    async def _warm_up(self, engine: Engine) -> None:
         progress = sut.Progress()
-        prompts = self.prompts[:samples]
+        prompts = self.prompts[: self._warm_up_samples()]
+        one_at_a_time = self.config.scenario is Scenario.SINGLESTREAM
         async with self.phase("warm_up_s", "warm-up", progress, len(prompts)):
             result = await sut.burst(
-                engine, prompts, stall_timeout_s=self.config.stall_timeout_s, progress=progress
+                engine,
+                prompts,
+                at_once=1 if one_at_a_time else None,
+                stall_timeout_s=self.config.stall_timeout_s,
+                progress=progress,
             )
         log.info(
             "warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds
         )
-        if self.samples_per_second is None:
-            self.samples_per_second = result.samples_per_second
-            self.rate_source = f"the warm-up of {formatting.count(result.samples)} samples"
-            self.rate_margin = planning.BURST_MARGIN
+        if self.pace is None:
+            self.pace = targets.Pace(
+                result.samples_per_second,
+                f"the warm-up of {formatting.count(result.samples)} samples",
+                planning.BURST_MARGIN,
+            )
 
     async def _test(self, engine: Engine, *, accuracy: bool) -> None:
         name = "accuracy" if accuracy else "performance"
-        count = len(self.prompts)
-        target = self._target(count, accuracy)
-        log_dir = self.folder.accuracy if accuracy else self.folder.performance
-        log_dir.mkdir(exist_ok=True)
-        write_text(
-            self.folder.user_conf,
-            loadgen.user_conf_text(
-                self.config,
-                sample_count=count,
-                min_duration_s=self.prepared.min_duration_s,
-                target_qps=target.value,
-            ),
-        )
-        plan = loadgen.LoadGenPlan(
-            loadgen_model=self.record["resolved"]["loadgen_model"],
-            scenario=self.config.scenario.loadgen_name,
-            accuracy=accuracy,
-            user_conf=self.folder.user_conf,
-            log_dir=log_dir,
-            total_samples=count,
-            samples_csv=None if accuracy else self.folder.samples_csv,
-        )
-        samples = count if accuracy else target.samples
-        self.terminal.say(
-            f"{name}: {formatting.count(samples)} samples, about "
-            f"{formatting.duration(samples * target.expected_duration_s / target.samples)} "
-            f"(at {formatting.rate(target.samples / target.expected_duration_s, 'samples/s')}, from {target.source})"
-        )
+        target = self._choose_target(accuracy)
+        plan = self._plan(target, accuracy)
+        samples = len(self.prompts) if accuracy else target.samples
+        self._announce(name, samples, target)
         progress = sut.Progress()
         async with self.phase(f"{name}_s", name, progress, samples):
             await sut.run_test(
@@ -124,36 +121,71 @@ class Session:
                 self.prompts,
                 plan,
                 stream_first_token=streams_first_token(self.config.scenario),
-                admit_at_once=ADMITTED_FILLS * self.max_num_seqs,
+                admit_at_once=None if self._is_server else ADMITTED_FILLS * self.max_num_seqs,
                 stall_timeout_s=self.config.stall_timeout_s,
                 progress=progress,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
         if not accuracy:
             sut.write_timeline(progress.timeline, self.folder.timeline_csv)
-        self.samples_per_second = progress.samples_done / progress.timeline[-1].time_s
-        self.rate_source = f"the {name} test"
-        if progress.samples_done >= ESTIMATE_FILLS * self.max_num_seqs:
-            self.rate_margin = planning.FULL_TEST_MARGIN
-
-    def _target(self, count: int, accuracy: bool) -> planning.TargetRate:
-        assert self.samples_per_second is not None  # every test follows a warm-up
-        target = planning.offline_target(
-            self.samples_per_second,
-            sample_count=count,
-            min_duration_s=self.prepared.min_duration_s,
-            source=self.rate_source,
-            margin=self.rate_margin,
+        long_enough = progress.samples_done >= ESTIMATE_FILLS * self.max_num_seqs
+        self.pace = targets.Pace(
+            progress.samples_done / progress.timeline[-1].time_s,
+            f"the {name} test",
+            planning.FULL_TEST_MARGIN if long_enough else planning.BURST_MARGIN,
         )
+
+    def _choose_target(self, accuracy: bool) -> planning.Target:
+        assert self.pace is not None  # every test follows a warm-up
+        if self._is_server and self.server_rate is None:
+            self.server_rate = targets.server_rate_from_burst(self.pace)
+        target = targets.target(self.prepared, self.pace, self.server_rate)
         if not accuracy:
-            self.record["resolved"]["target_qps"] = {
-                "value": target.value,
+            value = target.latency_ms if target.qps is None else target.qps
+            self.record["resolved"]["target_qps"] = None if target.qps is None else {
+                "value": value,
                 "source": target.source,
                 "expected_samples": target.samples,
                 "expected_duration_s": target.expected_duration_s,
-            }
+            }  # fmt: skip
+            self.record["resolved"]["target"] = dataclasses.asdict(target)
             write_json(self.folder.config_json, self.record)
         return target
+
+    def _plan(self, target: planning.Target, accuracy: bool) -> loadgen.LoadGenPlan:
+        log_dir = self.folder.accuracy if accuracy else self.folder.performance
+        log_dir.mkdir(exist_ok=True)
+        text = loadgen.user_conf_text(
+            self.config,
+            sample_count=len(self.prompts),
+            min_duration_s=self.prepared.min_duration_s,
+            target=target,
+        )
+        write_text(self.folder.user_conf, text)
+        return loadgen.LoadGenPlan(
+            loadgen_model=self.record["resolved"]["loadgen_model"],
+            scenario=self.config.scenario.loadgen_name,
+            accuracy=accuracy,
+            user_conf=self.folder.user_conf,
+            log_dir=log_dir,
+            total_samples=len(self.prompts),
+            samples_csv=None if accuracy else self.folder.samples_csv,
+        )
+
+    def _announce(self, name: str, samples: int, target: planning.Target) -> None:
+        """How long the test will take and why, before the first query."""
+        seconds = samples * target.expected_duration_s / target.samples
+        if target.latency_ms is not None:
+            pace = f"one after another, {formatting.milliseconds(1000 * seconds / samples)} each"
+        else:
+            unit = "queries/s" if self._is_server else "samples/s"
+            pace = f"at {formatting.rate(samples / seconds, unit)}"
+        self.terminal.say(
+            f"{name}: {formatting.count(samples)} samples, about {formatting.duration(seconds)} "
+            f"({pace}; from {target.source})"
+        )
+        if target.advice and name == "performance":
+            self.terminal.say(f"  {target.advice}")
 
     @contextlib.asynccontextmanager
     async def phase(
@@ -179,7 +211,9 @@ class Session:
             log.info("%s: %.1f s", label, watch.seconds)
 
     def _explain(self, error: BenchmarkError) -> str:
-        """vLLM says "see root cause above"; this finds that cause in run.log and adds the way out."""
+        """vLLM says "see root cause above";
+        this finds that cause in run.log and adds the way out.
+        """
         cause = root_cause(self.folder.run_log.read_text(errors="replace"))
         text = str(error).rstrip(".")
         if cause and cause not in text:
@@ -188,7 +222,9 @@ class Session:
 
 
 async def _load(engine: Engine) -> None:
-    """Loads in a thread, so that progress shows and signals are heard; cancelled, leaves no process."""
+    """Loads in a thread, so that progress shows and signals are heard;
+    cancelled, leaves no process.
+    """
     with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
     loading = with_own_thread.submit(engine.load)
     with_own_thread.shutdown(wait=False)
@@ -220,7 +256,10 @@ def _way_out(text: str) -> str:
     if "out of memory" in lowered or "no available memory for the cache blocks" in lowered:
         return "Lower --gpu-memory-utilization or --max-model-len, or use more GPUs."
     if "kv cache" in lowered and "larger" in lowered:
-        return "Raise --gpu-memory-utilization, or lower --max-model-len (auto is the least that fits)."
+        return (
+            "Raise --gpu-memory-utilization, or lower --max-model-len "
+            "(auto is the least that fits)."
+        )
     return "run.log in the run folder holds the engine's own words."
 
 

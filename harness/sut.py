@@ -1,4 +1,6 @@
-"""The system under test: queries from LoadGen's pipe to the engine, first token and answer back, on one event loop."""
+"""The system under test: queries from LoadGen's pipe to the engine, first token and answer back,
+on one event loop.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from harness.metrics import TimelinePoint
 log = logging.getLogger("harness")
 
 TIMELINE_STEP_S = 0.25
-# LoadGen writes its logs after the last answer; on a loaded machine that took under a second for 40,104 samples.
+# LoadGen writes its logs after the last answer; on a loaded machine that took under a second for
+# 40,104 samples.
 LOADGEN_EXIT_TIMEOUT_S = 60.0
 
 
@@ -78,7 +81,8 @@ async def run_test(
         if process.exitcode != 0:
             raise LoadGenError(f"LoadGen's process ended with exit code {process.exitcode}.")
     finally:
-        # Killed rather than fed made-up answers: a log that breaks off cannot be taken for a result.
+        # Killed rather than fed made-up answers: a log that breaks off cannot be taken for a
+        # result.
         if process.is_alive():
             process.kill()
             process.join()
@@ -141,7 +145,8 @@ class _Server:
             self._fail(
                 LoadGenError(
                     f"LoadGen's process ended in the middle of the test, with "
-                    f"{self.progress.samples_issued - self.progress.samples_done} queries unanswered."
+                    f"{self.progress.samples_issued - self.progress.samples_done} "
+                    "queries unanswered."
                 )
             )
             self.loop.remove_reader(self.pipe.fileno())
@@ -255,14 +260,21 @@ async def burst(
     *,
     stall_timeout_s: float,
     progress: Progress,
+    at_once: int | None = None,
 ) -> Burst:
-    """Answers all prompts at once: the warm-up before a test, and the estimate of its speed.
+    """Answers prompts, all at once or `at_once`: the warm-up of a test and the estimate of its speed.
 
     Raises EngineError when the engine dies or stalls.
     """
     progress.started_at = started = time.monotonic()
     tokens_before = engine.tokens_generated
-    pending = {asyncio.ensure_future(engine.answer(prompt)) for prompt in prompts}
+    turn = asyncio.Semaphore(at_once or len(prompts))
+
+    async def answer(prompt: list[int]) -> list[int]:
+        async with turn:
+            return await engine.answer(prompt)
+
+    pending = {asyncio.ensure_future(answer(prompt)) for prompt in prompts}
     progress.samples_issued = len(pending)
     tokens = 0
     try:
@@ -287,6 +299,6 @@ def _check_stall(
     quiet_s = time.monotonic() - max(engine.last_output_at, last_asked_at)
     if outstanding and quiet_s > stall_timeout_s:
         raise EngineError(
-            f"The engine has produced no token for {quiet_s:.0f} s while {outstanding} queries wait; "
-            "it is stuck. If it is only slow, allow more with --stall-timeout SECONDS."
+            f"The engine has produced no token for {quiet_s:.0f} s while {outstanding} queries "
+            "wait; it is stuck. If it is only slow, allow more with --stall-timeout SECONDS."
         )

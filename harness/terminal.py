@@ -16,7 +16,9 @@ PLAIN_LINE_EVERY_S = 10.0
 
 
 class Terminal:
-    """Writes to the stream the program was started with, whatever happens to file descriptors 1 and 2."""
+    """Writes to the stream the program was started with,
+    whatever happens to file descriptors 1 and 2.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -33,7 +35,9 @@ class Terminal:
 
     @contextlib.asynccontextmanager
     async def progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
-        """Keeps one line up to date while the block runs; on no terminal, a plain line now and then."""
+        """Keeps one line up to date while the block runs;
+        on no terminal, a plain line now and then.
+        """
         if self._console.is_terminal:
             from rich.live import Live
             from rich.text import Text

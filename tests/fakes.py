@@ -1,4 +1,6 @@
-"""Doubles for what cannot be had in a test: an engine that takes a set time, dies, or goes quiet."""
+"""Doubles for what cannot be had in a test:
+an engine that takes a set time, dies, or goes quiet.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Answers a run's prompts with vLLM's own LLM.generate and the run's own engine settings; prints JSON.
+"""Answers a run's prompts with vLLM's own LLM.generate and the run's own engine settings;
+prints JSON.
 
-usage: generate_directly.py RUN_DIR     (a program of its own, because an engine is best ended with its process)
+usage: generate_directly.py RUN_DIR
+(a program of its own, because an engine is best ended with its process)
 """
 
 from __future__ import annotations

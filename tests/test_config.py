@@ -45,7 +45,7 @@ def test_the_official_run_departs_in_nothing() -> None:
 def test_each_departure_is_listed_alone(
     settings: RunConfig, facts: dict[str, object], expected: list[str]
 ) -> None:
-    changed = RunFacts(**{**vars(OFFICIAL), **facts})  # type: ignore[arg-type]
+    changed = RunFacts(**{**vars(OFFICIAL), **facts})
 
     assert ids(settings, changed) == expected
 

@@ -23,7 +23,8 @@ LAYERS = (
     {"sut", "advice", "figures"},
     {"summary"},
     {"report_text"},
-    {"preparation"},
+    {"preparation", "last_offline"},
+    {"targets"},
     {"session"},
     {"execution"},
 )

@@ -24,7 +24,8 @@ def test_an_h200_in_bf16_takes_two_passes_for_600_seconds() -> None:
 
     assert target.samples == 2 * 13368
     assert target.expected_duration_s == 2 * 13368 / 40.0
-    assert loadgen_samples(target.value, 13368, 600) == 2 * 13368
+    assert target.qps is not None
+    assert loadgen_samples(target.qps, 13368, 600) == 2 * 13368
 
 
 def test_a_slow_machine_runs_one_pass() -> None:
@@ -40,7 +41,7 @@ def test_a_smoke_run_is_told_the_rate_as_it_is() -> None:
         2.5, sample_count=20, min_duration_s=0, source="a test", margin=1.15
     )
 
-    assert (target.value, target.samples, target.expected_duration_s) == (2.5, 20, 8.0)
+    assert (target.qps, target.samples, target.expected_duration_s) == (2.5, 20, 8.0)
 
 
 @given(
@@ -56,7 +57,8 @@ def test_the_test_lasts_long_enough_even_if_the_machine_is_faster_by_the_margin(
         rate, sample_count=count, min_duration_s=seconds, source="a test", margin=margin
     )
 
-    assert loadgen_samples(target.value, count, seconds) == target.samples
+    assert target.qps is not None
+    assert loadgen_samples(target.qps, count, seconds) == target.samples
     assert target.samples / (rate * margin) >= seconds * 0.999999
     if target.samples > count:  # one pass fewer would have been too short
         assert (target.samples - count) / (rate * margin) < seconds
@@ -68,5 +70,5 @@ def test_loadgen_is_told_a_rate_that_gives_the_announced_number_of_samples(rate:
         rate, sample_count=13368, min_duration_s=600, source="a test", margin=1.0
     )
 
-    printed = float(f"{target.value:.9g}")  # as it stands in user.conf
+    printed = float(f"{target.qps:.9g}")  # as it stands in user.conf
     assert loadgen_samples(printed, 13368, 600) == target.samples

@@ -170,7 +170,11 @@ def test_engine_arguments_are_read_as_json_booleans_or_text() -> None:
 
 def test_help_names_every_flag_and_its_default() -> None:
     shown = subprocess.run(
-        [sys.executable, "run.py", "--help"], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "run.py", "--help"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
     for flag in (

@@ -1,4 +1,6 @@
-"""Real LoadGen in its own process against a fake engine: who asks, who answers, what happens when one of them dies."""
+"""Real LoadGen in its own process against a fake engine:
+who asks, who answers, what happens when one of them dies.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import util_logs
-from harness import loadgen, rounds, sut
+from harness import loadgen, planning, rounds, sut
 from harness.config import RunConfig, Scenario
 from harness.errors import EngineError, LoadGenError
 from tests.fakes import FakeEngine, answer_to, make_prompts
@@ -33,7 +35,7 @@ def plan_for(
             config,
             sample_count=samples,
             min_duration_s=min_duration_s,
-            target_qps=target_qps,
+            target=planning.Target("a test", samples, 1, qps=target_qps),
         )
     )
     return loadgen.LoadGenPlan(
@@ -191,9 +193,7 @@ def test_a_burst_answers_every_prompt_and_counts_the_tokens() -> None:
     engine = FakeEngine(seconds_per_answer=0.01)
     progress = sut.Progress()
 
-    result = asyncio.run(
-        sut.burst(engine, make_prompts(25), stall_timeout_s=10, progress=progress)
-    )
+    result = asyncio.run(sut.burst(engine, make_prompts(25), stall_timeout_s=10, progress=progress))
 
     assert len(engine.prompts) == result.samples == progress.samples_done == 25
     assert result.tokens == sum(len(prompt) for prompt in make_prompts(25))
@@ -215,7 +215,11 @@ def test_a_burst_gives_up_on_a_quiet_engine() -> None:
 @pytest.mark.parametrize(
     ("samples", "seconds", "expected"),
     [
-        (20, 0.0, {"target_qps", "performance_sample_count_override", "min_query_count", "min_duration"}),
+        (
+            20,
+            0.0,
+            {"target_qps", "performance_sample_count_override", "min_query_count", "min_duration"},
+        ),
         (13368, 600.0, {"target_qps"}),
         (13368, 60.0, {"target_qps", "min_duration"}),
     ],
@@ -224,7 +228,7 @@ def test_user_conf_changes_sample_count_and_duration_and_nothing_else(
     samples: int, seconds: float, expected: set[str]
 ) -> None:
     text = loadgen.user_conf_text(
-        RunConfig(), sample_count=samples, min_duration_s=seconds, target_qps=3.0
+        RunConfig(), sample_count=samples, min_duration_s=seconds, target=planning.Target("a test", samples, 1, qps=3.0)
     )
 
     assert set(re.findall(r"^\*\.Offline\.(\w+) =", text, re.MULTILINE)) == expected

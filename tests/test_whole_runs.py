@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import signal
 import subprocess
@@ -34,7 +33,8 @@ PERFORMANCE_KEYS = {
     "scenario", "duration_s", "total_new_tokens", "tokens_per_sec", "samples_per_sec",
     "target_qps", "achieved_qps", "latency_ms", "ttft_ms", "tpot_ms", "valid",
 }  # fmt: skip
-# Two logits closer than this share of their size cannot be told apart in bf16, whose step is 1/128 of a number.
+# Two logits closer than this share of their size cannot be told apart in bf16, whose step is 1/128
+# of a number.
 BF16_NOISE = 2 / 128
 
 
@@ -54,8 +54,9 @@ def test_summary_has_the_documented_keys(both_run: WholeRun) -> None:
     for part, keys in SUMMARY_KEYS.items():
         assert keys <= summary[part].keys(), part
     assert summary["run"]["accuracy"].keys() >= ACCURACY_KEYS
-    assert summary["run"]["performance"].keys() >= PERFORMANCE_KEYS
-    assert summary["run"]["performance"]["latency_ms"].keys() >= {"p50", "p90", "p95", "p99", "mean"}
+    performance = summary["run"]["performance"]
+    assert performance.keys() >= PERFORMANCE_KEYS
+    assert performance["latency_ms"].keys() >= {"p50", "p90", "p95", "p99", "mean"}
     for path in [*summary["logs"].values(), *summary["plots"].values()]:
         assert path is None or (both_run.folder / path).is_file(), path
 
@@ -95,8 +96,8 @@ def test_rouge_equals_rouge_score_and_nltk_computed_independently(both_run: Whol
     tokenizer = AutoTokenizer.from_pretrained(record["model"]["path"])
     articles = json.loads((PROJECT / "harness" / "data" / "sample_articles.json").read_text())
     by_prompt = {
-        tuple(tokenizer.encode(article["instruction"].replace("{input}", article["input"]))): article
-        for article in articles
+        tuple(tokenizer.encode(one["instruction"].replace("{input}", one["input"]))): one
+        for one in articles
     }
     data = _samples(both_run)
     entries = json.loads((both_run.folder / "Accuracy" / "mlperf_log_accuracy.json").read_text())
@@ -202,9 +203,9 @@ def test_each_mode_alone_leaves_its_own_logs(mode: str, tmp_path: Path, demo_cac
 
 
 def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
-    tmp_path: Path, both_run: WholeRun, demo_cache: Path
+    both_run: WholeRun, demo_cache: Path
 ) -> None:
-    before = os.readlink(both_run.results / "latest")
+    before = (both_run.results / "latest").readlink()
 
     run = run_py(
         ["--total-sample-count", "4", "--engine-arg", "kv_cache_memory_bytes=4096"],
@@ -215,7 +216,7 @@ def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
     assert run.exit_status == 1
     assert run.stderr.startswith("run.py: The engine did not start")
     assert "Traceback" not in run.stderr
-    assert os.readlink(both_run.results / "latest") == before
+    assert (both_run.results / "latest").readlink() == before
     failed = _newest_run(both_run.results)
     assert json.loads((failed / "summary.json").read_text())["meta"]["status"] == "failed"
     index = json.loads((both_run.results / "index.json").read_text())
@@ -233,7 +234,7 @@ def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
 def test_ending_a_run_leaves_no_process_and_latest_where_it_was(
     number: signal.Signals, moment: str, both_run: WholeRun, demo_cache: Path
 ) -> None:
-    before = os.readlink(both_run.results / "latest")
+    before = (both_run.results / "latest").readlink()
     known = {path.name for path in both_run.results.iterdir()}
     process = subprocess.Popen(
         [sys.executable, "run.py", "--model", "demo", "--dataset", "sample",
@@ -250,7 +251,7 @@ def test_ending_a_run_leaves_no_process_and_latest_where_it_was(
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
-    assert os.readlink(both_run.results / "latest") == before
+    assert (both_run.results / "latest").readlink() == before
 
 
 def _wait_for(
