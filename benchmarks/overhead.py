@@ -101,7 +101,10 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
         user_conf = folder / "user.conf"
         user_conf.write_text(
             loadgen.user_conf_text(
-                prepared.config, sample_count=len(prompts), min_duration_s=0, target=planning.Target("a benchmark", len(prompts), 1, qps=1)
+                prepared.config,
+                sample_count=len(prompts),
+                min_duration_s=0,
+                target=planning.Target("a benchmark", len(prompts), 1, qps=1),
             )
         )
         plan = loadgen.LoadGenPlan(

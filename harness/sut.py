@@ -262,7 +262,8 @@ async def burst(
     progress: Progress,
     at_once: int | None = None,
 ) -> Burst:
-    """Answers prompts, all at once or `at_once`: the warm-up of a test and the estimate of its speed.
+    """Answers prompts, all at once or `at_once`:
+    the warm-up of a test and the estimate of its speed.
 
     Raises EngineError when the engine dies or stalls.
     """

@@ -43,8 +43,8 @@ def server_rate_from_burst(pace: Pace) -> tuple[float, str]:
     share = planning.SERVER_SHARE_OF_OFFLINE
     return (
         share * pace.samples_per_second,
-        f"{share:g} x the {formatting.rate(pace.samples_per_second, 'samples/s')} of {pace.source}, "
-        "as there is no Offline run of these settings",
+        f"{share:g} x the {formatting.rate(pace.samples_per_second, 'samples/s')} "
+        f"of {pace.source}, as there is no Offline run of these settings",
     )
 
 

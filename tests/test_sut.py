@@ -228,7 +228,10 @@ def test_user_conf_changes_sample_count_and_duration_and_nothing_else(
     samples: int, seconds: float, expected: set[str]
 ) -> None:
     text = loadgen.user_conf_text(
-        RunConfig(), sample_count=samples, min_duration_s=seconds, target=planning.Target("a test", samples, 1, qps=3.0)
+        RunConfig(),
+        sample_count=samples,
+        min_duration_s=seconds,
+        target=planning.Target("a test", samples, 1, qps=3.0),
     )
 
     assert set(re.findall(r"^\*\.Offline\.(\w+) =", text, re.MULTILINE)) == expected
