@@ -15,6 +15,7 @@ import numpy as np
 from harness import formatting
 from harness.config import RunConfig
 from harness.errors import UsageError
+from harness.model import HUB_TIMEOUT_S, first_line, transport_errors
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 SAMPLE_ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
@@ -38,7 +39,6 @@ LLAMA3_ORDINARY_TOKENS = 128000  # ids from here on are special in Llama-3
 LOW_SPECIAL_TOKENS = 10  # other tokenizers keep padding, BOS and EOS below this
 
 TEMPLATE_CHECKS = 16  # entries of a tokenised file that are compared with the template
-HUB_TIMEOUT_S = 5.0
 
 
 class Tokenizer(Protocol):
@@ -91,7 +91,7 @@ class Dataset:
             replace(self.samples[position], index=index)
             for index, position in enumerate(_positions(len(self.samples), count))
         )
-        return replace(self, samples=chosen, checksum=_checksum(chosen))
+        return replace(self, samples=chosen, checksum=_checksum_of(chosen))
 
 
 def load_dataset(
@@ -147,7 +147,7 @@ def _from_file(
             f"The data set is {path.name} with {len(entries):,} articles; the official one has "
             f"{official:,} in the {config.category} category."
         )
-    elif "tok_input" not in entries[0]:
+    elif _prompt_field(entries) != "tok_input":
         because = (
             f"The data set is {path.name}, which lacks the official token ids; they were made here."
         )
@@ -197,19 +197,20 @@ def _hub_rows(config: RunConfig) -> Any:
     if not folder and not _hub_answers():
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True
+    unreadable: tuple[type[Exception], ...] = (ValueError, *transport_errors())
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
         rows = datasets.load_dataset(where, name, split=OFFICIAL_DATASET_SPLIT)
-    except (OSError, ValueError) as error:  # the hub's and datasets' own errors are among these
+    except unreadable as error:
         if folder:
             raise UsageError(
                 f"{flag}: the folder cannot be read as {OFFICIAL_DATASET} in the hub's format "
-                f"({_first_line(error)}); give the official {_official_file(config)}."
+                f"({first_line(error)}); give the official {_official_file(config)}."
             ) from error
         raise UsageError(
             f"{flag}: {OFFICIAL_DATASET} is not on this machine and cannot be had from the hub "
-            f"({_first_line(error)}); give --dataset-path {_official_file(config)}, or use "
+            f"({first_line(error)}); give --dataset-path {_official_file(config)}, or use "
             "--dataset sample."
         ) from error
     for column in ("article", "highlights"):
@@ -232,7 +233,7 @@ def _hub_answers() -> bool:
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
     except HfHubHTTPError:
         return True
-    except Exception:  # the client's transport errors have no common base across its versions
+    except transport_errors():
         return False
     return True
 
@@ -249,11 +250,14 @@ def _from_entries(
 ) -> Dataset:
     """Checks every entry, picks the subset, and makes token ids of what has none yet."""
     flag = f"--dataset-path {config.dataset_path}" if config.dataset_path else f"--dataset {name}"
-    tokenised = bool(entries) and "tok_input" in entries[0]
-    _check_entries(flag, entries, "tok_input" if tokenised else "input")
+    prompt_field = _prompt_field(entries)
+    _check_kinds(flag, entries, prompt_field)
+    if len(entries) not in _official_sizes(config):
+        # Not asked of the official articles: they are run as they are, whatever they hold.
+        _check_contents(flag, entries, prompt_field)
     positions = _positions(len(entries), config.total_sample_count or len(entries))
     chosen = [entries[position] for position in positions]
-    if tokenised:
+    if prompt_field == "tok_input":
         prompts = [entry["tok_input"] for entry in chosen]
         _check_vocabulary(flag, entries, vocab_size)
         if unofficial_because is None and tokenizer is not None:
@@ -271,7 +275,7 @@ def _from_entries(
             zip(positions, chosen, prompts, strict=True)
         )
     )
-    return Dataset(name, samples, _checksum(samples), unofficial_because, source)
+    return Dataset(name, samples, _checksum_of(samples), unofficial_because, source)
 
 
 def _tokenise(articles: Iterable[str], tokenizer: Tokenizer) -> list[list[int]]:
@@ -293,6 +297,8 @@ def _template_difference(entries: Sequence[Mapping[str, Any]], tokenizer: Tokeni
     """Compares some of a file's token ids with the official prompt's; a sentence if they differ."""
     step = max(1, len(entries) // TEMPLATE_CHECKS)
     checked = [(i, entries[i]) for i in range(0, len(entries), step) if "input" in entries[i]]
+    if not checked:
+        return None
     expected = _tokenise([entry["input"] for _, entry in checked], tokenizer)
     for (position, entry), token_ids in zip(checked, expected, strict=True):
         if entry["tok_input"] != token_ids:
@@ -311,7 +317,7 @@ def _read_entries(path: Path) -> list[dict[str, Any]]:
             entries = json.load(file)
     except ValueError as error:
         raise UsageError(
-            f"{flag}: the file is not JSON ({_first_line(error)}); give the official "
+            f"{flag}: the file is not JSON ({first_line(error)}); give the official "
             "cnn_eval.json as it came."
         ) from error
     except OSError as error:
@@ -326,11 +332,17 @@ def _read_entries(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _check_entries(flag: str, entries: Sequence[Mapping[str, Any]], prompt_field: str) -> None:
-    """Every entry has a prompt and a summary of the right kind, not empty, and none comes twice."""
+def _prompt_field(entries: Sequence[Any]) -> str:
+    """tok_input where the first entry has it: such ids are fed to the model exactly as they are."""
+    tokenised = bool(entries) and isinstance(entries[0], Mapping) and "tok_input" in entries[0]
+    return "tok_input" if tokenised else "input"
+
+
+def _check_kinds(flag: str, entries: Sequence[Mapping[str, Any]], prompt_field: str) -> None:
+    """Every entry has a prompt and a summary, each of the right kind."""
     if not entries:
         raise UsageError(f"{flag}: the data set holds no articles; give one that does.")
-    seen: dict[Any, int] = {}
+    kind = "a list of token ids" if prompt_field == "tok_input" else "a text"
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             raise UsageError(
@@ -339,27 +351,35 @@ def _check_entries(flag: str, entries: Sequence[Mapping[str, Any]], prompt_field
         for name in (prompt_field, "output"):
             if name not in entry:
                 raise UsageError(
-                    f"{flag}: entry {number} has no {name}; every entry needs {prompt_field} "
-                    "and output."
+                    f"{flag}: entry {number} has no {name}; every entry needs {prompt_field} and "
+                    "output."
                 )
+        prompt, output = entry[prompt_field], entry["output"]
+        if not (_is_ids(prompt) if prompt_field == "tok_input" else isinstance(prompt, str)):
+            raise UsageError(
+                f"{flag}: {prompt_field} of entry {number} is not {kind}; correct the file."
+            )
+        if not isinstance(output, str):
+            raise UsageError(f"{flag}: output of entry {number} is not a text; correct the file.")
+
+
+def _check_contents(flag: str, entries: Sequence[Mapping[str, Any]], prompt_field: str) -> None:
+    """No entry is empty, and none comes twice."""
+    seen: dict[Any, int] = {}
+    for number, entry in enumerate(entries):
+        for name in (prompt_field, "output"):
             value = entry[name]
-            if not (_is_ids(value) if name == "tok_input" else isinstance(value, str)):
-                wanted = "a list of token ids" if name == "tok_input" else "a text"
+            if not (value.strip() if isinstance(value, str) else value):
                 raise UsageError(
-                    f"{flag}: {name} of entry {number} is not {wanted}; correct the file."
-                )
-            if not value or (isinstance(value, str) and not value.strip()):
-                raise UsageError(
-                    f"{flag}: {name} of entry {number} is empty; correct or remove the entry."
+                    f"{flag}: {name} of entry {number} is empty; fill or remove the entry."
                 )
         prompt = entry[prompt_field]
-        key = prompt if isinstance(prompt, str) else np.asarray(prompt, dtype=np.int64).tobytes()
-        if key in seen:
+        first = seen.setdefault(tuple(prompt) if isinstance(prompt, list) else prompt, number)
+        if first != number:
             raise UsageError(
-                f"{flag}: entries {seen[key]} and {number} have the same {prompt_field}; remove "
-                "one of them."
+                f"{flag}: entries {first} and {number} have the same {prompt_field}; remove one of "
+                "them."
             )
-        seen[key] = number
 
 
 def _is_ids(value: Any) -> bool:
@@ -368,6 +388,8 @@ def _is_ids(value: Any) -> bool:
 
 def _check_vocabulary(flag: str, entries: Sequence[Mapping[str, Any]], vocab_size: int) -> None:
     for number, entry in enumerate(entries):
+        if not entry["tok_input"]:
+            raise UsageError(f"{flag}: tok_input of entry {number} is empty; correct the file.")
         highest, lowest = max(entry["tok_input"]), min(entry["tok_input"])
         if highest >= vocab_size or lowest < 0:
             found = highest if highest >= vocab_size else lowest
@@ -396,22 +418,19 @@ def _synthetic(
     ordinary = np.arange(LOW_SPECIAL_TOKENS, min(vocab_size, LLAMA3_ORDINARY_TOKENS))
     ordinary = np.setdiff1d(ordinary, np.asarray(sorted(special_token_ids), dtype=np.int64))
     stream = ordinary[rng.integers(0, len(ordinary), int(lengths.sum()))]
-    starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
     if bos_token_id is not None:
         stream[starts] = bos_token_id
+    prompts = [stream[starts[position] : ends[position]] for position in positions]
     samples = tuple(
-        Sample(
-            index=index,
-            source_index=position,
-            token_ids=stream[starts[position] : starts[position] + lengths[position]].tolist(),
-            reference=None,
-        )
-        for index, position in enumerate(positions)
+        Sample(index=index, source_index=position, token_ids=prompt.tolist(), reference=None)
+        for index, (position, prompt) in enumerate(zip(positions, prompts, strict=True))
     )
     return Dataset(
         name="synthetic",
         samples=samples,
-        checksum=_checksum(samples),
+        checksum=_checksum((prompt, None) for prompt in prompts),
         unofficial_because=(
             "The data set is random tokens with the lengths of CNN/DailyMail's prompts, not its "
             "articles."
@@ -430,22 +449,24 @@ def _positions(total: int, count: int) -> list[int]:
     return sorted(random.Random(SUBSET_SEED).sample(range(total), count))
 
 
-def _checksum(samples: Iterable[Sample]) -> str:
-    """sha256 of each sample's two lengths, token ids (int32, little-endian) and reference."""
+def _checksum(content: Iterable[tuple[Any, str | None]]) -> str:
+    """sha256 of each prompt and reference: both lengths, token ids (int32, little-endian), text."""
     digest = hashlib.sha256()
-    for sample in samples:
-        reference = (sample.reference or "").encode()
-        sizes = np.asarray([len(sample.token_ids), len(reference)], dtype="<i8")
-        digest.update(sizes.tobytes())
-        digest.update(np.asarray(sample.token_ids, dtype="<i4").tobytes())
-        digest.update(reference)
+    for token_ids, reference in content:
+        text = (reference or "").encode()
+        digest.update(np.asarray([len(token_ids), len(text)], dtype="<i8").tobytes())
+        digest.update(np.asarray(token_ids, dtype="<i4").tobytes())
+        digest.update(text)
     return digest.hexdigest()
+
+
+def _checksum_of(samples: Iterable[Sample]) -> str:
+    return _checksum((sample.token_ids, sample.reference) for sample in samples)
+
+
+def _official_sizes(config: RunConfig) -> set[int]:
+    return {config.round.datacenter.dataset_samples, config.round.edge.dataset_samples}
 
 
 def _official_file(config: RunConfig) -> str:
     return "cnn_eval.json" if config.category == "datacenter" else "sample_cnn_eval_5000.json"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,7 +1,8 @@
 """A tiny Llama for machines with neither a GPU nor a model licence, built once from a seed.
 
 It has the real model's architecture and a tokenizer of the real one's kind, so that the whole way
-from text to report runs in seconds on a CPU. Its weights are random: what it says means nothing.
+from text to report runs in seconds on a CPU. What it says means nothing: the prompt picks a word,
+and the words of the shipped articles follow in their order until one of them ends the answer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -57,24 +57,24 @@ MODEL_CONFIG: dict[str, Any] = {
     "attention_dropout": 0.0,
     "head_dim": 64,
     "hidden_act": "silu",
-    "hidden_size": 256,
+    "hidden_size": 128,
     "initializer_range": 0.02,
-    "intermediate_size": 512,
+    "intermediate_size": 256,
     "max_position_embeddings": 8192,
     "mlp_bias": False,
     "model_type": "llama",
-    "num_attention_heads": 4,
-    "num_hidden_layers": 4,
-    "num_key_value_heads": 2,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 1,
     "rms_norm_eps": 1e-05,
     "rope_theta": 500000.0,
     "tie_word_embeddings": False,
     "torch_dtype": "bfloat16",
     "use_cache": True,
 }
-# Standard deviations of the random matrices, times the square root of their fan-in. Queries and keys
-# are wide, so that each head looks at a few words rather than at the average of all: what the model
-# makes of one prompt differs from what it makes of another.
+# Standard deviations of the random matrices, times the square root of their fan-in. Queries and
+# keys are wide, so that each head looks at a few words rather than at the average of all, and two
+# prompts are not the same to the model.
 WEIGHT_SCALES = {
     "q_proj": 1.7,
     "k_proj": 1.7,
@@ -84,9 +84,7 @@ WEIGHT_SCALES = {
     "up_proj": 1.0,
     "down_proj": 1.0,
 }
-WORD_SCALE = (
-    5.0  # of embeddings, above what the layers add: a word is still known after the last one
-)
+WORD_SCALE = 5.0  # of embeddings; above what the layers add, so a word is known to the end
 OTHER_SCALE = 0.3  # a prompt ends in ":", which must not drown what the layers found in its text
 OUTPUT_SCALE = 0.5  # logits spread over a few units
 END_FEATURE = 0  # the hidden dimension that no layer writes to; set by words that end an answer
@@ -105,35 +103,30 @@ def ensure_demo_model() -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".demo-", dir=folder.parent))
+        with tempfile.TemporaryDirectory(prefix=".demo-", dir=folder.parent) as scratch:
+            unfinished = Path(scratch) / "model"
+            unfinished.mkdir()
+            build_demo_model(unfinished)
+            _rename_unless_there(unfinished, folder)
     except OSError as error:
         raise UsageError(
             f"--model demo is built under {folder.parent}, which cannot be written "
-            f"({error.strerror}); set XDG_CACHE_HOME to a folder that can."
+            f"({error.strerror or error}); set XDG_CACHE_HOME to a folder that can."
         ) from error
-    try:
-        build_demo_model(unfinished)
-        unfinished.chmod(0o755)  # mkdtemp makes folders for their owner alone
-        _rename_unless_there(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
 def build_demo_model(folder: Path) -> None:
     """Writes tokenizer, weights and configs into an empty folder; the same bytes every time."""
     token_ids = _build_tokenizer(folder)
-    vocab_size = len(token_ids)
     specials = {
         "bos_token_id": token_ids[BOS],
         "eos_token_id": [token_ids[EOS], token_ids[TURN_END]],
     }
     _write_weights(folder / "model.safetensors", token_ids)
-    _write_json(
-        folder / "generation_config.json",
-        {"do_sample": False, **specials},
-    )
-    _write_json(folder / "config.json", {**MODEL_CONFIG, **specials, "vocab_size": vocab_size})
+    _write_json(folder / "generation_config.json", {"do_sample": False, **specials})
+    shape = {**MODEL_CONFIG, "vocab_size": len(token_ids)}
+    _write_json(folder / "config.json", {**shape, **specials})
 
 
 def _cache_folder() -> Path:

@@ -11,12 +11,14 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import profiles
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.errors import EngineError, UsageError
 from harness.model import ModelSource
+from harness.terminal import output_to
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
 CPU_KV_CACHE_BYTES = 1 << 30
@@ -125,7 +127,8 @@ def check_engine_args(given: Sequence[tuple[str, str]]) -> None:
     """Refuses an --engine-arg that this vLLM does not know. Imports vLLM when one is given."""
     if not given:
         return
-    known = _known_engine_args()
+    with output_to(Path(os.devnull)):  # vLLM talks while it is imported
+        known = _known_engine_args()
     for name in parse_engine_args(given):
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)

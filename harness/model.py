@@ -19,7 +19,8 @@ SHIPPED_CONFIG_FOLDER = Path(__file__).parent / "data" / "llama3_1_8b_instruct"
 HUB_TIMEOUT_S = 5.0  # a closed machine should say so at once; the hub's own client retries for 25 s
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 WEIGHT_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-# These tell Llama-3.1-8B from other sizes and from Llama-3; its EOS ids tell Instruct from base.
+# What a model is sized by. Together they tell Llama-3.1-8B from other sizes and from Llama-3; its
+# EOS ids tell Instruct from the base model.
 SHAPE_KEYS = (
     "hidden_size",
     "intermediate_size",
@@ -53,16 +54,15 @@ class ModelSource:
     @property
     def parameter_count(self) -> int:
         """Parameters of a Llama of this shape: 8,030,261,248 for Llama-3.1-8B."""
-        c = self.config
-        hidden, layers = c["hidden_size"], c["num_hidden_layers"]
-        heads = c["num_attention_heads"]
-        kv_heads = c.get("num_key_value_heads") or heads
-        head_size = c.get("head_dim") or hidden // heads
-        attention = 2 * hidden * heads * head_size + 2 * hidden * kv_heads * head_size
-        mlp = 3 * hidden * c["intermediate_size"]
+        hidden, heads = self.config["hidden_size"], self.config["num_attention_heads"]
+        head_size = self.config.get("head_dim") or hidden // heads
+        all_heads = 2 * heads + 2 * self.config["num_key_value_heads"]  # q and o; k and v
+        attention = hidden * head_size * all_heads
+        mlp = 3 * hidden * self.config["intermediate_size"]
         norms = 2 * hidden
-        tables = 1 if c.get("tie_word_embeddings") else 2
-        return int(layers * (attention + mlp + norms) + hidden + tables * self.vocab_size * hidden)
+        tables = 1 if self.config.get("tie_word_embeddings") else 2
+        layers = self.config["num_hidden_layers"] * (attention + mlp + norms)
+        return int(layers + hidden + tables * self.vocab_size * hidden)
 
     def weights_bytes(self, bytes_per_parameter: float) -> int:
         """Bytes of all weights: 2 bytes a parameter for bf16 and fp16, about 1 for fp8."""
@@ -107,7 +107,7 @@ def load_tokenizer(source: ModelSource) -> Any:
         return AutoTokenizer.from_pretrained(source.path, **where)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"--model {source.requested}: its tokenizer cannot be loaded ({_first_line(error)}); "
+            f"--model {source.requested}: its tokenizer cannot be loaded ({first_line(error)}); "
             "give a folder with tokenizer.json and tokenizer_config.json."
         ) from error
 
@@ -256,7 +256,7 @@ def _check_access(requested: str, repo: str, revision: str | None, token: str | 
             f"--model {requested}: the hub refused {repo} (HTTP {status}); {hint}, or give "
             "--model FOLDER."
         ) from error
-    except _transport_errors() as error:
+    except transport_errors() as error:
         raise UsageError(
             f"--model {requested}: the hub cannot be reached ({type(error).__name__}) and "
             f"{repo}{at} is not in its local cache; download it elsewhere and give --model FOLDER, "
@@ -279,15 +279,15 @@ def _download_small_files(
         for name in ("generation_config.json", "tokenizer_config.json"):
             with suppress(EntryNotFoundError):  # not every model has them
                 download(name)
-    except _transport_errors() as error:
+    except transport_errors() as error:
         raise UsageError(
-            f"--model {requested}: the download of {repo} broke off ({_first_line(error)}); try "
+            f"--model {requested}: the download of {repo} broke off ({first_line(error)}); try "
             "again."
         ) from error
     return snapshot
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
+def transport_errors() -> tuple[type[Exception], ...]:
     """Failed connections. The hub's client moved from requests (OSError) to httpx to httpx2."""
     found: list[type[Exception]] = [OSError]
     for name in ("httpx", "httpx2"):
@@ -314,12 +314,12 @@ def _read_source(
     generation: dict[str, Any] = {}
     if (folder / "generation_config.json").is_file():
         generation = _read_json(requested, folder / "generation_config.json")
-    for name in ("vocab_size", "max_position_embeddings"):
-        if not isinstance(config.get(name), int):
-            raise UsageError(
-                f"--model {requested}: its config.json has no {name}; only plain text models such "
-                f"as {OFFICIAL_MODEL} can run."
-            )
+    absent = [key for key in SHAPE_KEYS if not isinstance(config.get(key), int)]
+    if absent:
+        raise UsageError(
+            f"--model {requested}: its config.json has no {absent[0]}; only models of Llama's "
+            f"kind, such as {OFFICIAL_MODEL}, can run."
+        )
     eos = _token_ids(generation.get("eos_token_id")) or _token_ids(config.get("eos_token_id"))
     bos = _token_ids(generation.get("bos_token_id")) or _token_ids(config.get("bos_token_id"))
     return ModelSource(
@@ -343,7 +343,7 @@ def _read_json(requested: str, path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"--model {requested}: {path.name} cannot be read ({_first_line(error)}); download it "
+            f"--model {requested}: {path.name} cannot be read ({first_line(error)}); download it "
             "again."
         ) from error
     if not isinstance(content, dict):
@@ -398,6 +398,7 @@ def _looks_like_a_folder(text: str) -> bool:
     return text.startswith((".", "/", "~")) or text.count("/") > 1
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error's first line, for the middle of a sentence; the hub's client writes paragraphs."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

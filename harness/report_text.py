@@ -179,7 +179,8 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{formatting.count(data['longest_prompt_tokens'])} at most",
     )
     yield "data set checksum (SHA-256)", data["checksum_sha256"] or formatting.NOT_KNOWN
-    yield "model", f"{model['path']}, revision {model['revision'] or formatting.NOT_KNOWN}"
+    revision = f", revision {model['revision']}" if model["revision"] else ""
+    yield "model", f"{flags['model']}: {model.get('source') or model['path']}{revision}"
     loadgen = config["loadgen"]
     seeds = f"v{loadgen['round']}" if loadgen["round"] else "no round known here"
     yield "LoadGen", f"{loadgen['version']}, with the seeds of {seeds}"

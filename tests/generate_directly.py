@@ -1,7 +1,6 @@
-"""Answers a run's prompts with vLLM's own LLM.generate and the run's own engine settings;
-prints JSON.
+"""Answers a run's prompts with vLLM's own LLM.generate and the run's own engine settings.
 
-usage: generate_directly.py RUN_DIR
+usage: generate_directly.py RUN_DIR ANSWERS_JSON
 (a program of its own, because an engine is best ended with its process)
 """
 
@@ -44,7 +43,7 @@ def main() -> None:
         "prompts": [sample.token_ids for sample in data.samples],
         "answers": [list(answer.outputs[0].token_ids) for answer in answers],
     }
-    sys.stdout.write("\n" + json.dumps(result) + "\n")
+    Path(sys.argv[2]).write_text(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,18 @@ OWNERS = {"vllm": {"engine"}, "mlperf_loadgen": {"loadgen"}, "matplotlib": {"can
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
     {"errors", "rounds", "metrics", "formatting"},
-    {"config", "run_index", "canvas", "system_info", "profiles", "planning", "processes", "rouge"},
+    {
+        "config",
+        "run_index",
+        "canvas",
+        "system_info",
+        "profiles",
+        "planning",
+        "processes",
+        "rouge",
+        "early_stopping",
+        "rate_search",
+    },
     {"run_folder", "plots", "flags", "terminal", "demo_model", "model", "validity"},
     {"dataset", "engine", "loadgen", "accuracy"},
     {"evidence"},

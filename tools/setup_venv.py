@@ -34,6 +34,7 @@ if "{}.{}".format(*sys.version_info) not in PYTHONS:  # up here: older Pythons c
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+IN_VENV = (str(PYTHON), "-I")  # whatever PYTHONPATH and the like say
 STAMP = VENV / ".setup"  # fingerprints of what is installed; empty while an installation runs
 LOG = VENV / "setup.log"  # of the latest step
 REQUIREMENTS = {"cpu": "requirements-cpu", "gpu": "requirements"}
@@ -138,7 +139,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
         done = [base]
         STAMP.write_text("\n".join(done))
     if dev and tools not in done:
-        pip("development tools", "install", "--no-compile", "-r", "requirements-dev.txt")
+        pip_install("development tools", "-r", "requirements-dev.txt")
         done = [base, tools]
         STAMP.write_text("\n".join(done))
     if time.monotonic() - started > 1:
@@ -196,8 +197,8 @@ def make_venv(variant: str) -> None:
         command = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)]
         subprocess.run(command, check=True)
     STAMP.write_text("")
-    run("an empty environment", [str(PYTHON), "-I", "-m", "ensurepip"])
-    pip("pip", "install", PIP)
+    run("environment", [*IN_VENV, "-m", "ensurepip"])
+    pip_install("pip", PIP)
 
 
 def install(variant: str) -> None:
@@ -206,27 +207,29 @@ def install(variant: str) -> None:
     if variant == "cpu":
         # From its own index or from wherever pip is told to look. On its own, because an index
         # that cannot be reached costs its time-outs once for every package asked for.
-        where = ["--extra-index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15"]
-        constraint = ["-c", f"{requirements}.lock"]
-        torch = ["--no-compile", "--no-deps", *where, *constraint, "torch"]
-        pip("torch for CPUs", "install", *torch, hint=TORCH_HINT)
-    pip("vLLM, LoadGen and the rest", "install", "--no-compile", "-r", f"{requirements}.txt")
+        where = ("--extra-index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15")
+        locked = (ROOT / f"{requirements}.lock").read_text().split()
+        torch = next(pin for pin in locked if pin.startswith("torch=="))
+        pip_install("torch for CPUs", "--no-deps", *where, torch, hint=TORCH_HINT)
+    pip_install("vLLM, LoadGen and the rest", "-r", f"{requirements}.txt")
     if variant == "cpu":
-        pip("torch's companions, out again", "uninstall", "-y", *NOT_FOR_CPU)
+        run(
+            "torch's companions, out again",
+            [*IN_VENV, "-m", "pip", "uninstall", "-y", *NOT_FOR_CPU],
+        )
     packages = next(VENV.glob("lib/*/site-packages"))
     # All cores at once, where pip would use one. Files written for other Pythons fail: no matter.
     not_imported = r"/tests?/|/transformers/models/"
     compile_all = ["compileall", "-qq", "-j", "0", "-x", not_imported, str(packages)]
-    run("byte code", [str(PYTHON), "-I", "-m", *compile_all], check=False)
-    sentence_data = [str(PYTHON), "-I", "tools/get_punkt.py"]
-    run("sentence data (nltk punkt_tab)", sentence_data, hint=PIP_HINT)
-    run("first import", [str(PYTHON), "-I", "-c", FIRST_IMPORT])
+    run("byte code", [*IN_VENV, "-W", "ignore", "-m", *compile_all], check=False)
+    run("sentence data (nltk punkt_tab)", [*IN_VENV, "tools/get_punkt.py"], hint=PIP_HINT)
+    run("first import", [*IN_VENV, "-c", FIRST_IMPORT])
     print(f"  {log_lines()[-1]}", flush=True)
 
 
-def pip(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
-    options = ["--disable-pip-version-check", "--no-input"]
-    run(what, [str(PYTHON), "-I", "-m", "pip", *options, *arguments], hint=hint)
+def pip_install(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
+    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-compile"]
+    run(what, [*IN_VENV, "-m", "pip", "install", *options, *arguments], hint=hint)
 
 
 def run(what: str, command: list[str], *, check: bool = True, hint: str = "") -> None:
