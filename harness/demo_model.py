@@ -23,7 +23,7 @@ from harness.errors import UsageError
 FloatArray = npt.NDArray[np.float64]
 
 ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
-SEED = 3  # one of a few tried, whose first words are the least often near-ties
+SEED = 22  # one of a few tried, whose first words are the least often near-ties
 VOCAB_SIZE = 4096
 BOS, EOS, HEADER, HEADER_END, TURN_END = (
     "<|begin_of_text|>",
