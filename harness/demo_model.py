@@ -23,7 +23,7 @@ from harness.errors import UsageError
 FloatArray = npt.NDArray[np.float64]
 
 ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
-SEED = 22  # one of a few tried, whose first words are the least often near-ties
+SEED = 13  # of forty tried, the one whose first words differ most and are never near-ties
 VOCAB_SIZE = 4096
 BOS, EOS, HEADER, HEADER_END, TURN_END = (
     "<|begin_of_text|>",
@@ -76,8 +76,8 @@ MODEL_CONFIG: dict[str, Any] = {
 # keys are wide, so that each head looks at a few words rather than at the average of all, and two
 # prompts are not the same to the model.
 WEIGHT_SCALES = {
-    "q_proj": 1.7,
-    "k_proj": 1.7,
+    "q_proj": 2.2,
+    "k_proj": 2.2,
     "v_proj": 1.5,
     "o_proj": 1.5,
     "gate_proj": 1.0,
@@ -88,7 +88,7 @@ WORD_SCALE = 5.0  # of embeddings; above what the layers add, so a word is known
 OTHER_SCALE = 0.3  # a prompt ends in ":", which must not drown what the layers found in its text
 OUTPUT_SCALE = 0.5  # logits spread over a few units
 END_FEATURE = 0  # the hidden dimension that no layer writes to; set by words that end an answer
-END_SCALE = 160.0  # twice the length of an embedding, so that the end outbids the next word
+END_SCALE = 160.0  # longer than any embedding, so that the end outbids the next word
 WORDS_PER_END = 400  # at 128 new tokens, about three answers in ten end by themselves
 
 

@@ -267,6 +267,9 @@ class Engine:
 def _prepare_environment() -> None:
     """What vLLM reads from the environment when it is imported; the user's own values win."""
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # FlashInfer's sampler is compiled at the first use, which needs nvcc; greedy decoding never
+    # calls it.
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
 
 
 def streams_first_token(scenario: Scenario) -> bool:

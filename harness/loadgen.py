@@ -54,11 +54,17 @@ class LoadGenPlan:
 
 
 def user_conf_text(
-    config: RunConfig, *, sample_count: int, min_duration_s: float, target: Target
+    config: RunConfig,
+    *,
+    sample_count: int,
+    min_duration_s: float,
+    target: Target,
+    probe_queries: int | None = None,
 ) -> str:
     """The user.conf of a test: the target, and for a smoke run the sample count and duration.
 
-    Nothing else is ever set: all other values are the ones built into LoadGen.
+    Nothing else is ever set: all other values are the ones built into LoadGen. A probe of
+    `probe_queries` is no result and is not padded to whole passes of the data set.
     """
     record, category = config.round, config.category_record
     scenario = config.scenario.loadgen_name
@@ -71,7 +77,11 @@ def user_conf_text(
         lines.append(f"*.{scenario}.performance_sample_count_override = {sample_count}")
         # In SingleStream LoadGen fills any count up to the next whole pass, a full one included.
         least = 1 if config.scenario is Scenario.SINGLESTREAM else sample_count
-        lines.append(f"*.{scenario}.min_query_count = {least}")
+        if probe_queries is None:
+            lines.append(f"*.{scenario}.min_query_count = {least}")
+    if probe_queries is not None:
+        lines.append(f"*.{scenario}.min_query_count = {probe_queries}")
+        lines.append(f"*.{scenario}.sample_concatenate_permutation = 0")
     if min_duration_s != record.min_duration_s:
         lines.append(f"*.{scenario}.min_duration = {round(min_duration_s * 1000)}")
     return "\n".join(lines) + "\n"

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from harness import formatting
+
+FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
+PROBE_S = 60.0
+MOST_FULL_TESTS = 3
+STEP_DOWN = 0.02  # after a whole test that did not hold
 GROWTH = 1.25  # a rate that holds is raised, one that fails lowered, by this factor
 TOLERANCE = 0.02  # the search ends when the bracket is this narrow
 MOST_PROBES = 12
@@ -57,9 +63,18 @@ def _lowest_that_fails(probes: Sequence[Probe]) -> float | None:
     return min((probe.qps for probe in probes if not probe.holds), default=None)
 
 
-def probe_queries(qps: float, seconds: float) -> int:
-    """Queries of a probe of `seconds`, and never too few to judge by."""
-    return max(LEAST_QUERIES, round(qps * seconds))
+def probe_queries(qps: float) -> int:
+    """Queries of a probe: a minute's, and never too few to judge by."""
+    return max(LEAST_QUERIES, round(qps * PROBE_S))
+
+
+def describe(probe: Probe) -> str:
+    """'52.8 queries/s holds (both limits kept; TTFT p99 300 ms, TPOT p99 62.0 ms)'."""
+    return (
+        f"{formatting.rate(probe.qps, 'queries/s')} {'holds' if probe.holds else 'does not hold'} "
+        f"({probe.because}; TTFT p99 {formatting.milliseconds(probe.ttft_p99_ms)}, "
+        f"TPOT p99 {formatting.milliseconds(probe.tpot_p99_ms)})"
+    )
 
 
 def expected_ttft_ms(

@@ -47,6 +47,7 @@ class RunFolder:
         self.user_conf = path / "user.conf"  # the settings given to LoadGen
         self.performance = path / "Performance"  # LoadGen's output folders
         self.accuracy = path / "Accuracy"
+        self.probes = path / "Probes"  # LoadGen's logs of a rate search, a folder each
         self.rouge_json = self.accuracy / "rouge.json"
         self.samples_csv = path / "samples.csv"  # a line per answered sample
         self.timeline_csv = path / "timeline.csv"  # the engine's state over the test

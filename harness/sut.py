@@ -18,6 +18,7 @@ from typing import Protocol
 
 from harness import loadgen
 from harness.errors import EngineError, LoadGenError
+from harness.latency_watch import LatencyWatch
 from harness.metrics import TimelinePoint
 
 log = logging.getLogger("harness")
@@ -64,8 +65,12 @@ async def run_test(
     admit_at_once: int | None,
     stall_timeout_s: float,
     progress: Progress,
-) -> None:
-    """Runs one LoadGen test to its end.
+    watch: LatencyWatch | None = None,
+    stop_when_lost: bool = False,
+) -> bool:
+    """Runs one LoadGen test; returns whether it came to its end.
+
+    `watch` is told of every query; with `stop_when_lost` a test that it calls lost is broken off.
 
     `admit_at_once` bounds the queries handed to the engine at a time (None: all); the rest wait
     here, which keeps the engine's own queue short when LoadGen issues 40,000 at once.
@@ -73,13 +78,17 @@ async def run_test(
     """
     process, pipe = loadgen.start(plan)
     log.info("LoadGen process %s begins", process.pid)
-    server = _Server(engine, prompts, pipe, stream_first_token, admit_at_once, progress)
+    server = _Server(engine, prompts, pipe, stream_first_token, admit_at_once, progress, watch)
     try:
-        await server.serve(stall_timeout_s)
+        await server.serve(stall_timeout_s, stop_when_lost)
+        if server.broken_off:
+            log.info("LoadGen process %s broken off: the test is lost", process.pid)
+            return False
         await asyncio.to_thread(process.join, LOADGEN_EXIT_TIMEOUT_S)
         log.info("LoadGen process %s ended with exit code %s", process.pid, process.exitcode)
         if process.exitcode != 0:
             raise LoadGenError(f"LoadGen's process ended with exit code {process.exitcode}.")
+        return True
     finally:
         # Killed rather than fed made-up answers: a log that breaks off cannot be taken for a
         # result.
@@ -100,7 +109,10 @@ class _Server:
         stream_first_token: bool,
         admit_at_once: int | None,
         progress: Progress,
+        watch: LatencyWatch | None,
     ):
+        self.watch = watch
+        self.broken_off = False
         self.engine = engine
         self.prompts = prompts
         self.pipe = pipe
@@ -113,19 +125,19 @@ class _Server:
         self.last_query_at = time.monotonic()
         self.tokens_before = engine.tokens_generated
 
-    async def serve(self, stall_timeout_s: float) -> None:
+    async def serve(self, stall_timeout_s: float, stop_when_lost: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.loop.add_reader(self.pipe.fileno(), self._read)
-        watch = asyncio.create_task(self._watch(stall_timeout_s))
+        watching = asyncio.create_task(self._look_on(stall_timeout_s, stop_when_lost))
         try:
             await self.ended
         finally:
             self.loop.remove_reader(self.pipe.fileno())
-            watch.cancel()
+            watching.cancel()
             for task in self.tasks:
                 task.cancel()
-            await asyncio.gather(watch, *self.tasks, return_exceptions=True)
+            await asyncio.gather(watching, *self.tasks, return_exceptions=True)
             self._note_time()
 
     def _fail(self, error: BaseException) -> None:
@@ -160,6 +172,9 @@ class _Server:
             self.tokens_before = self.engine.tokens_generated
         self.progress.samples_issued += len(pairs) // 2
         self.waiting.extend(zip(pairs[::2], pairs[1::2], strict=True))
+        if self.watch is not None:
+            for sequence in pairs[::2]:
+                self.watch.issued(sequence)
         self._admit()
 
     def _admit(self) -> None:
@@ -175,9 +190,13 @@ class _Server:
 
             def on_first(tokens: list[int]) -> None:
                 self._reply(loadgen.FIRST_TOKEN, sequence, tokens)
+                if self.watch is not None:
+                    self.watch.first_token(sequence)
 
         tokens = await self.engine.answer(self.prompts[index], on_first)
         self._reply(loadgen.ALL_TOKENS, sequence, tokens)
+        if self.watch is not None:
+            self.watch.completed(sequence, len(tokens))
         self.progress.samples_done += 1
 
     def _answered(self, task: asyncio.Task[None]) -> None:
@@ -203,11 +222,16 @@ class _Server:
         with contextlib.suppress(OSError):
             self.pipe.send_bytes(message)
 
-    async def _watch(self, stall_timeout_s: float) -> None:
+    async def _look_on(self, stall_timeout_s: float, stop_when_lost: bool) -> None:
         """Notes the timeline, and gives up on an engine that has gone quiet."""
         while True:
             await asyncio.sleep(TIMELINE_STEP_S)
             self._note_time()
+            if stop_when_lost and self.watch is not None and self.watch.is_lost:
+                self.broken_off = True
+                if not self.ended.done():
+                    self.ended.set_result(None)
+                return
             outstanding = self.progress.samples_issued - self.progress.samples_done
             try:
                 _check_stall(self.engine, self.last_query_at, outstanding, stall_timeout_s)

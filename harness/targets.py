@@ -27,6 +27,8 @@ def server_rate(prepared: Prepared) -> tuple[float, str] | None:
     asked = prepared.config.server_target_qps
     if isinstance(asked, float):
         return asked, "--server-target-qps"
+    if asked == "max":
+        return None  # searched on the loaded engine
     offline = last_offline.find(Path(prepared.config.results_dir), prepared.config)
     if offline is None:
         return None

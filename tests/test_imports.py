@@ -30,7 +30,7 @@ LAYERS = (
     },
     {"run_folder", "plots", "flags", "terminal", "demo_model", "model", "validity"},
     {"dataset", "engine", "loadgen", "accuracy"},
-    {"evidence"},
+    {"evidence", "latency_watch"},
     {"sut", "advice", "figures"},
     {"summary"},
     {"report_text"},

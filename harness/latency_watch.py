@@ -1,0 +1,118 @@
+"""TTFT and TPOT of a running Server test, seen from the system under test."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from harness import formatting, rate_search
+from harness.early_stopping import allowed_over_limit
+from harness.rounds import LatencyLimits
+
+
+class LatencyWatch:
+    """Times of every query of one test; seconds are of time.monotonic().
+
+    LoadGen's own times start at the scheduled moment and end in its process: a fraction of a
+    millisecond more than what is seen here.
+    """
+
+    def __init__(self, limits: LatencyLimits, planned_queries: int):
+        self.limits = limits
+        self.planned_queries = planned_queries
+        self.ttft_over = 0
+        self.tpot_over = 0
+        self._issued: dict[int, float] = {}  # until the first token
+        self._first: dict[int, tuple[float, float]] = {}  # issued, first token; until the last
+        self._ttft: list[tuple[float, float]] = []  # issued, ms
+        self._tpot_ms: list[float] = []
+        self._began: float | None = None
+
+    def issued(self, sequence: int) -> None:
+        """A query has arrived."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        self._issued[sequence] = now
+
+    def first_token(self, sequence: int) -> None:
+        """A query's first token is there."""
+        issued = self._issued.pop(sequence, None)
+        if issued is None:
+            return
+        now = time.monotonic()
+        self._first[sequence] = (issued, now)
+        ttft_ms = 1000 * (now - issued)
+        self._ttft.append((issued, ttft_ms))
+        self.ttft_over += ttft_ms > self.limits.ttft_p99_ms
+
+    def completed(self, sequence: int, tokens: int) -> None:
+        """A query's last token is there."""
+        times = self._first.pop(sequence, None)
+        if times is None or tokens < 2:
+            return
+        tpot_ms = 1000 * (time.monotonic() - times[1]) / (tokens - 1)
+        self._tpot_ms.append(tpot_ms)
+        self.tpot_over += tpot_ms > self.limits.tpot_p99_ms
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the test fails whatever its remaining queries do."""
+        overdue = time.monotonic() - self.limits.ttft_p99_ms / 1000
+        waiting = 0
+        for issued in self._issued.values():  # in the order of arrival
+            if issued > overdue:
+                break
+            waiting += 1
+        allowed = max(allowed_over_limit(self.planned_queries), 0)
+        return self.ttft_over + waiting > allowed or self.tpot_over > allowed
+
+    def probe(self, qps: float, *, full_s: float, stopped_early: bool) -> rate_search.Probe:
+        """What this test says of `qps` in a test of `full_s` seconds."""
+        began = self._began or 0.0
+        self._ttft.sort()
+        ttft_ms = [value for _, value in self._ttft]
+        ttft_p99, tpot_p99 = percentile(ttft_ms, 0.99), percentile(self._tpot_ms, 0.99)
+        because = self._failure(ttft_p99, tpot_p99, stopped_early)
+        if because is None and ttft_ms:
+            issued_s = [issued - began for issued, _ in self._ttft]
+            late_ms = rate_search.expected_ttft_ms(
+                issued_s, ttft_ms, full_s, self.limits.ttft_p99_ms
+            )
+            if late_ms > self.limits.ttft_p99_ms:
+                because = (
+                    f"it falls behind: after {formatting.duration(full_s)} the TTFT would be "
+                    f"{formatting.milliseconds(late_ms)}"
+                )
+        seconds = max((issued for issued, _ in self._ttft), default=began) - began
+        return rate_search.Probe(
+            qps=qps,
+            holds=because is None,
+            because=because or "both limits kept",
+            queries=len(ttft_ms),
+            seconds=seconds,
+            ttft_p99_ms=ttft_p99,
+            tpot_p99_ms=tpot_p99,
+        )
+
+    def _failure(
+        self, ttft_p99: float | None, tpot_p99: float | None, stopped_early: bool
+    ) -> str | None:
+        allowed = allowed_over_limit(len(self._ttft))
+        limits = (
+            ("TTFT", self.ttft_over, ttft_p99, self.limits.ttft_p99_ms),
+            ("TPOT", self.tpot_over, tpot_p99, self.limits.tpot_p99_ms),
+        )
+        for name, over, p99, limit in limits:
+            if (allowed >= 0 and over > allowed) or (p99 is not None and p99 > limit):
+                return f"{formatting.count(over)} queries over the {name} limit"
+        return "queries waited past the TTFT limit" if stopped_early else None
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The value that `share` of the values do not exceed, as LoadGen picks it; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.floor(len(ordered) * share))]
