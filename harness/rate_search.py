@@ -10,7 +10,7 @@ from statistics import median
 from harness import formatting
 
 FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
-PROBE_S = 60.0
+PROBE_S = 60.0  # a tenth of a full test
 MOST_FULL_TESTS = 3
 STEP_DOWN = 0.02  # after a whole test that did not hold
 GROWTH = 1.25  # a rate that holds is raised, one that fails lowered, by this factor
@@ -63,9 +63,9 @@ def _lowest_that_fails(probes: Sequence[Probe]) -> float | None:
     return min((probe.qps for probe in probes if not probe.holds), default=None)
 
 
-def probe_queries(qps: float) -> int:
-    """Queries of a probe: a minute's, and never too few to judge by."""
-    return max(LEAST_QUERIES, round(qps * PROBE_S))
+def probe_queries(qps: float, full_s: float) -> int:
+    """Queries of a probe: a minute's, less for a short test, and never too few to judge by."""
+    return max(LEAST_QUERIES, round(qps * min(PROBE_S, full_s / 4)))
 
 
 def describe(probe: Probe) -> str:

@@ -150,7 +150,7 @@ class Session:
         assert limits is not None  # Server and Interactive have them
         full_s = self.prepared.min_duration_s
         # A smoke run is as long as its samples; a full one takes what p99 needs.
-        queries = rate_search.probe_queries(qps) if full_s else len(self.prompts)
+        queries = rate_search.probe_queries(qps, full_s) if full_s else len(self.prompts)
         target = planning.Target("the search", queries, queries / qps, qps=qps)
         watch = LatencyWatch(limits, queries)
         progress = sut.Progress()
