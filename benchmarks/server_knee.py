@@ -24,7 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, preparation
+from harness import flags, preparation, server_search
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError
 from harness.run_folder import RunFolder
@@ -60,7 +60,7 @@ class SlotEngine:
 async def measure(session: Session, engine: Any, capacity: float, full: bool) -> dict[str, Any]:
     """The rate found, and with `full` the verdicts of whole tests at it and above the knee."""
     await session.warm_up(engine)
-    await session.find_rate(engine)
+    await server_search.find_rate(session, engine)
     assert session.server_rate is not None
     found = session.server_rate[0]
     print(f"found {found:.2f} queries/s; the engine holds {capacity:.2f}: {found / capacity:.4f}")

@@ -26,7 +26,7 @@ class LatencyWatch:
         self._issued: dict[int, float] = {}  # until the first token
         self._first: dict[int, tuple[float, float]] = {}  # issued, first token; until the last
         self._ttft: list[tuple[float, float]] = []  # issued, ms
-        self._tpot_ms: list[float] = []
+        self._tpot: list[tuple[float, float]] = []  # completed, ms
         self._began: float | None = None
 
     def issued(self, sequence: int) -> None:
@@ -52,8 +52,9 @@ class LatencyWatch:
         times = self._first.pop(sequence, None)
         if times is None or tokens < 2:
             return
-        tpot_ms = 1000 * (time.monotonic() - times[1]) / (tokens - 1)
-        self._tpot_ms.append(tpot_ms)
+        now = time.monotonic()
+        tpot_ms = 1000 * (now - times[1]) / (tokens - 1)
+        self._tpot.append((now, tpot_ms))
         self.tpot_over += tpot_ms > self.limits.tpot_p99_ms
 
     @property
@@ -65,36 +66,44 @@ class LatencyWatch:
             if issued > overdue:
                 break
             waiting += 1
-        allowed = max(allowed_over_limit(self.planned_queries), 0)
+        allowed = allowed_over_limit(self.planned_queries)
+        if allowed < 0:  # a smoke run cannot pass early stopping; its p99 still says something
+            allowed = self.planned_queries // 100
         return self.ttft_over + waiting > allowed or self.tpot_over > allowed
 
     def probe(self, qps: float, *, full_s: float, stopped_early: bool) -> rate_search.Probe:
         """What this test says of `qps` in a test of `full_s` seconds."""
         began = self._began or 0.0
-        self._ttft.sort()
-        ttft_ms = [value for _, value in self._ttft]
-        ttft_p99, tpot_p99 = percentile(ttft_ms, 0.99), percentile(self._tpot_ms, 0.99)
-        because = self._failure(ttft_p99, tpot_p99, stopped_early)
-        if because is None and ttft_ms:
-            issued_s = [issued - began for issued, _ in self._ttft]
-            late_ms = rate_search.expected_ttft_ms(
-                issued_s, ttft_ms, full_s, self.limits.ttft_p99_ms
-            )
-            if late_ms > self.limits.ttft_p99_ms:
-                because = (
-                    f"it falls behind: after {formatting.duration(full_s)} the TTFT would be "
-                    f"{formatting.milliseconds(late_ms)}"
-                )
+        self._ttft.sort()  # by the moment of issue
+        ttft_p99, tpot_p99 = (
+            percentile([value for _, value in pairs], 0.99) for pairs in (self._ttft, self._tpot)
+        )
+        because = self._failure(ttft_p99, tpot_p99, stopped_early) or self._drift(began, full_s)
         seconds = max((issued for issued, _ in self._ttft), default=began) - began
         return rate_search.Probe(
             qps=qps,
             holds=because is None,
             because=because or "both limits kept",
-            queries=len(ttft_ms),
+            queries=len(self._ttft),
             seconds=seconds,
             ttft_p99_ms=ttft_p99,
             tpot_p99_ms=tpot_p99,
         )
+
+    def _drift(self, began: float, full_s: float) -> str | None:
+        for name, pairs, limit_ms in (
+            ("TTFT", self._ttft, self.limits.ttft_p99_ms),
+            ("TPOT", self._tpot, self.limits.tpot_p99_ms),
+        ):
+            times_s = [moment - began for moment, _ in pairs]
+            values_ms = [value for _, value in pairs]
+            late_ms = rate_search.expected_at_end_ms(times_s, values_ms, full_s, limit_ms)
+            if late_ms > limit_ms:
+                return (
+                    f"it falls behind: after {formatting.duration(full_s)} the {name} would be "
+                    f"{formatting.milliseconds(late_ms)}"
+                )
+        return None
 
     def _failure(
         self, ttft_p99: float | None, tpot_p99: float | None, stopped_early: bool

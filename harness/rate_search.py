@@ -12,14 +12,15 @@ from harness import formatting
 FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
 PROBE_S = 60.0  # a tenth of a full test
 MOST_FULL_TESTS = 3
-STEP_DOWN = 0.02  # after a whole test that did not hold
+STEP_DOWN = 0.02  # at least, after a whole test that did not hold
+MOST_STEP_DOWN = 0.06  # a test broken off early looks slower than the engine is
 GROWTH = 1.25  # a rate that holds is raised, one that fails lowered, by this factor
 TOLERANCE = 0.02  # the search ends when the bracket is this narrow
 MOST_PROBES = 12
 # A probe shorter than this says nothing about p99: early stopping alone needs 459 queries.
 LEAST_QUERIES = 700
-# Waiting that grows by less than this share of the limit over a probe is taken for chance.
-LEAST_DRIFT = 0.05
+# What grows by less than this share of the limit over a third of a probe is taken for chance.
+LEAST_DRIFT = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def _lowest_that_fails(probes: Sequence[Probe]) -> float | None:
     return min((probe.qps for probe in probes if not probe.holds), default=None)
 
 
+def step_down(qps: float, answered_per_s: float) -> float:
+    """The next rate after a whole test at `qps` did not hold: what it did answer, within bounds."""
+    return min(max(answered_per_s, qps * (1 - MOST_STEP_DOWN)), qps * (1 - STEP_DOWN))
+
+
 def probe_queries(qps: float, full_s: float) -> int:
     """Queries of a probe: a minute's, less for a short test, and never too few to judge by."""
     return max(LEAST_QUERIES, round(qps * min(PROBE_S, full_s / 4)))
@@ -77,22 +83,28 @@ def describe(probe: Probe) -> str:
     )
 
 
-def expected_ttft_ms(
-    issued_s: Sequence[float], ttft_ms: Sequence[float], full_s: float, limit_ms: float
+def expected_at_end_ms(
+    times_s: Sequence[float], values_ms: Sequence[float], full_s: float, limit_ms: float
 ) -> float:
-    """The median TTFT at the end of a test of `full_s`, continuing a probe's drift.
+    """The median TTFT or TPOT at the end of a test of `full_s`, continuing a probe's drift.
 
     Above its capacity an engine falls behind by the same amount every second: too little to see in
-    a short probe's p99, and far too much after ten minutes. The drift is that between the medians
-    of the middle and the last third of the probe.
+    a short probe's p99, and far too much after ten minutes. A queue that only fluctuates empties
+    now and then, so the drift is looked for in the quickest tenth, between the middle and the last
+    third of the probe. `times_s` must ascend.
     """
-    third = len(issued_s) // 3
+    third = len(times_s) // 3
     if third == 0:
-        return max(ttft_ms, default=0.0)
+        return max(values_ms, default=0.0)
     middle, last = slice(third, 2 * third), slice(2 * third, None)
-    before, after = median(ttft_ms[middle]), median(ttft_ms[last])
-    if after - before < LEAST_DRIFT * limit_ms / 10:
-        return after
-    between_s = median(issued_s[last]) - median(issued_s[middle])
-    rest_s = full_s - median(issued_s[last])
-    return after + (after - before) / between_s * max(0.0, rest_s)
+    drift_ms = _quick_tenth(values_ms[last]) - _quick_tenth(values_ms[middle])
+    now_ms = median(values_ms[last])
+    if drift_ms < LEAST_DRIFT * limit_ms:
+        return now_ms
+    between_s = median(times_s[last]) - median(times_s[middle])
+    rest_s = max(0.0, full_s - median(times_s[last]))
+    return now_ms + drift_ms / between_s * rest_s
+
+
+def _quick_tenth(values_ms: Sequence[float]) -> float:
+    return sorted(values_ms)[len(values_ms) // 10]

@@ -9,16 +9,14 @@ import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from harness import (
     formatting,
-    last_offline,
     loadgen,
     planning,
     processes,
-    rate_search,
+    server_search,
     sut,
     targets,
 )
@@ -72,13 +70,13 @@ class Session:
             log.info("the engine is loaded: load 1 of 1 in this invocation")
             if self._is_server and self.config.server_target_qps == "max":
                 await self.warm_up(engine)
-                await self.find_rate(engine)
+                await server_search.find_rate(self, engine)
             if self.config.runs_accuracy:
                 await self.warm_up(engine)
                 await self.test(engine, accuracy=True)
             if self.config.runs_performance:
                 await self.warm_up(engine)
-                await self._measure_performance(engine)
+                await server_search.measure_performance(self, engine)
         except EngineError as error:
             raise EngineError(self._explain(error)) from error
         finally:
@@ -122,81 +120,17 @@ class Session:
                 planning.BURST_MARGIN,
             )
 
-    async def find_rate(self, engine: sut.AnsweringEngine) -> None:
-        """Searches the highest rate that holds, with short LoadGen tests on the loaded engine."""
-        assert self.pace is not None
-        known = last_offline.find(Path(self.config.results_dir), self.config)
-        start = known.samples_per_second if known else self.pace.samples_per_second
-        probes: list[rate_search.Probe] = []
-        while (qps := rate_search.next_rate(probes, rate_search.FIRST_SHARE * start)) is not None:
-            probe = await self._probe(engine, qps, len(probes) + 1)
-            probes.append(probe)
-            self.record["resolved"]["probes"] = [dataclasses.asdict(each) for each in probes]
-            write_json(self.folder.config_json, self.record)
-            self.terminal.say(f"probe {len(probes)}: {rate_search.describe(probe)}")
-        best = rate_search.highest_that_holds(probes)
-        if best is None:
-            raise BenchmarkError(
-                f"--server-target-qps max: no rate down to "
-                f"{formatting.rate(probes[-1].qps, 'queries/s')} kept the latency limits; "
-                "the engine is too slow for this scenario as it is set."
-            )
-        self.server_rate = best, f"the search over {len(probes)} probes"
-
-    async def _probe(
-        self, engine: sut.AnsweringEngine, qps: float, number: int
-    ) -> rate_search.Probe:
-        limits = self.config.round.latency_limits(self.config.scenario.value)
-        assert limits is not None  # Server and Interactive have them
-        full_s = self.prepared.min_duration_s
-        # A smoke run is as long as its samples; a full one takes what p99 needs.
-        queries = rate_search.probe_queries(qps, full_s) if full_s else len(self.prompts)
-        target = planning.Target("the search", queries, queries / qps, qps=qps)
-        watch = LatencyWatch(limits, queries)
-        progress = sut.Progress()
-        label = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
-        async with self.phase("probes_s", label, progress, queries):
-            ended = await sut.run_test(
-                engine,
-                self.prompts,
-                self._probe_plan(target, number),
-                stream_first_token=True,
-                admit_at_once=None,
-                stall_timeout_s=self.config.stall_timeout_s,
-                progress=progress,
-                watch=watch,
-                stop_when_lost=True,
-            )
-        return watch.probe(qps, full_s=full_s, stopped_early=not ended)
-
-    async def _measure_performance(self, engine: sut.AnsweringEngine) -> None:
-        """The performance test; after a search, a little slower until its limits hold."""
-        limits = self.config.round.latency_limits(self.config.scenario.value)
-        searched = self.config.server_target_qps == "max" and limits is not None
-        if not searched or limits is None:
-            await self.test(engine, accuracy=False)
-            return
-        for attempt in range(1, rate_search.MOST_FULL_TESTS + 1):
-            assert self.server_rate is not None  # the search has set it
-            watch = LatencyWatch(limits, self._choose_target(accuracy=False).samples)
-            await self.test(engine, accuracy=False, watch=watch)
-            qps, source = self.server_rate
-            result = watch.probe(qps, full_s=0, stopped_early=False)
-            if result.holds or attempt == rate_search.MOST_FULL_TESTS:
-                return
-            self.terminal.say(
-                f"at {formatting.rate(qps, 'queries/s')} the whole test did not hold "
-                f"({result.because}); once more, {rate_search.STEP_DOWN:.0%} slower"
-            )
-            self.folder.performance.rename(self.folder.probes / f"full-{attempt}")
-            self.server_rate = qps * (1 - rate_search.STEP_DOWN), f"{source}, stepped down"
-            await self.warm_up(engine)
-
     async def test(
-        self, engine: sut.AnsweringEngine, *, accuracy: bool, watch: LatencyWatch | None = None
+        self,
+        engine: sut.AnsweringEngine,
+        *,
+        accuracy: bool,
+        watch: LatencyWatch | None = None,
+        stop_when_lost: bool = False,
     ) -> None:
+        """One LoadGen test of the run; `stop_when_lost` breaks off one that `watch` calls lost."""
         name = "accuracy" if accuracy else "performance"
-        target = self._choose_target(accuracy)
+        target = self.choose_target(accuracy)
         plan = self._plan(target, accuracy)
         samples = len(self.prompts) if accuracy else target.samples
         self._announce(name, samples, target)
@@ -211,6 +145,7 @@ class Session:
                 stall_timeout_s=self.config.stall_timeout_s,
                 progress=progress,
                 watch=watch,
+                stop_when_lost=stop_when_lost,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
         if not accuracy:
@@ -222,7 +157,7 @@ class Session:
             planning.FULL_TEST_MARGIN if long_enough else planning.BURST_MARGIN,
         )
 
-    def _choose_target(self, accuracy: bool) -> planning.Target:
+    def choose_target(self, accuracy: bool) -> planning.Target:
         assert self.pace is not None  # every test follows a warm-up
         if self._is_server and self.server_rate is None:
             self.server_rate = targets.server_rate_from_burst(self.pace)
@@ -238,28 +173,6 @@ class Session:
             self.record["resolved"]["target"] = dataclasses.asdict(target)
             write_json(self.folder.config_json, self.record)
         return target
-
-    def _probe_plan(self, target: planning.Target, number: int) -> loadgen.LoadGenPlan:
-        log_dir = self.folder.probes / f"{number:02d}"
-        log_dir.mkdir(parents=True)
-        user_conf = log_dir / "user.conf"
-        text = loadgen.user_conf_text(
-            self.config,
-            sample_count=len(self.prompts),
-            min_duration_s=0,
-            target=target,
-            probe_queries=target.samples,
-        )
-        write_text(user_conf, text)
-        return loadgen.LoadGenPlan(
-            loadgen_model=self.record["resolved"]["loadgen_model"],
-            scenario=self.config.scenario.loadgen_name,
-            accuracy=False,
-            user_conf=user_conf,
-            log_dir=log_dir,
-            total_samples=len(self.prompts),
-            samples_csv=log_dir / "samples.csv",
-        )
 
     def _plan(self, target: planning.Target, accuracy: bool) -> loadgen.LoadGenPlan:
         log_dir = self.folder.accuracy if accuracy else self.folder.performance

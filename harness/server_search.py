@@ -1,0 +1,114 @@
+"""The highest Server rate of a run: probes on the loaded engine, then the whole test."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import formatting, last_offline, loadgen, planning, rate_search, sut
+from harness.errors import BenchmarkError
+from harness.latency_watch import LatencyWatch
+from harness.run_folder import write_json, write_text
+
+if TYPE_CHECKING:
+    from harness.session import Session
+
+
+async def find_rate(session: Session, engine: sut.AnsweringEngine) -> None:
+    """Searches the highest rate that holds, with short LoadGen tests on the loaded engine."""
+    assert session.pace is not None
+    known = last_offline.find(Path(session.config.results_dir), session.config)
+    start = known.samples_per_second if known else session.pace.samples_per_second
+    probes: list[rate_search.Probe] = []
+    while (qps := rate_search.next_rate(probes, rate_search.FIRST_SHARE * start)) is not None:
+        probe = await _probe(session, engine, qps, len(probes) + 1)
+        probes.append(probe)
+        session.record["resolved"]["probes"] = [dataclasses.asdict(each) for each in probes]
+        write_json(session.folder.config_json, session.record)
+        session.terminal.say(f"probe {len(probes)}: {rate_search.describe(probe)}")
+    best = rate_search.highest_that_holds(probes)
+    if best is None:
+        raise BenchmarkError(
+            f"--server-target-qps max: no rate down to "
+            f"{formatting.rate(probes[-1].qps, 'queries/s')} kept the latency limits; "
+            "the engine is too slow for this scenario as it is set."
+        )
+    session.server_rate = best, f"the search over {len(probes)} probes"
+
+
+async def _probe(
+    session: Session, engine: sut.AnsweringEngine, qps: float, number: int
+) -> rate_search.Probe:
+    limits = session.config.round.latency_limits(session.config.scenario.value)
+    assert limits is not None  # Server and Interactive have them
+    full_s = session.prepared.min_duration_s
+    # A smoke run is as long as its samples; a full one takes what p99 needs.
+    queries = rate_search.probe_queries(qps, full_s) if full_s else len(session.prompts)
+    target = planning.Target("the search", queries, queries / qps, qps=qps)
+    watch = LatencyWatch(limits, queries)
+    progress = sut.Progress()
+    label = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
+    async with session.phase("probes_s", label, progress, queries):
+        ended = await sut.run_test(
+            engine,
+            session.prompts,
+            _probe_plan(session, target, number),
+            stream_first_token=True,
+            admit_at_once=None,
+            stall_timeout_s=session.config.stall_timeout_s,
+            progress=progress,
+            watch=watch,
+            stop_when_lost=True,
+        )
+    return watch.probe(qps, full_s=full_s, stopped_early=not ended)
+
+
+async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> None:
+    """The performance test; after a search, a little slower until its limits hold."""
+    limits = session.config.round.latency_limits(session.config.scenario.value)
+    searched = session.config.server_target_qps == "max" and limits is not None
+    if not searched or limits is None:
+        await session.test(engine, accuracy=False)
+        return
+    for attempt in range(1, rate_search.MOST_FULL_TESTS + 1):
+        assert session.server_rate is not None  # the search has set it
+        qps, source = session.server_rate
+        watch = LatencyWatch(limits, session.choose_target(accuracy=False).samples)
+        last = attempt == rate_search.MOST_FULL_TESTS
+        await session.test(engine, accuracy=False, watch=watch, stop_when_lost=not last)
+        result = watch.probe(qps, full_s=0, stopped_early=False)
+        if result.holds or last:
+            return
+        assert session.pace is not None  # every test sets it
+        slower = rate_search.step_down(qps, session.pace.samples_per_second)
+        session.terminal.say(
+            f"at {formatting.rate(qps, 'queries/s')} the whole test does not hold "
+            f"({result.because}); once more at {formatting.rate(slower, 'queries/s')}"
+        )
+        session.folder.performance.rename(session.folder.probes / f"full-{attempt}")
+        session.server_rate = slower, f"{source}, stepped down"
+        await session.warm_up(engine)
+
+
+def _probe_plan(session: Session, target: planning.Target, number: int) -> loadgen.LoadGenPlan:
+    log_dir = session.folder.probes / f"{number:02d}"
+    log_dir.mkdir(parents=True)
+    user_conf = log_dir / "user.conf"
+    text = loadgen.user_conf_text(
+        session.config,
+        sample_count=len(session.prompts),
+        min_duration_s=0,
+        target=target,
+        probe_queries=target.samples,
+    )
+    write_text(user_conf, text)
+    return loadgen.LoadGenPlan(
+        loadgen_model=session.record["resolved"]["loadgen_model"],
+        scenario=session.config.scenario.loadgen_name,
+        accuracy=False,
+        user_conf=user_conf,
+        log_dir=log_dir,
+        total_samples=len(session.prompts),
+        samples_csv=log_dir / "samples.csv",
+    )

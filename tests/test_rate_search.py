@@ -1,0 +1,142 @@
+"""Which rates the search tries, what a probe promises, how many queries may be late."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import rate_search
+from harness.config import Scenario
+from harness.early_stopping import allowed_over_limit
+from harness.latency_watch import LatencyWatch, percentile
+from harness.rate_search import Probe
+from harness.rounds import LatencyLimits
+from harness.sut import Progress, run_test
+from tests.fakes import FakeEngine, make_prompts
+from tests.test_sut import plan_for
+
+LIMITS = LatencyLimits(ttft_p99_ms=2000, tpot_p99_ms=100)
+
+
+def probe_of(qps: float, knee: float) -> Probe:
+    return Probe(qps, qps <= knee, "", 1000, 60.0, 1.0, 1.0)
+
+
+def search(knee: float, first_guess: float) -> list[Probe]:
+    probes: list[Probe] = []
+    while (qps := rate_search.next_rate(probes, first_guess)) is not None:
+        probes.append(probe_of(qps, knee))
+    return probes
+
+
+@given(knee=st.floats(1, 500), guess=st.floats(0.5, 1.5))
+def test_the_search_ends_within_two_percent_below_the_knee(knee: float, guess: float) -> None:
+    probes = search(knee, knee * guess)
+    found = rate_search.highest_that_holds(probes)
+
+    assert found is not None
+    assert knee / (1 + rate_search.TOLERANCE) <= found <= knee
+    assert len(probes) <= rate_search.MOST_PROBES
+
+
+def test_a_rate_above_one_that_failed_is_not_believed() -> None:
+    probes = [probe_of(10, 10), probe_of(12, 11), probe_of(14, 20)]
+
+    assert rate_search.highest_that_holds(probes) == 10
+
+
+def test_the_step_down_follows_what_was_answered_within_bounds() -> None:
+    assert rate_search.step_down(100, 99.5) == 98
+    assert rate_search.step_down(100, 96) == 96
+    assert rate_search.step_down(100, 40) == 94
+
+
+@pytest.mark.parametrize(
+    ("queries", "allowed"), [(458, -1), (459, 0), (13368, 107), (26736, 229), (40104, 354)]
+)
+def test_late_queries_allowed_are_loadgens(queries: int, allowed: int) -> None:
+    assert allowed_over_limit(queries) == allowed
+
+
+def test_a_queue_that_grows_by_a_percent_is_over_the_limit_after_ten_minutes() -> None:
+    times_s = [second / 10 for second in range(600)]
+    ttft_ms = [10 + 10 * time for time in times_s]  # 1 % of the time that has passed
+
+    late_ms = rate_search.expected_at_end_ms(times_s, ttft_ms, 600, LIMITS.ttft_p99_ms)
+
+    assert late_ms == pytest.approx(10 + 10 * 600, rel=0.02)
+
+
+def test_a_queue_that_fluctuates_and_empties_is_not_taken_for_a_growing_one() -> None:
+    draw = random.Random(0)
+    times_s = [second / 10 for second in range(600)]
+    ttft_ms = [max(0.0, draw.gauss(200, 300)) for _ in times_s]
+
+    late_ms = rate_search.expected_at_end_ms(times_s, ttft_ms, 600, LIMITS.ttft_p99_ms)
+
+    assert late_ms < 300
+
+
+def test_percentiles_are_picked_as_loadgen_picks_them() -> None:
+    assert percentile([], 0.99) is None
+    assert percentile([5.0], 0.99) == 5.0
+    assert percentile([float(value) for value in range(100)], 0.99) == 99.0
+    assert percentile([float(value) for value in range(1000)], 0.99) == 990.0
+
+
+def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
+    engine = FakeEngine(first_token_after_s=0.6)
+    limits = LatencyLimits(ttft_p99_ms=200, tpot_p99_ms=100)
+    watch = LatencyWatch(limits, planned_queries=500)
+    progress = Progress()
+
+    ended = asyncio.run(
+        run_test(
+            engine,
+            make_prompts(50),
+            plan_for(
+                tmp_path, samples=50, scenario=Scenario.SERVER, target_qps=50, min_duration_s=10
+            ),
+            stream_first_token=True,
+            admit_at_once=None,
+            stall_timeout_s=20,
+            progress=progress,
+            watch=watch,
+            stop_when_lost=True,
+        )
+    )
+
+    probe = watch.probe(50, full_s=600, stopped_early=not ended)
+    assert not ended
+    assert not probe.holds
+    assert progress.elapsed_s < 5
+    assert not (tmp_path / "samples.csv").exists()
+
+
+def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
+    watch = LatencyWatch(LatencyLimits(10_000, 5_000), planned_queries=100)
+
+    ended = asyncio.run(
+        run_test(
+            FakeEngine(first_token_after_s=0.001, seconds_per_answer=0.01),
+            make_prompts(100),
+            plan_for(tmp_path, samples=100, scenario=Scenario.SERVER, target_qps=100),
+            stream_first_token=True,
+            admit_at_once=None,
+            stall_timeout_s=20,
+            progress=Progress(),
+            watch=watch,
+            stop_when_lost=True,
+        )
+    )
+
+    probe = watch.probe(100, full_s=600, stopped_early=not ended)
+    assert ended
+    assert (probe.holds, probe.because, probe.queries) == (True, "both limits kept", 100)
+    assert probe.ttft_p99_ms is not None
+    assert 1 <= probe.ttft_p99_ms < 10_000
