@@ -59,9 +59,16 @@ def figure_at(path: Path, title: str, run: str) -> Iterator[Figure]:
             partial.unlink(missing_ok=True)
 
 
-def legend_above(axes: Axes) -> None:
+def legend_above(axes: Axes, columns: int = 3) -> None:
     """Above the axes it can cover no data, whatever the data are."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, borderaxespad=0.2)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=columns,
+        borderaxespad=0.2,
+        columnspacing=1.5,
+        handletextpad=0.6,
+    )
 
 
 def thousands(axes: Axes, which: Literal["x", "y"]) -> None:

@@ -15,7 +15,8 @@ from harness.metrics import (
     SampleTimes,
     TimelinePoint,
 )
-from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, Round
+from harness.rate_search import Probe
+from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, LatencyLimits, Round
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -52,6 +53,16 @@ class Evidence:
     def category(self) -> Category:
         """The official constants of datacenter or edge."""
         return self.official.category(self.config["flags"]["category"])
+
+    @property
+    def limits(self) -> LatencyLimits | None:
+        """The latency limits of the scenario, None where it has none."""
+        return self.official.latency_limits(self.scenario.value)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The probes of a rate search in their order; empty when none ran."""
+        return tuple(Probe(**probe) for probe in self.config["resolved"].get("probes") or ())
 
     @property
     def gate_multiplier(self) -> float:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import plots
+from harness import latency_plots, plots, search_plot
 from harness.config import Scenario
 from harness.evidence import Evidence, gates
 from harness.formatting import count
@@ -19,7 +19,17 @@ from harness.run_folder import FINISHED, RunFolder
 CAPTIONS = {
     "tokens_per_sec": "Tokens per second from the first query to the last answer. A flat top is "
     "a machine that was busy all the time; the slopes are the start and the last answers.",
-    "latency_cdf": "The share of the samples that were answered within a time.",
+    "latency_cdf": "The share of the queries that were answered within a time.",
+    "ttft_cdf": "The share of the queries that had their first token within a time; where there "
+    "is a limit, the mark of p99 has to stay left of it.",
+    "tpot_cdf": "The share of the queries whose further tokens took no longer than a time each; "
+    "the limit, if there is one, is again that of p99.",
+    "latency_over_time": "How long the queries took that were issued at a moment of the run. Level "
+    "bands are a machine that keeps up; bands that rise to the right are one that falls behind.",
+    "queue_depth": "How many queries were issued and not yet answered. A machine that keeps up has "
+    "a level queue; one that falls behind has a queue that grows until the last query is issued.",
+    "rate_search": "What the probes of the search found at each rate. The rate found is the "
+    "highest that holds.",
     "rouge_vs_threshold": "ROUGE and the length of the answers as shares of the reference.",
     "answer_lengths": "How many tokens the answers have.",
     "history": "The runs of this model and scenario in the results folder, newest at the right.",
@@ -34,6 +44,11 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
     drawers: dict[str, Callable[[Path], bool]] = {
         "tokens_per_sec": lambda path: _tokens_per_sec(path, folder.name, evidence),
         "latency_cdf": lambda path: _latency_cdf(path, folder.name, evidence),
+        "ttft_cdf": lambda path: _ttft_cdf(path, folder.name, evidence),
+        "tpot_cdf": lambda path: _tpot_cdf(path, folder.name, evidence),
+        "latency_over_time": lambda path: _over_time(path, folder.name, evidence),
+        "queue_depth": lambda path: _queue_depth(path, folder.name, evidence),
+        "rate_search": lambda path: _rate_search(path, folder.name, evidence),
         "rouge_vs_threshold": lambda path: _rouge(path, folder.name, evidence),
         "answer_lengths": lambda path: _answer_lengths(path, folder.name, evidence),
         "history": lambda path: _history(path, folder, evidence),
@@ -73,12 +88,69 @@ def _tokens_per_sec(path: Path, name: str, evidence: Evidence) -> bool:
 
 
 def _latency_cdf(path: Path, name: str, evidence: Evidence) -> bool:
-    latencies_s = [sample.completed_s - sample.issued_s for sample in evidence.samples]
-    marks = None
-    if evidence.performance and evidence.scenario is not Scenario.OFFLINE:
-        marks = evidence.performance.latency
-    caption = _caption(name, evidence, len(latencies_s))
-    return plots.latency_cdf(path, latencies_s, marks=marks, run=caption)
+    offline = evidence.scenario is Scenario.OFFLINE  # all samples are issued at once
+    return latency_plots.distribution(
+        path,
+        latency_plots.FINISHED if offline else latency_plots.LATENCY,
+        [sample.latency_ms for sample in evidence.samples],
+        marks=None if offline or not evidence.performance else evidence.performance.latency,
+        limit_ms=None,
+        run=_caption(name, evidence, len(evidence.samples)),
+    )
+
+
+def _ttft_cdf(path: Path, name: str, evidence: Evidence) -> bool:
+    times = [s.ttft_ms for s in evidence.samples if s.ttft_ms is not None]
+    return latency_plots.distribution(
+        path,
+        latency_plots.TTFT,
+        times,
+        marks=evidence.performance.ttft if evidence.performance else None,
+        limit_ms=evidence.limits.ttft_p99_ms if evidence.limits else None,
+        run=_caption(name, evidence, len(times)),
+    )
+
+
+def _tpot_cdf(path: Path, name: str, evidence: Evidence) -> bool:
+    times = [s.tpot_ms for s in evidence.samples if s.tpot_ms is not None]
+    return latency_plots.distribution(
+        path,
+        latency_plots.TPOT,
+        times,
+        marks=evidence.performance.tpot if evidence.performance else None,
+        limit_ms=evidence.limits.tpot_p99_ms if evidence.limits else None,
+        run=_caption(name, evidence, len(times)),
+    )
+
+
+def _over_time(path: Path, name: str, evidence: Evidence) -> bool:
+    return latency_plots.over_time(
+        path,
+        evidence.samples,
+        ttft_limit_ms=evidence.limits.ttft_p99_ms if evidence.limits else None,
+        run=_caption(name, evidence, len(evidence.samples)),
+    )
+
+
+def _queue_depth(path: Path, name: str, evidence: Evidence) -> bool:
+    if evidence.limits is None:
+        return False  # Offline has all queries in the queue, SingleStream has one
+    samples = evidence.samples
+    return latency_plots.queue_depth(
+        path,
+        evidence.timeline,
+        last_issue_s=max((sample.issued_s for sample in samples), default=None),
+        run=_caption(name, evidence, len(samples)),
+    )
+
+
+def _rate_search(path: Path, name: str, evidence: Evidence) -> bool:
+    if evidence.limits is None:
+        return False
+    flags, probes = evidence.config["flags"], evidence.probes
+    caption = f"{name}: {evidence.scenario.label}, {flags['model']}, {flags['precision']}"
+    caption += f", {count(len(probes))} probes"
+    return search_plot.rate_search(path, probes, evidence.limits, run=caption)
 
 
 def _rouge(path: Path, name: str, evidence: Evidence) -> bool:

@@ -34,6 +34,23 @@ class SampleTimes:
     completed_s: float
     tokens: int
 
+    @property
+    def latency_ms(self) -> float:
+        """From the issue to the complete answer."""
+        return 1000 * (self.completed_s - self.issued_s)
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """From the issue to the first token."""
+        return None if self.first_token_s is None else 1000 * (self.first_token_s - self.issued_s)
+
+    @property
+    def tpot_ms(self) -> float | None:
+        """Time of each token after the first, as LoadGen divides; None where there is none."""
+        if self.first_token_s is None or self.tokens < 2:
+            return None
+        return 1000 * (self.completed_s - self.first_token_s) / (self.tokens - 1)
+
 
 @dataclass(frozen=True)
 class TimelinePoint:

@@ -1,4 +1,5 @@
-"""The figures of a report: metrics in, one PNG out. `canvas` holds their looks.
+"""The figures of a report: metrics in, one PNG out. `canvas` holds their looks, `latency_plots`
+and `search_plot` further ones.
 
 Every function returns False, and writes nothing, where there is nothing to draw. It raises OSError
 when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under
@@ -26,7 +27,7 @@ from harness.canvas import (
     legend_above,
     thousands,
 )
-from harness.metrics import LatencyStats, TimelinePoint
+from harness.metrics import TimelinePoint
 
 if TYPE_CHECKING:
     from harness.canvas import Axes
@@ -107,55 +108,6 @@ def binned_rates(
             rates.append((tokens - last_tokens) / (time_s - last_time))
             last_time, last_tokens = time_s, tokens
     return edges, rates
-
-
-def latency_cdf(
-    path: Path, latencies_s: Sequence[float], *, marks: LatencyStats | None, run: str
-) -> bool:
-    """Share of the samples answered within a time since their issue; marks: LoadGen's percentiles.
-
-    Without marks (Offline: all samples are issued at once) it shows when answers were finished.
-    """
-    if not latencies_s:
-        return False
-    in_seconds = max(latencies_s) >= 10
-    unit, factor = ("seconds", 1.0) if in_seconds else ("milliseconds", 1000.0)
-    ordered = sorted(latencies_s)
-    title = "How long answers took" if marks else "When answers were finished"
-    with figure_at(path, title, run) as figure:
-        axes = figure.subplots()
-        shares = [100 * number / len(ordered) for number in range(len(ordered) + 1)]
-        times = [ordered[0] * factor, *(latency * factor for latency in ordered)]
-        right = times[-1]
-        axes.step(times, shares, where="post", color=BLUE, linewidth=1.6)
-        if len(ordered) == 1:
-            axes.plot(times[-1], 100, "o", color=BLUE)
-        if marks:
-            # LoadGen counts from when a query was due, so its figures can lie beyond the samples.
-            right = max(right, _mark_percentiles(axes, marks, factor))
-        axes.set_xlim(0, 1.03 * right or 1)
-        axes.set_ylim(0, 103)
-        axes.set_xlabel(f"{unit} from a sample's issue to its complete answer")
-        axes.set_ylabel("% of the samples answered")
-        thousands(axes, "x")
-        axes.grid()
-    return True
-
-
-def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> float:
-    """Returns the position of the rightmost mark."""
-    percentiles = ((50, marks.p50_ms, GREEN), (90, marks.p90_ms, ORANGE), (99, marks.p99_ms, RED))
-    right = 0.0
-    for percentile, latency_ms, color in percentiles:
-        if latency_ms is None:
-            continue
-        x = latency_ms / 1000 * factor
-        right = max(right, x)
-        text = f"p{percentile}: {formatting.milliseconds(latency_ms)}"
-        axes.plot([x, x], [0, percentile], color=color, linestyle="--", linewidth=1.2)
-        axes.plot(x, percentile, "o", color=color, label=text)
-    legend_above(axes)
-    return right
 
 
 def rouge_vs_threshold(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import figures, formatting, summary
+from harness import figures, formatting, latency_text, summary
 from harness.config import Scenario
 from harness.errors import BenchmarkError
 from harness.run_folder import RunFolder
@@ -96,6 +96,8 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
         "rate": formatting.rate,
     }
+    performance = record["run"]["performance"]
+    probes = config["resolved"].get("probes") or []
     text = environment.get_template("report.md.j2").render(
         summary=record,
         config=config,
@@ -104,7 +106,11 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         introduction=_introduction(record["meta"]),
         reasons=_new_reasons(record),
         verdict_text=_VERDICTS[record["verdict"]["result"]],
-        limits=(record["run"]["performance"] or {}).get("limits_ms"),
+        limits=(performance or {}).get("limits_ms"),
+        limit_sentences=list(latency_text.sentences(performance)) if performance else [],
+        probes=probes,  # of a run that failed after its search, too
+        search_result=latency_text.search_result(probes, (performance or {}).get("target_qps"))
+        if probes else None,
         machine=list(_machine(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
@@ -242,6 +248,8 @@ def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
         if stats and performance["scenario"] != "Offline":
             ms = {p: formatting.milliseconds(stats[p]) for p in ("p50", "p90", "p99")}
             yield f"{name} p50 {ms['p50']}, p90 {ms['p90']}, p99 {ms['p99']}"
+    if line := latency_text.terminal_line(performance):
+        yield line
 
 
 def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:

@@ -12,7 +12,8 @@ from typing import Any
 from harness import advice, formatting
 from harness.config import DEMO_MODEL, Scenario
 from harness.evidence import ROUGE_NAMES, Evidence, gates
-from harness.metrics import LatencyStats
+from harness.latency import count_over_limits
+from harness.metrics import LatencyStats, PerformanceResult
 
 SCHEMA_VERSION = 1
 OFFICIAL_READY = "OFFICIAL-READY"
@@ -184,7 +185,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
     result = evidence.performance
     if result is None:
         return None
-    limits = evidence.official.latency_limits(evidence.scenario.value)
+    limits = evidence.limits
     return {
         "scenario": evidence.scenario.label,
         "valid": result.valid,
@@ -201,7 +202,44 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
         "ttft_ms": _latencies(result.ttft),
         "tpot_ms": _latencies(result.tpot),
         "limits_ms": dataclasses.asdict(limits) if limits else None,
+        "early_stopping_min_queries": _least_queries(evidence),
+        **_against_limits(evidence, result),
+        "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
         "loadgen_errors": list(result.loadgen.errors),
+    }
+
+
+def _least_queries(evidence: Evidence) -> int | None:
+    """With fewer, LoadGen's early stopping calls any test INVALID; Offline has no such thing."""
+    if evidence.scenario is Scenario.OFFLINE:
+        return None
+    if evidence.scenario is Scenario.SINGLESTREAM:
+        return evidence.official.early_stopping_min_queries_single_stream
+    return evidence.official.early_stopping_min_queries_server
+
+
+def _against_limits(evidence: Evidence, result: PerformanceResult) -> dict[str, Any]:
+    """Queries over the limits, and those that met both (goodput); None where there are no limits.
+
+    Counted in samples.csv, which times a query from its issue; LoadGen times it from the scheduled
+    moment and may see a few more. The goodput is that share of LoadGen's rate. `allowed` None: so
+    few queries that early stopping would not even pass none.
+    """
+    counts = count_over_limits(evidence.samples, evidence.limits)
+    if counts is None:
+        return {"over_limit": None, "goodput": None}
+    rate = _finite(result.samples_per_second)
+    share = counts.goodput_share
+    return {
+        "over_limit": {
+            "ttft": counts.ttft_over,
+            "tpot": counts.tpot_over,
+            "allowed": counts.allowed,
+        },
+        "goodput": {
+            "share": share,
+            "queries_per_sec": None if rate is None else share * rate,
+        },
     }
 
 

@@ -13,10 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness import plots
-from harness.metrics import LatencyStats, TimelinePoint
+from harness.metrics import TimelinePoint
 
 RUN = "20261123-141500-datacenter-offline: Offline, demo, bf16, 20 samples"
-MARKS = LatencyStats(p50_ms=100.0, p90_ms=200.0, p99_ms=400.0)
 
 
 @pytest.fixture
@@ -87,7 +86,6 @@ def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     assert not plots.tokens_per_sec(path, [], mean=1.0, run=RUN)
     assert not plots.tokens_per_sec(path, timeline([(0, 0)]), mean=1.0, run=RUN)
-    assert not plots.latency_cdf(path, [], marks=None, run=RUN)
     assert not plots.rouge_vs_threshold(path, [], None, gate=0.99, run=RUN)
     assert not plots.answer_lengths(path, [], max_new_tokens=128, run=RUN)
     assert not plots.history(path, bars(1), run=RUN)
@@ -99,9 +97,8 @@ def test_few_samples_can_be_drawn(tmp_path: Path, drawn: list[Figure], count: in
     path = tmp_path / "a.png"
     moments = timeline([(0.5 * (x + 1), 100 * (x + 1)) for x in range(count)])
     assert plots.tokens_per_sec(path, moments, mean=200.0, run=RUN)
-    assert plots.latency_cdf(path, [0.1 * (x + 1) for x in range(count)], marks=MARKS, run=RUN)
     assert plots.answer_lengths(path, [128] * count, max_new_tokens=128, run=RUN)
-    assert len(drawn) == 3
+    assert len(drawn) == 2
 
 
 def test_every_figure_says_what_it_shows_and_for_which_run(
@@ -109,11 +106,10 @@ def test_every_figure_says_what_it_shows_and_for_which_run(
 ) -> None:
     path = tmp_path / "a.png"
     plots.tokens_per_sec(path, timeline([(1, 10)]), mean=10.0, run=RUN)
-    plots.latency_cdf(path, [0.1], marks=MARKS, run=RUN)
     plots.rouge_vs_threshold(path, scores(1), plots.LengthShare(1, 0.9, 1.1), gate=0.99, run=RUN)
     plots.answer_lengths(path, [128], max_new_tokens=128, run=RUN)
     plots.history(path, bars(3), run=RUN)
-    assert len(drawn) == 5
+    assert len(drawn) == 4
     for figure in drawn:
         assert figure.get_suptitle()
         assert RUN in [text.get_text() for text in figure.texts]
@@ -144,28 +140,6 @@ def test_mean_line_is_loadgens_figure(tmp_path: Path, drawn: list[Figure]) -> No
     axes = drawn[0].axes[0]
     assert legend(axes) == ["LoadGen's figure for the whole run: 1,234 tokens/s"]
     assert axes.get_ylim()[1] > 1234  # the line is on the picture
-
-
-def test_offline_latencies_have_no_percentiles_and_server_latencies_do(
-    tmp_path: Path, drawn: list[Figure]
-) -> None:
-    plots.latency_cdf(tmp_path / "a.png", [0.1, 0.2], marks=None, run=RUN)
-    plots.latency_cdf(tmp_path / "a.png", [0.1, 0.2], marks=MARKS, run=RUN)
-    offline, server = drawn[0].axes[0], drawn[1].axes[0]
-    assert legend(offline) == []
-    assert legend(server) == ["p50: 100.0 ms", "p90: 200.0 ms", "p99: 400.0 ms"]
-    assert server.get_xlim()[1] > 400  # beyond the slowest sample, and still on the picture
-
-
-def test_latencies_of_40104_samples_end_at_100_percent(tmp_path: Path, drawn: list[Figure]) -> None:
-    rng = random.Random(0)
-    latencies = [rng.uniform(1, 600) for _ in range(40104)]
-    plots.latency_cdf(tmp_path / "a.png", latencies, marks=None, run=RUN)
-    axes = drawn[0].axes[0]
-    (curve,) = axes.get_lines()
-    end: tuple[float, float] = curve.get_path().vertices[-1]  # type: ignore[index, assignment]
-    assert tuple(end) == (max(latencies), 100)
-    assert "seconds" in axes.get_xlabel() and "milli" not in axes.get_xlabel()
 
 
 def test_missed_gate_has_another_mark_than_a_passed_one(

@@ -205,6 +205,39 @@ def test_each_mode_alone_leaves_its_own_logs(mode: str, tmp_path: Path, demo_cac
     assert not (run.folder / other.capitalize() / "mlperf_log_detail.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("category", "scenario", "mode"),
+    [
+        ("datacenter", "server", "both"),
+        ("datacenter", "interactive", "performance"),
+        ("edge", "singlestream", "performance"),
+        ("edge", "offline", "performance"),
+    ],
+)
+def test_every_other_scenario_runs_and_agrees_with_loadgens_summary(
+    category: str, scenario: str, mode: str, tmp_path: Path, demo_cache: Path
+) -> None:
+    run = run_py(
+        ["--category", category, "--scenario", scenario, "--mode", mode,
+         "--total-sample-count", "8"],
+        tmp_path / "results", demo_cache,
+    )  # fmt: skip
+
+    assert run.exit_status == 0, run.stderr
+    performance = run.read_json("summary.json")["run"]["performance"]
+    rows = util_logs.read_sample_times(run.folder / "samples.csv")
+    assert len(rows) == performance["sample_count"] == 8
+    detail = util_logs.read_detail_log(run.folder / "Performance" / "mlperf_log_detail.txt")
+    assert detail.errors == ()
+    if scenario == "offline":
+        return
+    printed = (run.folder / "Performance" / "mlperf_log_summary.txt").read_text()
+    for name, part in (("First Token latency", "ttft_ms"), ("Time per Output Token", "tpot_ms")):
+        found = re.search(rf"Mean {name} \(ns\) *: (\d+)", printed)
+        assert found is not None
+        assert performance[part]["mean"] == pytest.approx(int(found[1]) / 1e6)
+
+
 def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
     both_run: WholeRun, demo_cache: Path
 ) -> None:
