@@ -89,7 +89,7 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
     flags.add_switch(
         what, "--high-accuracy", 0, "judge at 99.9 %% of the reference (not an official variant)"
     )
-    flags.add_switch(what, "--extra-metrics", 0, "non-official extras")
+    flags.add_switch(what, "--extra-metrics", 0, "adds the energy the GPUs used (not official)")
 
     model = parser.add_argument_group("model and data")
     flags.add_model_flags(model)

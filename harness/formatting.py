@@ -49,6 +49,13 @@ def percent(fraction: float | None, digits: int = 4) -> str:
     return NOT_KNOWN if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
+def joules(value: float | None) -> str:
+    """'840 J', '312.4 kJ'."""
+    if value is None:
+        return NOT_KNOWN
+    return f"{value:,.0f} J" if value < 10_000 else f"{value / 1000:,.1f} kJ"
+
+
 def gibibytes(size_bytes: float | None) -> str:
     """Bytes as '23.5 GiB'."""
     return NOT_KNOWN if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"

@@ -91,6 +91,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
         "count": formatting.count,
         "duration": formatting.duration,
+        "joules": formatting.joules,
         "ms": formatting.milliseconds,
         "passed": {True: "yes", False: "**no**", None: "not judged"}.get,
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",

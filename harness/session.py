@@ -18,6 +18,7 @@ from harness import (
     processes,
     server_search,
     sut,
+    system_info,
     targets,
 )
 from harness.config import Scenario
@@ -135,6 +136,7 @@ class Session:
         samples = len(self.prompts) if accuracy else target.samples
         self._announce(name, samples, target)
         progress = sut.Progress()
+        energy_before_j = self._energy_j(accuracy)
         async with self.phase(f"{name}_s", name, progress, samples):
             await sut.run_test(
                 engine,
@@ -148,6 +150,8 @@ class Session:
                 stop_when_lost=stop_when_lost,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
+        if energy_before_j is not None and (after_j := self._energy_j(accuracy)) is not None:
+            self.record["run"]["gpu_energy_j"] = round(after_j - energy_before_j, 3)
         if not accuracy:
             sut.write_timeline(progress.timeline, self.folder.timeline_csv)
         long_enough = progress.samples_done >= ESTIMATE_FILLS * self.max_num_seqs
@@ -156,6 +160,12 @@ class Session:
             f"the {name} test",
             planning.FULL_TEST_MARGIN if long_enough else planning.BURST_MARGIN,
         )
+
+    def _energy_j(self, accuracy: bool) -> float | None:
+        """The GPUs' energy counter, with --extra-metrics and in a performance test alone."""
+        if accuracy or not self.config.extra_metrics:
+            return None
+        return system_info.gpu_energy_joules()
 
     def choose_target(self, accuracy: bool) -> planning.Target:
         assert self.pace is not None  # every test follows a warm-up

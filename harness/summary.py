@@ -206,6 +206,19 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
         **_against_limits(evidence, result),
         "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
         "loadgen_errors": list(result.loadgen.errors),
+        "extra": _extra(evidence, result),
+    }
+
+
+def _extra(evidence: Evidence, result: PerformanceResult) -> dict[str, float | None] | None:
+    """What --extra-metrics adds, none of it official; None without the flag."""
+    if not evidence.config["flags"]["extra_metrics"]:
+        return None
+    joules = evidence.config["run"].get("gpu_energy_j")
+    tokens = result.total_new_tokens
+    return {
+        "gpu_energy_j": joules,
+        "gpu_energy_j_per_token": joules / tokens if joules is not None and tokens else None,
     }
 
 

@@ -83,6 +83,12 @@ def free_gpu_memory_bytes() -> int | None:
     return gpu_memory_bytes()[0]
 
 
+def gpu_energy_joules() -> float | None:
+    """What all visible GPUs have used since their driver was loaded; None where it is not told."""
+    used = _each_gpu(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
+    return sum(used) if used else None
+
+
 def _each_gpu(look: Callable[[Any, Any], _T]) -> list[_T]:
     """What `look(pynvml, handle)` finds at each visible GPU; nothing without pynvml or driver."""
     try:
