@@ -97,8 +97,9 @@ def _read_config(folder: RunFolder) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise LogError(f"{path} cannot be read: {error}.") from None
-    if not isinstance(config, dict) or "run" not in config:
-        raise LogError(f"{path} is not the record of a run.")
+    parts = {"run", "flags", "resolved", "departures", "dataset", "model", "system"}
+    if not isinstance(config, dict) or not parts <= config.keys() or "status" not in config["run"]:
+        raise LogError(f"{path} is not the whole record of a run.")
     return config
 
 

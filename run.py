@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"run.py: the results cannot be written: {error}", file=sys.stderr)
+        print(f"run.py: a file cannot be read or written: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("run.py: interrupted before anything was measured.", file=sys.stderr)

@@ -121,7 +121,9 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
             prompts,
             plan,
             stream_first_token=False,
-            admit_at_once=2 * int(prepared.engine_settings["max_num_seqs"]),
+            admit_at_once=2
+            * int(prepared.engine_settings["max_num_seqs"])
+            * prepared.config.data_parallel_size,
             stall_timeout_s=STALL_TIMEOUT_S,
             progress=sut.Progress(),
         )

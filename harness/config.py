@@ -225,6 +225,7 @@ class RunFacts:
     model_unofficial_because: str | None  # None: the official model and revision
     prefix_caching: bool
     loadgen_round: str | None  # the round whose seeds the installed LoadGen carries
+    unusual_engine_args: tuple[str, ...] = ()  # beyond the settings of speed the rules leave free
 
 
 def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
@@ -271,6 +272,12 @@ def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
         )
     if facts.prefix_caching:
         add("prefix_caching", "Prefix caching is on; the rules forbid reuse across queries.")
+    if facts.unusual_engine_args:
+        add(
+            "engine_args",
+            f"vLLM was given {', '.join(facts.unusual_engine_args)}: whether the rules allow that "
+            "was not checked.",
+        )
     if facts.loadgen_round != config.version:
         known = f"v{facts.loadgen_round}" if facts.loadgen_round else "no round known here"
         add(

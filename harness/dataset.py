@@ -197,7 +197,13 @@ def _hub_rows(config: RunConfig) -> Any:
     if not folder and not _hub_answers():
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True
-    unreadable: tuple[type[Exception], ...] = (ValueError, *transport_errors())
+    datasets.disable_progress_bars()
+    unreadable: tuple[type[Exception], ...] = (
+        ValueError,
+        datasets.exceptions.DatasetsError,
+        datasets.exceptions.DatasetGenerationError,
+        *transport_errors(),
+    )
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None

@@ -24,6 +24,48 @@ from harness.terminal import output_to
 CPU_KV_CACHE_BYTES = 1 << 30
 # An engine argument that holds one of these words would end up in config.json and in vLLM's own
 # log.
+# What has a flag of its own is refused, so that no report names one thing while another runs.
+FLAG_OF = {
+    "model": "--model",
+    "revision": "--model",
+    "tokenizer": "--model",
+    "skip_tokenizer_init": "--model",
+    "dtype": "--precision",
+    "quantization": "--precision",
+    "load_format": "--weights",
+    "tensor_parallel_size": "--tensor-parallel-size",
+    "data_parallel_size": "--data-parallel-size",
+    "pipeline_parallel_size": "--pipeline-parallel-size",
+    "distributed_executor_backend": "--distributed-executor-backend",
+    "max_model_len": "--max-model-len",
+    "gpu_memory_utilization": "--gpu-memory-utilization",
+}
+# Settings of speed that the rules leave free; any other engine argument is listed as a departure.
+TUNING = {
+    "async_scheduling",
+    "attention_backend",
+    "block_size",
+    "compilation_config",
+    "cudagraph_capture_sizes",
+    "data_parallel_backend",
+    "disable_log_stats",
+    "enable_chunked_prefill",
+    "enable_prefix_caching",  # a departure of its own
+    "enforce_eager",
+    "kv_cache_dtype",
+    "kv_cache_memory_bytes",
+    "long_prefill_token_threshold",
+    "max_cudagraph_capture_size",
+    "max_long_partial_prefills",
+    "max_num_batched_tokens",
+    "max_num_partial_prefills",
+    "max_num_seqs",
+    "num_gpu_blocks_override",
+    "optimization_level",
+    "performance_mode",
+    "stream_interval",
+}
+WHOLE_NUMBERS = ("max_num_seqs", "max_num_batched_tokens")
 SECRET_WORDS = ("token_secret", "hf_token", "api_key", "password")
 
 
@@ -127,13 +169,26 @@ def check_engine_args(given: Sequence[tuple[str, str]]) -> None:
     """Refuses an --engine-arg that this vLLM does not know. Imports vLLM when one is given."""
     if not given:
         return
+    parsed = parse_engine_args(given)
+    for name, value in parsed.items():
+        if name in FLAG_OF:
+            raise UsageError(f"--engine-arg {name}: use {FLAG_OF[name]} for that.")
+        if name in WHOLE_NUMBERS and (type(value) is not int or value < 1):
+            raise UsageError(
+                f"--engine-arg {name}={value}: a whole number of at least 1 is needed."
+            )
     with output_to(Path(os.devnull)):  # vLLM talks while it is imported
         known = _known_engine_args()
-    for name in parse_engine_args(given):
+    for name in parsed:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else "."
             raise UsageError(f"--engine-arg {name}: this vLLM has no such engine argument{hint}")
+
+
+def beyond_tuning(given: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Engine arguments of which it is not known that the rules leave them free."""
+    return tuple(sorted(set(parse_engine_args(given)) - TUNING))
 
 
 def _known_engine_args() -> set[str]:

@@ -39,6 +39,7 @@ def execute(
     work on finished logs alone and are handed in by the program.
     """
     config = prepared.config
+    processes.adopt_orphans()
     started = datetime.now().astimezone()
     results_dir = Path(config.results_dir)
     folder = RunFolder.create(results_dir, config.category, config.scenario.value, started)

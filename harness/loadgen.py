@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -225,6 +226,9 @@ class _Test:
                 self._respond(self.pipe.recv_bytes())
         except (EOFError, OSError):
             # The parent is gone or gave up: LoadGen has no way to abort a test.
+            os._exit(1)
+        except BaseException:  # a thread that ended quietly would leave LoadGen waiting for ever
+            traceback.print_exc()
             os._exit(1)
 
     def _respond(self, message: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,13 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
     run_folder.check_results_dir(Path(settings.results_dir))
     device = engine.installed_build()
     machine = system_info.collect()
+    asked = settings.tensor_parallel_size
     settings = _check_devices(settings, device, machine)
     loadgen_version, loadgen_round = loadgen.installed_round()
     loadgen.check_round(settings, loadgen_round, loadgen_version)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
+    settings = _fit_heads(settings, asked, model)
     tokenizers: list[Any] = []
 
     def tokenizer() -> Any:
@@ -83,6 +86,7 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
         model_unofficial_because=model.unofficial_because,
         prefix_caching=bool(engine_settings.get("enable_prefix_caching")),
         loadgen_round=loadgen_round,
+        unusual_engine_args=engine.beyond_tuning(settings.engine_args),
     )
     return Prepared(
         config=settings,
@@ -119,19 +123,48 @@ def _check_devices(settings: RunConfig, device: str, machine: system_info.System
             "--distributed-executor-backend ray: vLLM refuses Ray on a CPU; drop the flag."
         )
     others = settings.data_parallel_size * settings.pipeline_parallel_size
+    across_machines = settings.distributed_executor_backend == "ray"
+    places, unit = (gpus, "GPU") if device == "gpu" else (os.cpu_count() or 1, "core")
     tensor = settings.tensor_parallel_size
     if tensor is None:
         tensor = max(1, gpus // others) if device == "gpu" else 1
-    needed = tensor * others
-    across_machines = settings.distributed_executor_backend == "ray"
-    if device == "gpu" and needed > gpus and not across_machines:
+    if tensor * others > places and not across_machines:
+        asked = {
+            "--tensor-parallel-size": settings.tensor_parallel_size or 1,
+            "--data-parallel-size": settings.data_parallel_size,
+            "--pipeline-parallel-size": settings.pipeline_parallel_size,
+        }
+        flag = max(asked, key=lambda name: asked[name])
         raise UsageError(
-            f"--tensor-parallel-size {tensor}: with data parallel {settings.data_parallel_size} "
-            f"and pipeline parallel {settings.pipeline_parallel_size} "
-            f"that takes {needed} GPUs, and {gpus} "
-            f"{'is' if gpus == 1 else 'are'} visible; use --tensor-parallel-size auto."
+            f"{flag} {asked[flag]}: the parallel sizes take {tensor * others} {unit}s together, "
+            f"and {places} {'is' if places == 1 else 'are'} here; lower it."
+        )
+    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
+    if device == "cpu" and tensor > 1 and binding.count("|") + 1 != tensor:
+        example = "|".join(str(core) for core in range(tensor))
+        raise UsageError(
+            f"--tensor-parallel-size {tensor}: on a CPU each part needs cores of its own; set "
+            f"VLLM_CPU_OMP_THREADS_BIND='{example}', or use --tensor-parallel-size 1."
         )
     return settings.with_values(tensor_parallel_size=tensor)
+
+
+def _fit_heads(settings: RunConfig, asked: int | None, model: models.ModelSource) -> RunConfig:
+    """Tensor parallel shares the attention heads out evenly; auto takes the most that does.
+
+    `asked` is --tensor-parallel-size as given, None for auto. Raises UsageError.
+    """
+    heads = model.config["num_attention_heads"]
+    tensor = settings.tensor_parallel_size or 1
+    if heads % tensor == 0:
+        return settings
+    best = max(size for size in range(1, tensor + 1) if heads % size == 0)
+    if asked is None:
+        return settings.with_values(tensor_parallel_size=best)
+    raise UsageError(
+        f"--tensor-parallel-size {tensor}: the model's {heads} attention heads cannot be shared "
+        f"out to {tensor}; use {best}."
+    )
 
 
 def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset.Dataset) -> int:

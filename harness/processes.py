@@ -6,6 +6,18 @@ import contextlib
 import time
 
 TERMINATE_GRACE_S = 3.0
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of grandchildren whose own parent dies.
+
+    A worker whose engine process is gone would otherwise belong to nobody we can ask about.
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_children(grace_s: float = TERMINATE_GRACE_S) -> int:

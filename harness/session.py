@@ -52,7 +52,9 @@ class Session:
         self.record = record
         self.terminal = terminal
         self.prompts = [sample.token_ids for sample in prepared.dataset.samples]
-        self.max_num_seqs = int(prepared.engine_settings["max_num_seqs"])
+        engine_settings = prepared.engine_settings
+        # Sequences that all copies of the model work on at once.
+        self.max_num_seqs = int(engine_settings["max_num_seqs"]) * self.config.data_parallel_size
         self.pace: targets.Pace | None = None  # as last seen on this engine
         self.server_rate: tuple[float, str] | None = None
 
@@ -247,7 +249,7 @@ class Session:
         this finds that cause in run.log and adds the way out.
         """
         cause = root_cause(self.folder.run_log.read_text(errors="replace"))
-        text = str(error).rstrip(".")
+        text = " ".join(str(error).split()).rstrip(".")
         if cause and cause not in text:
             text += f" ({cause})"
         return f"{text}. {_way_out(text)}"

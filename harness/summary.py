@@ -13,7 +13,8 @@ from harness import advice, formatting
 from harness.config import DEMO_MODEL, Scenario
 from harness.evidence import ROUGE_NAMES, Evidence, gates
 from harness.latency import count_over_limits
-from harness.metrics import LatencyStats, PerformanceResult
+from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult
+from harness.rounds import Round, Seeds
 
 SCHEMA_VERSION = 1
 OFFICIAL_READY = "OFFICIAL-READY"
@@ -79,7 +80,23 @@ def _missing(evidence: Evidence) -> list[str]:
         found.append("There are no logs of a performance test in the run folder.")
     if mode != "performance" and (evidence.accuracy is None or evidence.accuracy.passed is None):
         found.append(f"The accuracy was not judged. {_not_judged_because(evidence)}")
+    if evidence.performance:
+        found += _against_the_round(evidence.performance.loadgen, evidence.official, "performance")
+        if evidence.performance.loadgen.effective.get("sample_concatenate_permutation") is False:
+            found.append("LoadGen did not issue every sample equally often, as its log says.")
+    if evidence.accuracy_log:
+        found += _against_the_round(evidence.accuracy_log, evidence.official, "accuracy")
     return found
+
+
+def _against_the_round(run: LoadGenRun, official: Round, test: str) -> list[str]:
+    """The seeds in LoadGen's own log, whatever config.json says of them."""
+    logged = Seeds(
+        run.qsl_rng_seed or 0, run.sample_index_rng_seed or 0, run.schedule_rng_seed or 0
+    )
+    if logged == official.seeds:
+        return []
+    return [f"LoadGen's {test} log carries other seeds than those of v{official.name}."]
 
 
 def _why_not_finished(run: dict[str, Any]) -> str:

@@ -23,14 +23,23 @@ class Terminal:
     def __init__(self) -> None:
         from rich.console import Console
 
-        stream = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False)
+        class LastingConsole(Console):
+            """The reader of a pipe may leave; that is no reason to lose the run."""
+
+            def on_broken_pipe(self) -> None:
+                self.quiet = True
+
+        try:
+            number = os.dup(sys.stdout.fileno())
+        except (AttributeError, OSError):  # started with its output closed
+            number = os.open(os.devnull, os.O_WRONLY)
+        stream = os.fdopen(number, "w", encoding="utf-8")
+        self._console = LastingConsole(file=stream, highlight=False, soft_wrap=True, markup=False)
 
     def say(self, text: str = "") -> None:
         """One sentence, or several lines."""
-        # The reader of a pipe may have left; that is no reason to lose the run.
+        self._console.print(text)
         with contextlib.suppress(BrokenPipeError):
-            self._console.print(text)
             self._console.file.flush()
 
     @contextlib.asynccontextmanager

@@ -36,6 +36,7 @@ def test_the_official_run_departs_in_nothing() -> None:
         (RunConfig(), {"dataset_unofficial_because": "Other data."}, ["dataset"]),
         (RunConfig(max_new_tokens=64), {}, ["max_new_tokens"]),
         (RunConfig(), {"prefix_caching": True}, ["prefix_caching"]),
+        (RunConfig(), {"unusual_engine_args": ("speculative_config",)}, ["engine_args"]),
         (RunConfig(version="6.1"), {}, ["loadgen_seeds"]),
         (RunConfig(high_accuracy=True), {}, ["high_accuracy"]),
         (RunConfig(mode="performance"), {}, ["no_accuracy"]),

@@ -13,6 +13,7 @@ import run
 from harness import engine, loadgen, preparation, system_info
 from harness.config import RunConfig
 from harness.errors import UsageError
+from harness.model import resolve_model
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +39,9 @@ def refused(
         (["--gpu-memory-utilization", "1.2"], "--gpu-memory-utilization 1.2"),
         (["--max-model-len", "64", "--dataset", "sample"], "--max-model-len 64"),
         (["--engine-arg", "hf_token=secret"], "put HF_TOKEN in the file .env"),
+        (["--engine-arg", "quantization=fp8"], "--engine-arg quantization: use --precision"),
+        (["--engine-arg", "max_num_seqs=abc"], "--engine-arg max_num_seqs=abc: a whole number"),
+        (["--data-parallel-size", "400"], "--data-parallel-size 400"),
         (["--model", "./no/such/folder"], "--model ./no/such/folder"),
         (["--dataset-path", "no-such-file.json"], "--dataset-path no-such-file.json"),
         (["--min-duration", "-1"], "--min-duration -1"),
@@ -103,8 +107,35 @@ def test_more_tensor_parallel_than_gpus_is_refused() -> None:
     machine = system_info.collect()
     two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
 
-    with pytest.raises(UsageError, match=r"--tensor-parallel-size 4: .* takes 4 GPUs, and 2 are"):
+    with pytest.raises(
+        UsageError, match=r"--tensor-parallel-size 4: .* take 4 GPUs together, and 2 are here"
+    ):
         preparation._check_devices(RunConfig(tensor_parallel_size=4), "gpu", two_gpus)
+
+
+def test_the_parallel_flag_that_asks_too_much_is_named() -> None:
+    machine = system_info.collect()
+    two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
+
+    with pytest.raises(UsageError, match="--data-parallel-size 4: the parallel sizes take 4 GPUs"):
+        preparation._check_devices(RunConfig(data_parallel_size=4), "gpu", two_gpus)
+
+
+def test_auto_tensor_parallel_takes_what_the_attention_heads_allow() -> None:
+    model = resolve_model(RunConfig(model="llama3.1-8b-instruct", weights="dummy"))
+    six = RunConfig(tensor_parallel_size=6)
+
+    assert preparation._fit_heads(six, None, model).tensor_parallel_size == 4
+    with pytest.raises(UsageError, match="32 attention heads cannot be shared out to 6; use 4"):
+        preparation._fit_heads(six, 6, model)
+
+
+def test_tensor_parallel_on_a_cpu_needs_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+
+    with pytest.raises(UsageError, match=r"set VLLM_CPU_OMP_THREADS_BIND='0\|1'"):
+        preparation._check_devices(RunConfig(tensor_parallel_size=2), "cpu", system_info.collect())
 
 
 def test_auto_tensor_parallel_leaves_gpus_for_data_parallel() -> None:
@@ -154,6 +185,28 @@ def test_a_results_folder_that_is_a_file_is_refused(
 def test_an_engine_argument_that_vllm_does_not_have_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean max_num_seqs"):
         engine.check_engine_args([("max_num_seq", "4")])
+
+
+def test_a_closed_pipe_does_not_end_the_run() -> None:
+    script = (
+        "from harness.terminal import Terminal; import sys; t = Terminal();"
+        "[t.say('x' * 70000) for _ in range(20)]; sys.stderr.write('still here')"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, stdout=writer, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, "still here")
+
+
+def test_engine_arguments_beyond_tuning_are_a_departure() -> None:
+    given = [("speculative_config", "{}"), ("max_num_seqs", "4")]
+
+    assert engine.beyond_tuning(given) == ("speculative_config",)
 
 
 def test_engine_arguments_are_read_as_json_booleans_or_text() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import signal
 import subprocess
@@ -263,8 +264,8 @@ def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
     ("number", "moment"),
     [
         (signal.SIGTERM, "importing"),
-        (signal.SIGINT, "loading"),
-        (signal.SIGTERM, "testing"),
+        (signal.SIGTERM, "loading"),
+        (signal.SIGINT, "testing"),
     ],
 )
 def test_ending_a_run_leaves_no_process_and_latest_where_it_was(
@@ -276,11 +277,14 @@ def test_ending_a_run_leaves_no_process_and_latest_where_it_was(
         [sys.executable, "run.py", "--model", "demo", "--dataset", "sample",
          "--results-dir", str(both_run.results)],
         cwd=PROJECT, env=environment(demo_cache), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
+        text=True, start_new_session=True,
     )  # fmt: skip
     family = _wait_for(moment, process, both_run.results, known)
 
-    process.send_signal(number)
+    if number is signal.SIGINT:  # Ctrl-C reaches every process of the terminal's group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 128 + number
