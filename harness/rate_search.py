@@ -70,8 +70,8 @@ def step_down(qps: float, answered_per_s: float) -> float:
 
 
 def probe_queries(qps: float, full_s: float) -> int:
-    """Queries of a probe: a minute's, less for a short test, and never too few to judge by."""
-    return max(LEAST_QUERIES, round(qps * min(PROBE_S, full_s / 4)))
+    """Queries of a probe: a minute's, no more than the test's, and never too few to judge by."""
+    return max(LEAST_QUERIES, round(qps * min(PROBE_S, full_s)))
 
 
 def describe(probe: Probe) -> str:

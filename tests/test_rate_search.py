@@ -140,3 +140,22 @@ def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
     assert (probe.holds, probe.because, probe.queries) == (True, "both limits kept", 100)
     assert probe.ttft_p99_ms is not None
     assert 1 <= probe.ttft_p99_ms < 10_000
+
+
+def test_the_quick_answers_after_the_last_query_do_not_hide_a_drift(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("harness.latency_watch.time.monotonic", lambda: clock[0])
+    watch = LatencyWatch(LIMITS, planned_queries=600)
+    for number in range(600):  # ten a second; each token takes 0.5 ms longer every second
+        clock[0] = number / 10
+        watch.issued(number)
+        watch.first_token(number)
+        clock[0] = min(clock[0] + (20 + 0.05 * number) * 127 / 1000, 60.0)
+        watch.completed(number, 128)
+
+    probe = watch.probe(10, full_s=600, stopped_early=False)
+
+    assert not probe.holds
+    assert probe.because.startswith("it falls behind: after 10 min the TPOT would be")
