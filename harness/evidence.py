@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import rounds
+from harness.accuracy import printed_percent
 from harness.config import Scenario
 from harness.metrics import (
     AccuracyResult,
+    ComplianceResult,
     LoadGenRun,
     PerformanceResult,
     SampleTimes,
@@ -29,7 +31,9 @@ class Evidence:
     performance: PerformanceResult | None = None
     accuracy: AccuracyResult | None = None
     accuracy_log: LoadGenRun | None = None
+    compliance: ComplianceResult | None = None
     answer_lengths: Sequence[int] = ()  # tokens
+    answered: Sequence[int] = ()  # the sample of each answer in the accuracy log, repeats included
     samples: Sequence[SampleTimes] = ()
     timeline: Sequence[TimelinePoint] = ()
     problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
@@ -71,6 +75,13 @@ class Evidence:
         return HIGH_ACCURACY_MULTIPLIER if high else self.official.gate_multiplier
 
     @property
+    def smoke(self) -> bool:
+        """Whether the settings asked for less than the whole data set."""
+        resolved = self.config["resolved"]
+        whole = resolved["sample_count"] == self.category.dataset_samples
+        return not (whole and resolved["full_size"])
+
+    @property
     def full_size(self) -> bool:
         """Whether the whole data set ran, by the settings and by the logs."""
         full = self.category.dataset_samples
@@ -108,8 +119,7 @@ def gates(evidence: Evidence) -> tuple[Gate, ...]:
     limits = result.thresholds
     found = []
     for name in ROUGE_NAMES:
-        # The official comparison is on the percentage as printed, with 4 decimals.
-        value = round(100 * getattr(result, name), 4)
+        value = printed_percent(getattr(result, name))  # what the official comparison is on
         found.append(gate(name, value, limits[name], None, getattr(targets, name)))
     # A total over all answers: in proportion where only some of the data set ran.
     reference = targets.gen_len * result.gen_num / evidence.category.dataset_samples

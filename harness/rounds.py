@@ -63,6 +63,9 @@ class Round:
     name: str
     seeds: Seeds
     loadgen_versions: str  # what to install to get these seeds
+    # Releases that carry these seeds and know all three model names (read from each, or from the
+    # history of the seeds in git).
+    loadgen_releases: tuple[str, ...]
     datacenter: Category
     edge: Category
     server_limits: LatencyLimits
@@ -73,6 +76,7 @@ class Round:
     single_stream_percentile: float
     early_stopping_min_queries_server: int
     early_stopping_min_queries_single_stream: int
+    most_target_latency_ms: float  # that a Server test may be told, beside TTFT and TPOT
     max_new_tokens: int
     min_new_tokens: int
     gate_multiplier: float  # ROUGE must reach this share of the reference
@@ -113,12 +117,15 @@ _EDGE = Category(
 )
 
 
-def _round(name: str, seeds: Seeds, loadgen_versions: str) -> Round:
+def _round(
+    name: str, seeds: Seeds, loadgen_versions: str, loadgen_releases: tuple[str, ...]
+) -> Round:
     """The three rounds differ in their seeds alone (CHK/constants.py, loadgen/mlperf.conf)."""
     return Round(
         name=name,
         seeds=seeds,
         loadgen_versions=loadgen_versions,
+        loadgen_releases=loadgen_releases,
         datacenter=_DATACENTER,
         edge=_EDGE,
         server_limits=LatencyLimits(
@@ -134,6 +141,7 @@ def _round(name: str, seeds: Seeds, loadgen_versions: str) -> Round:
         # p = c = 0.99 and no query over the limit; rules:1140-1160
         early_stopping_min_queries_server=459,
         early_stopping_min_queries_single_stream=64,  # rules:1140-1160
+        most_target_latency_ms=20_000.0,  # CHK/checks/performance_check.py:111-540
         max_new_tokens=128,  # rules:373-374
         min_new_tokens=1,  # rules:373-374
         gate_multiplier=0.99,  # CHK/constants.py:1153-1176
@@ -146,16 +154,19 @@ V5_1 = _round(
     "5.1",  # seeds: CHK/constants.py:1303-1308
     Seeds(1780908523862526354, 14771362308971278857, 18209322760996052031),
     "mlcommons-loadgen==5.1.2",
+    ("5.1.1", "5.1.2"),
 )
 V6_0 = _round(
     "6.0",  # seeds: CHK/constants.py:619-624
     Seeds(2465351861681999779, 14276810075590677512, 3936089224930324775),
     "mlcommons-loadgen==6.0.14",
+    tuple(f"6.0.{patch}" for patch in range(5, 16)),
 )
 V6_1 = _round(
     "6.1",  # seeds: CHK/constants.py:240-244
     Seeds(2085463073848966840, 2747215439041700203, 16159082839903944936),
     "mlcommons-loadgen==6.0.17",
+    ("6.0.16", "6.0.17"),
 )
 ROUNDS = {record.name: record for record in (V5_1, V6_0, V6_1)}
 

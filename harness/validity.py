@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import formatting
+from harness.early_stopping import allowed_over_limit
 from harness.errors import LogError
 from harness.metrics import LoadGenRun, SampleTimes
 
@@ -81,7 +82,7 @@ def invalid_reasons(run: LoadGenRun, summary: Mapping[str, object]) -> tuple[str
     results = run.results
     reasons = []
     if results.get("result_min_duration_met") is False:
-        reasons.append(_too_short(run))
+        reasons.append(too_short(run))
     if results.get("result_min_queries_met") is False:
         reasons.append(
             f"LoadGen stopped after {formatting.count(run.sample_count)} samples, fewer than it "
@@ -90,7 +91,7 @@ def invalid_reasons(run: LoadGenRun, summary: Mapping[str, object]) -> tuple[str
     if results.get("result_perf_constraints_met") is False:
         reasons += _over_the_limit(run, summary)
     elif results.get("early_stopping_met") is False:
-        reasons.append(_stopping_missed(run))
+        reasons.append(stopping_missed(run))
     if errors := number(results, "num_errors"):
         first = f"; the first: {run.errors[0].rstrip('.')}" if run.errors else ""
         reasons.append(f"LoadGen's count of errors is {formatting.count(errors)}{first}.")
@@ -99,10 +100,11 @@ def invalid_reasons(run: LoadGenRun, summary: Mapping[str, object]) -> tuple[str
     return tuple(reasons)
 
 
-def _too_short(run: LoadGenRun) -> str:
+def too_short(run: LoadGenRun) -> str:
+    """That the test ended before its least duration, why, and the way out."""
     minimum_ms = number(run.effective, "min_duration_ms") or 0.0
     text = (
-        f"The test lasted {formatting.duration(_lasted_s(run))}; it has to last at least "
+        f"The test lasted {formatting.duration(lasted_s(run))}; it has to last at least "
         f"{formatting.duration(minimum_ms / 1e3)}. "
     )
     expected = number(run.effective, "target_qps")
@@ -122,7 +124,7 @@ def _too_short(run: LoadGenRun) -> str:
     return text + "LoadGen's errors in the detail log say why it stopped."
 
 
-def _lasted_s(run: LoadGenRun) -> float | None:
+def lasted_s(run: LoadGenRun) -> float | None:
     """What LoadGen holds against the minimum: Offline the last answer, else the last query."""
     if run.scenario == "Offline":
         longest_ns = number(run.results, "result_max_latency_ns")
@@ -152,7 +154,8 @@ def _over_the_limit(run: LoadGenRun, summary: Mapping[str, object]) -> list[str]
     return reasons
 
 
-def _stopping_missed(run: LoadGenRun) -> str:
+def stopping_missed(run: LoadGenRun) -> str:
+    """That the queries do not prove the percentile, and the way out."""
     texts = [str(run.results.get(f"early_stopping_{n}_result", "")) for n in ("ttft", "tpot")]
     needed = max((int(n) for t in texts for n in re.findall(r"at least (\d+)", t)), default=None)
     issued = formatting.count(run.sample_count)
@@ -161,8 +164,13 @@ def _stopping_missed(run: LoadGenRun) -> str:
             f"Early stopping: {issued} queries are too few to prove a percentile; at least "
             f"{formatting.count(needed)} are needed. Raise --total-sample-count."
         )
+    if needed is None or allowed_over_limit(run.sample_count or 0) >= 0:
+        return (
+            f"Early stopping: {issued} queries do not prove that 99 % stay under the limits. "
+            "Lower --server-target-qps."
+        )
+    total = formatting.count((run.sample_count or 0) + needed)
     return (
-        f"Early stopping: {issued} queries do not prove that 99 % stay under the limits; at least "
-        f"{formatting.count(needed)} more, all under them, would. Lower --server-target-qps, or "
-        "raise --total-sample-count."
+        f"Early stopping: {issued} queries are too few to prove that 99 % stay under the limits; "
+        f"{total}, all under them, would. Raise --total-sample-count."
     )
