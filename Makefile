@@ -3,10 +3,17 @@
 PYTHON ?= python3
 IN_VENV = .venv/bin/python
 
-.PHONY: help venv venv-dev smoke test clean
+# The end of the v5.1 round: its submission checker and compliance tests.
+OFFICIAL = https://github.com/mlcommons/inference
+OFFICIAL_TAG = v5.1.1
+OFFICIAL_COMMIT = 6776245e
+CLONE = third_party/inference
+CHECKER = $(CLONE)/tools/submission/submission_checker.py
+
+.PHONY: help venv venv-dev smoke test third-party check-submission clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\)[ a-z-]*:.*## /make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\)[ a-z-]*:.*## /make \1\t/p' Makefile | expand -t 24
 
 venv venv-dev:  ## .venv with vLLM and LoadGen (smoke and test begin with it)
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: install Python" \
@@ -23,6 +30,22 @@ test: venv-dev  ## ruff, mypy and pytest
 	$(IN_VENV) -m ruff format --check
 	$(IN_VENV) -m mypy
 	$(IN_VENV) -m pytest
+
+third-party:  ## the official repository of the v5.1 round (needs a network)
+	@test -f $(CHECKER) || git clone --quiet --depth 1 --branch $(OFFICIAL_TAG) $(OFFICIAL) $(CLONE) \
+	  || { echo "$(CLONE) is missing, and $(OFFICIAL) could not be cloned: it needs git and a" \
+	  "network. Or put a checkout of tag $(OFFICIAL_TAG) there."; exit 1; }
+	@case "$$(git -C $(CLONE) rev-parse HEAD)" in $(OFFICIAL_COMMIT)*) ;; *) \
+	  echo "$(CLONE) is not at commit $(OFFICIAL_COMMIT) ($(OFFICIAL_TAG)): delete it and repeat."; \
+	  exit 1;; esac
+	@echo "$(CLONE) is there, at $(OFFICIAL_TAG)."
+
+check-submission:  ## the official v5.1 checker on a tree: make check-submission TREE=folder
+	@test -d "$(TREE)" || { echo "TREE=$(TREE) is no folder: make check-submission TREE=folder, as" \
+	  "run.py --submission wrote it."; exit 2; }
+	@test -f $(CHECKER) || { echo "The official checker is not here: make third-party fetches it" \
+	  "(needs a network)."; exit 1; }
+	$(IN_VENV) $(CHECKER) --input "$(TREE)" --version v5.1 --csv third_party/summary.csv
 
 clean:  ## removes .venv and the tools' caches, not the results
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,226 @@
+"""Run folders of full official length without a GPU: real LoadGen, real settings, an engine double.
+
+  python benchmarks/official_length.py offline --results-dir /tmp/official        (11 minutes)
+  python benchmarks/official_length.py server --results-dir /tmp/official
+  python benchmarks/official_length.py offline --category edge --results-dir /tmp/official
+  python benchmarks/official_length.py offline --seconds 2 --results-dir /tmp/short
+
+13,368 (edge: 5,000) made-up articles go through the whole path of run.py: Session, LoadGen's
+processes, TEST06, scoring, report. The double answers each with its reference summary, about 611
+characters as the real ones, so the accuracy gate is passed; accuracy at once, performance at a set
+pace. No log is edited. What comes out tests the verdict and the submission tree and is no result of
+any machine: config.json says `engine double` wherever it says what was run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import report
+import run
+from harness import config, dataset, engine, flags, loadgen, profiles, system_info, targets
+from harness import model as models
+from harness.config import CATEGORIES, RunConfig, Scenario
+from harness.errors import BenchmarkError
+from harness.execution import Programs, execute
+from harness.latency_watch import LatencyWatch
+from harness.preparation import Prepared
+from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
+from harness.session import Session
+from harness.sut import AnsweringEngine
+from harness.terminal import Terminal
+
+DOUBLE = "an engine double with made-up articles, not the model"
+CHARACTERS = 611  # of a summary: the reference's 8,167,644 characters over 13,368 answers
+WORDS_A_SENTENCE = 12
+TEXTS = 400  # distinct summaries; more would only take longer to make
+PASS_MARGIN = 1.035  # how much longer than the least duration one pass of the data set lasts
+
+
+class DoubleEngine:
+    """Answers a prompt with the reference's tokens, one at a time or all side by side."""
+
+    def __init__(self, answers: dict[tuple[int, ...], list[int]], slots: int):
+        self.tokens_generated = 0
+        self.last_output_at = time.monotonic()
+        self.answer_s = 0.0
+        self._answers = answers
+        self._slots = asyncio.Semaphore(slots)
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def abandon(self) -> bool:
+        """No process of it is ever left."""
+        return False
+
+    def shutdown(self) -> None:
+        """Nothing to end."""
+
+    async def answer(
+        self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
+    ) -> list[int]:
+        tokens = self._answers[tuple(token_ids)]
+        async with self._slots:
+            if on_first_token is not None:
+                await asyncio.sleep(self.answer_s / 10)
+                on_first_token(tokens[:1])
+            await asyncio.sleep(self.answer_s)
+        self.tokens_generated += len(tokens)
+        self.last_output_at = time.monotonic()
+        return tokens
+
+
+class DoubleSession(Session):
+    """Everything of a session but its engine, whose pace in the performance test is known."""
+
+    def make_engine(self) -> Any:
+        data = self.prepared.dataset
+        texts = [sample.reference or "" for sample in data.samples]
+        answers = self.prepared.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        prompts = (tuple(sample.token_ids) for sample in data.samples)
+        at_once = 64 if self._is_server else 1
+        return DoubleEngine(dict(zip(prompts, answers, strict=True)), at_once)
+
+    async def test(
+        self,
+        engine: AnsweringEngine,
+        *,
+        accuracy: bool,
+        watch: LatencyWatch | None = None,
+        stop_when_lost: bool = False,
+    ) -> None:
+        assert isinstance(engine, DoubleEngine)
+        pace = pace_of(self.config, self.prepared.min_duration_s)
+        if accuracy:
+            engine.answer_s = 0.0
+        else:
+            engine.answer_s = 0.1 if self._is_server else 1 / pace
+            self.pace = targets.Pace(pace, "the pace set for the double", 1.0)
+        await super().test(engine, accuracy=accuracy, watch=watch, stop_when_lost=stop_when_lost)
+
+
+def pace_of(settings: RunConfig, seconds: float) -> float:
+    """Samples per second at which one pass of the data set lasts a little over `seconds`."""
+    return settings.category_record.dataset_samples / (PASS_MARGIN * seconds)
+
+
+def make_dataset(settings: RunConfig, tokenizer: Any) -> dataset.Dataset:
+    """As many samples as the official set has, with summaries of the official length."""
+    vocabulary = tokenizer.get_vocab()
+    words = sorted(w[1:] for w in vocabulary if len(w) > 6 and w[0] == "Ġ" and w[1:].islower())
+    words = [word for word in words if word.isascii() and word.isalpha()]
+    chance = random.Random(0)
+    texts = [_summary(chance, words) for _ in range(TEXTS)]
+    count = settings.category_record.dataset_samples
+    samples = tuple(
+        dataset.Sample(
+            index, index, [1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS]
+        )
+        for index in range(count)
+    )
+    return dataset.Dataset("cnndm", samples, "made-up", None, DOUBLE)
+
+
+def _summary(chance: random.Random, words: Sequence[str]) -> str:
+    text = ""
+    while len(text) < CHARACTERS:
+        sentence = " ".join(chance.choice(words) for _ in range(WORDS_A_SENTENCE))
+        text += f"{sentence.capitalize()}. "
+    return text[: CHARACTERS - 1].rstrip(" .") + "."
+
+
+def prepare(settings: RunConfig) -> Prepared:
+    """What preparation.prepare would find, had this machine the model, the articles and a GPU."""
+    official = models.resolve_model(settings.with_values(weights="dummy"))
+    tokenizer = models.load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
+    model = dataclasses.replace(official, source=DOUBLE, revision=OFFICIAL_MODEL_REVISION)
+    data = make_dataset(settings, tokenizer)
+    version, carried = loadgen.installed_round()
+    loadgen.check_round(settings, carried, version)
+    count = len(data)
+    facts = config.RunFacts(
+        sample_count=count,
+        dataset_unofficial_because=None,
+        model_unofficial_because=None,
+        prefix_caching=False,
+        loadgen_round=carried,
+    )
+    machine = dataclasses.replace(
+        system_info.collect(),
+        gpu_count=1,
+        gpu_name="engine double",
+        gpu_memory_bytes=80 << 30,
+        driver_version="0.0",
+        cuda_version="0.0",
+        cpu="engine double",
+        os="Linux",
+        kernel=None,
+        git_dirty=False,
+    )
+    profile = profiles.choose(profiles.Place("gpu"), settings.precision, settings.scenario.value)
+    return Prepared(
+        config=settings,
+        device="gpu",
+        model=model,
+        tokenizer=tokenizer,
+        dataset=data,
+        full_size=True,
+        min_duration_s=config.min_duration_s(settings, count),
+        engine_settings=engine.engine_settings(
+            settings, model, device="gpu", max_model_len=2668, profile=profile
+        ),
+        profile=profile,
+        not_judged_because=None,
+        departures=config.departures(settings, facts),
+        loadgen_version=version,
+        loadgen_round=carried,
+        system=machine,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes one run folder; the exit status is that of run.py."""
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument("scenario", type=Scenario, choices=tuple(Scenario), metavar="SCENARIO")
+    parser.add_argument("--version", choices=tuple(ROUNDS), default=V5_1.name)
+    parser.add_argument("--category", choices=CATEGORIES, default="datacenter")
+    parser.add_argument("--seconds", type=float, default=None, help="(default: the official 600)")
+    parser.add_argument("--results-dir", required=True, metavar="FOLDER")
+    values = parser.parse_args(arguments)
+    settings = RunConfig(
+        version=values.version,
+        category=values.category,
+        scenario=values.scenario,
+        compliance=values.category == "datacenter",
+        results_dir=values.results_dir,
+        min_duration_s=values.seconds,
+        tensor_parallel_size=1,
+    )
+    seconds = settings.round.min_duration_s if values.seconds is None else values.seconds
+    settings = settings.with_values(server_target_qps=pace_of(settings, seconds))
+    try:
+        config.validate(settings)
+        return execute(
+            prepare(settings),
+            ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])],
+            Terminal(),
+            Programs(run.score, report.make_report, report.terminal_summary),
+            session_type=DoubleSession,
+        )
+    except BenchmarkError as error:
+        print(f"official_length.py: {error}", file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

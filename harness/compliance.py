@@ -1,0 +1,172 @@
+"""TEST06, the compliance test of language models: what LoadGen logged of 100 answers is looked at.
+
+The official part is that of compliance/TEST06 of github.com/mlcommons/inference (v5.1.1): its
+audit.config, its three checks and the form of verify_accuracy.txt. The checks here are stricter:
+the official ones let an answer without a first token pass, and look for Llama 2's end token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from harness import formatting
+from harness.config import RunConfig, Scenario
+from harness.metrics import AuditedAnswer, ComplianceCheck, ComplianceResult, LoadGenRun
+
+# compliance/TEST06/audit.config, word for word.
+AUDIT_CONFIG = """\
+# The format of this config file is 'key = value'.
+# The key has the format 'model.scenario.key'. Value is mostly int64_t.
+# Model maybe '*' as wildcard. In that case the value applies to all models.
+# All times are in milli seconds
+
+# mode dictionary (0 = submission, 1 = accuracy, 2 = performance, 3 = find peak perf)
+*.*.mode = 2
+*.*.accuracy_log_rng_seed = 720381539243781796
+*.*.accuracy_log_sampling_target = 100
+*.*.min_query_count = 100
+*.*.min_duration = 0
+# Turn off equal issue mode for TEST06
+*.*.sample_concatenate_permutation = 0
+"""
+AUDITED_ANSWERS = 100  # accuracy_log_sampling_target and min_query_count above
+AUDIT_FILE_FOUND = "Found Audit Config file"  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
+# <|end_of_text|>, <|eom_id|> and <|eot_id|>: what ends an answer of Llama-3.1-8B-Instruct.
+LLAMA3_END_TOKENS = frozenset({128001, 128008, 128009})
+OFFICIAL_DEFAULT_END_TOKEN = 2  # what run_verification.py looks for when nothing is said
+FIRST_TOKEN, END_TOKENS, LENGTH = "first_token", "end_tokens", "sample_length"
+
+
+def is_asked_for(config: RunConfig) -> bool:
+    """Whether the rules ask for TEST06 in this category and scenario."""
+    return config.category == "datacenter"
+
+
+def judge(
+    answers: Sequence[AuditedAnswer],
+    run: LoadGenRun,
+    scenario: Scenario,
+    model_end_tokens: Collection[int],
+) -> ComplianceResult:
+    """Every check on the answers that LoadGen logged, and on its detail log (`run`)."""
+    ends = LLAMA3_END_TOKENS | set(model_end_tokens)
+    checks = [_audit_file(run), _count(answers), _errors(run)]
+    if scenario is not Scenario.OFFLINE:  # which has no first tokens
+        checks.append(_first_tokens(answers))
+    checks += [_end_tokens(answers, ends), _lengths(answers)]
+    passed = all(check.passed for check in checks)
+    return ComplianceResult(passed, tuple(checks), verified=True)  # the caller writes its text
+
+
+def _audit_file(run: LoadGenRun) -> ComplianceCheck:
+    found = any(AUDIT_FILE_FOUND in warning for warning in run.warnings)
+    return ComplianceCheck(
+        "audit_config",
+        found,
+        "LoadGen read the official audit.config."
+        if found
+        else "LoadGen's log does not say that it read audit.config, so this was an ordinary test; "
+        "run it again with --compliance 1.",
+    )
+
+
+def _count(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
+    count = formatting.count(len(answers))
+    passed = len(answers) == AUDITED_ANSWERS
+    text = f"LoadGen logged {count} answers."
+    if not passed:
+        text = f"LoadGen logged {count} answers where {AUDITED_ANSWERS} are asked for."
+    return ComplianceCheck("answers", passed, text)
+
+
+def _errors(run: LoadGenRun) -> ComplianceCheck:
+    if not run.ended:
+        return ComplianceCheck("loadgen", False, "LoadGen's log breaks off: TEST06 did not end.")
+    if run.errors:
+        text = f"LoadGen logged an error: {run.errors[0]}"
+        return ComplianceCheck("loadgen", False, text)
+    return ComplianceCheck("loadgen", True, "LoadGen logged no error.")
+
+
+def _first_tokens(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
+    def differs(answer: AuditedAnswer) -> bool:
+        first = answer.first_token_ids
+        return not first or answer.token_ids[: len(first)] != first
+
+    return _of_each_answer(
+        FIRST_TOKEN,
+        answers,
+        differs,
+        "Each answer begins with the first token that was reported for it.",
+        "do not begin with the first token that was reported for them, or had none",
+    )
+
+
+def _end_tokens(answers: Sequence[AuditedAnswer], ends: Collection[int]) -> ComplianceCheck:
+    def runs_on(answer: AuditedAnswer) -> bool:
+        last = answer.token_ids[-2:]
+        if len(last) < 2:
+            return False
+        return all(token in ends for token in last) or set(last) == {OFFICIAL_DEFAULT_END_TOKEN}
+
+    return _of_each_answer(
+        END_TOKENS,
+        answers,
+        runs_on,
+        "No answer has more than one end token at its end.",
+        "are lengthened by further end tokens, which would count as output",
+    )
+
+
+def _lengths(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
+    return _of_each_answer(
+        LENGTH,
+        answers,
+        lambda answer: answer.told_count != len(answer.token_ids) or not answer.token_ids,
+        "The number of tokens told to LoadGen is that of each answer.",
+        "hold another number of tokens than LoadGen was told, or none",
+    )
+
+
+def _of_each_answer(
+    name: str,
+    answers: Sequence[AuditedAnswer],
+    is_wrong: Callable[[AuditedAnswer], bool],
+    good: str,
+    wrong: str,
+) -> ComplianceCheck:
+    """A check that every single answer has to pass; without answers there is nothing to pass."""
+    if not answers:
+        return ComplianceCheck(name, False, "There are no answers to look at.")
+    bad = [answer for answer in answers if is_wrong(answer)]
+    if not bad:
+        return ComplianceCheck(name, True, good)
+    return ComplianceCheck(
+        name,
+        False,
+        f"{formatting.count(len(bad))} of {formatting.count(len(answers))} answers {wrong} "
+        f"(the first: sample {bad[0].sample_index}).",
+    )
+
+
+def verify_accuracy_text(result: ComplianceResult) -> str:
+    """verify_accuracy.txt as compliance/TEST06/run_verification.py writes it, to the letter."""
+    passed = {check.name: check.passed for check in result.checks}
+    first = str(passed[FIRST_TOKEN]) if FIRST_TOKEN in passed else "Skipped"
+    ending = "complete" if result.passed else "failed"
+    return (
+        f"First token check pass: {first}\n"
+        f"EOS check pass: {passed[END_TOKENS]}\n"
+        f"Sample length check pass: {passed[LENGTH]}\n"
+        f"TEST06 verification {ending}\n"
+    )
+
+
+def to_json(result: ComplianceResult) -> dict[str, Any]:
+    """The content of result.json."""
+    return {
+        "passed": result.passed,
+        "checks": [dataclasses.asdict(check) for check in result.checks],
+    }
