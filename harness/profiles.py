@@ -1,70 +1,118 @@
-"""Engine settings per device, precision and scenario, each with where it came from."""
+"""Engine settings per GPU family, precision and scenario, each with where it came from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The settings that decide speed; any of them can be overridden with --engine-arg."""
-
-    name: str
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    enforce_eager: bool
-    source: str
-
+from typing import Any
 
 # vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
 # H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
 # names both.
-_GPU_OFFLINE = Profile(
-    name="gpu-offline",
-    max_num_seqs=1024,
-    max_num_batched_tokens=16384,
-    enforce_eager=False,
-    source="measured on one H200 with vLLM 0.26.0: bf16 5,120, fp8 7,570 tokens/s",
-)
-_GPU_SERVER = Profile(
-    name="gpu-server",
-    max_num_seqs=1024,
-    max_num_batched_tokens=16384,
-    enforce_eager=False,
-    source="measured on one H200 with vLLM 0.26.0, fp8: "
-    "p99 TTFT 200 ms, p99 TPOT 34 ms at 52.8 queries/s",
-)
-_GPU_INTERACTIVE = Profile(
-    name="gpu-interactive",
-    max_num_seqs=256,
-    max_num_batched_tokens=4096,
-    enforce_eager=False,
-    source="published harnesses for the 500 / 30 ms limits; not measured here",
-)
-_GPU_SINGLE_STREAM = Profile(
-    name="gpu-singlestream",
-    max_num_seqs=8,
-    max_num_batched_tokens=4096,
-    enforce_eager=False,
-    source="measured on one H200 with vLLM 0.26.0: bf16 mean TPOT 4.88 ms",
-)
+#
+# What is known of one GPU family is not handed on to another: an unknown one gets `_computed`.
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings that decide speed; any of them can be overridden with --engine-arg."""
+
+    name: str
+    settings: Mapping[str, Any]  # engine arguments of vLLM
+    source: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an engine runs on, and what it has to hold there. Bytes are of one GPU."""
+
+    device: str  # "gpu" or "cpu"
+    gpu_name: str | None = None
+    memory_bytes: int | None = None  # that the engine may use
+    weights_bytes: int = 0
+    kv_bytes_per_token: int = 0
+
+
+def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
+    return {"max_num_seqs": sequences, "max_num_batched_tokens": tokens, **more}
+
+
+# Prompts of mean 870 tokens unless it says 765; the experiments are in docs/performance.md.
+_PROTOTYPE = "measured on one H200 with vLLM 0.26.0, dummy weights"
+_H200 = {
+    ("bf16", "offline"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: 5,120 tokens/s of prompts of mean 765",
+    ),
+    ("fp8", "offline"): (_seats(1024, 16384), f"{_PROTOTYPE}: 6,962 tokens/s, 2026-11-24"),
+    ("fp8", "server"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: p99 TTFT 370 ms, p99 TPOT 80 ms at 54.8 queries/s, 2026-11-24",
+    ),
+    ("bf16", "singlestream"): (
+        # Compiled for one token a step, the matrix products become sums that read each weight once.
+        _seats(1, 4096, compilation_config={"compile_sizes": [1]}),
+        f"{_PROTOTYPE}: mean 619 ms, p90 626 ms of 24 queries, 2026-11-24; "
+        "655 ms mean with 8 sequences and nothing compiled for one token",
+    ),
+}
+_MEASURED = {"H200": _H200}
+
 _CPU = Profile(
     name="cpu",
-    max_num_seqs=64,
-    max_num_batched_tokens=4096,
     # Compiling takes longer than the demo model runs.
-    enforce_eager=True,
+    settings=_seats(64, 4096, enforce_eager=True),
     source="2 cores and the demo model: loads in about 20 s instead of 55 s",
 )
+_PUBLISHED_INTERACTIVE = (256, 4096)  # harnesses of earlier rounds, for the 500 / 30 ms limits
+_SINGLE_STREAM = (8, 4096)
+# A prompt of CNN/DailyMail takes 870 tokens on average and its answer 128.
+_TOKENS_OF_A_SEQUENCE = 1000
+_RESERVED_BYTES = 4 << 30  # activations, graphs, the logits of a full batch
+_MOST_SEQUENCES = 1024
+_LEAST_SEQUENCES = 16
+_SMALL_GPU_BYTES = 40 << 30
 
 
-def choose(device: str, scenario: str) -> Profile:
-    """The profile for "gpu" or "cpu" and a scenario as spelled on the command line."""
-    if device == "cpu":
+def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = None) -> Profile:
+    """The profile for a machine; precision and scenario as spelled on the command line.
+
+    `tuned` is what a search on this very machine has found, if there was one.
+    """
+    if tuned is not None:
+        return tuned
+    if place.device == "cpu":
         return _CPU
-    return {
-        "offline": _GPU_OFFLINE,
-        "server": _GPU_SERVER,
-        "interactive": _GPU_INTERACTIVE,
-        "singlestream": _GPU_SINGLE_STREAM,
-    }[scenario]
+    for family, measured in _MEASURED.items():
+        if family in (place.gpu_name or "") and (precision, scenario) in measured:
+            settings, source = measured[precision, scenario]
+            return Profile(f"{family.lower()}-{precision}-{scenario}", settings, source)
+    return _computed(place, scenario)
+
+
+def _computed(place: Place, scenario: str) -> Profile:
+    """Safe settings for a GPU that nobody has measured: as many sequences as its memory holds."""
+    if scenario == "singlestream":
+        settings = _seats(*_SINGLE_STREAM)
+        return Profile("gpu-singlestream", settings, "one query at a time; not measured here")
+    fitting = sequences_that_fit(place)
+    sequences = _MOST_SEQUENCES if fitting is None else min(fitting, _MOST_SEQUENCES)
+    tokens = 16384
+    if place.memory_bytes is not None and place.memory_bytes < _SMALL_GPU_BYTES:
+        tokens = 8192
+    if scenario == "interactive":
+        sequences, tokens = min(sequences, _PUBLISHED_INTERACTIVE[0]), _PUBLISHED_INTERACTIVE[1]
+    return Profile(
+        f"gpu-{scenario}",
+        _seats(sequences, tokens),
+        "computed from the GPU's memory and the model's shape; not measured here",
+    )
+
+
+def sequences_that_fit(place: Place) -> int | None:
+    """How many sequences of the usual length the memory holds; None: not known."""
+    if place.memory_bytes is None or not place.kv_bytes_per_token:
+        return None
+    free = place.memory_bytes - place.weights_bytes - _RESERVED_BYTES
+    fitting = free // (place.kv_bytes_per_token * _TOKENS_OF_A_SEQUENCE)
+    return max(_LEAST_SEQUENCES, fitting // _LEAST_SEQUENCES * _LEAST_SEQUENCES)

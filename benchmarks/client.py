@@ -1,0 +1,141 @@
+"""What vLLM's client costs in the process that drives the engine: CPU time for each request and for
+each token.
+
+  python benchmarks/client.py                     (the demo model: a minute and a half on 2 cores)
+  python benchmarks/client.py --requests 4000 --in-flight 512
+
+The engine core sends every token of every request in every step to this one process, whatever
+stream_interval says, so this is what bounds many engines behind one client. The same requests are
+answered twice, with 2 tokens and with 128; the difference gives the cost of a token, the rest that
+of a request. Every step of the engine has a cost of its own, which its tokens share: the more in
+flight, the less a token costs. Prompts are synthetic, of the real lengths. Threads of this process
+count in. The figures hold for this CPU; JSON comes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from harness import engine_life, flags, preparation, processes, sut
+from harness.config import RunConfig, Scenario
+from harness.engine import Engine
+from harness.errors import BenchmarkError
+from harness.terminal import output_to
+
+SHORT, LONG = 2, 128  # tokens of an answer
+WARM_UP_REQUESTS = 64
+STALL_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What answering all requests took."""
+
+    requests: int
+    tokens: int
+    seconds: float
+    client_cpu_s: float
+
+
+class _Streaming:
+    """Asks for first tokens, as a Server test does."""
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    @property
+    def tokens_generated(self) -> int:
+        return self._engine.tokens_generated
+
+    @property
+    def last_output_at(self) -> float:
+        return self._engine.last_output_at
+
+    async def answer(self, token_ids: list[int], _on_first: object = None) -> list[int]:
+        return await self._engine.answer(token_ids, lambda _tokens: None)
+
+
+async def measure(config: RunConfig, in_flight: int) -> Cost:
+    """One engine, all requests once after a warm-up."""
+    prepared = preparation.prepare(config, lambda _text: None)
+    prompts = [sample.token_ids for sample in prepared.dataset.samples]
+    engine = Engine(
+        prepared.engine_settings,
+        max_new_tokens=config.max_new_tokens,
+        eos_token_ids=prepared.model.eos_token_ids,
+    )
+    streaming = _Streaming(engine)
+
+    async def answer(some: list[list[int]]) -> sut.Burst:
+        return await sut.burst(
+            streaming,
+            some,
+            stall_timeout_s=STALL_TIMEOUT_S,
+            progress=sut.Progress(),
+            at_once=in_flight,
+        )
+
+    try:
+        await engine_life.load(engine)
+        await answer(prompts[:WARM_UP_REQUESTS])
+        cpu_before_s = time.process_time()
+        burst = await answer(prompts)
+        cpu_s = time.process_time() - cpu_before_s
+    finally:
+        engine_life.shut_down(engine)
+    return Cost(burst.samples, burst.tokens, burst.seconds, cpu_s)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints both measurements and the two costs."""
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument("--requests", type=int, default=1000, help="requests to answer")
+    parser.add_argument("--in-flight", type=int, default=256, help="requests at a time")
+    values = parser.parse_args(arguments)
+    costs = []
+    try:
+        for tokens in (SHORT, LONG):
+            config = RunConfig(
+                model="demo",
+                dataset="synthetic",
+                mode="performance",
+                scenario=Scenario.SERVER,
+                total_sample_count=values.requests,
+                max_new_tokens=tokens,
+                engine_args=(("max_num_seqs", str(values.in_flight)),),
+            )
+            with output_to(Path(os.devnull)):
+                costs.append(asyncio.run(measure(config, values.in_flight)))
+    except BenchmarkError as error:
+        print(f"client.py: {error}", file=sys.stderr)
+        return error.exit_status
+    finally:
+        processes.end_children_for_good()
+    short, long = costs
+    token_s = (long.client_cpu_s - short.client_cpu_s) / (long.tokens - short.tokens)
+    request_s = (short.client_cpu_s - short.tokens * token_s) / short.requests
+    for cost in costs:
+        print(
+            f"{cost.requests:,} requests, {cost.tokens:,} tokens: {cost.client_cpu_s:.2f} s of CPU "
+            f"in {cost.seconds:.1f} s"
+        )
+    print(
+        f"a request takes {1e6 * request_s:,.0f} us of the client's CPU, "
+        f"a token {1e6 * token_s:.1f} us"
+    )
+    result = {"costs": [asdict(cost) for cost in costs], "request_s": request_s, "token_s": token_s}
+    print(json.dumps({"cores": os.cpu_count(), "in_flight": values.in_flight, **result}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What LoadGen's process and the pipe to it cost: real LoadGen against an engine that answers
+at once.
+
+  python benchmarks/pipe.py                     (Server at 200 queries/s, then rising rates)
+  python benchmarks/pipe.py --rates 200 --seconds 60
+
+Whatever latency is measured here is not the engine's: the mean TTFT is the way of a query through
+the pipe to the engine's client and of its first token back. The ceiling is the highest rate at
+which the queries still go out on time and the mean TTFT stays under a tenth of a second; Offline
+says how many answers of 128 tokens come back through the pipe in a second. JSON comes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import util_logs
+from harness import flags, loadgen, planning, sut
+from harness.config import RunConfig, Scenario
+from harness.run_folder import DETAIL_LOG
+
+ANSWER_TOKENS = 128
+SAMPLES = 13368
+STALL_TIMEOUT_S = 60.0
+OFFLINE_ADMITTED = 2048
+
+
+class EchoEngine:
+    """Answers at once: the prompt's first token, 128 times."""
+
+    def __init__(self) -> None:
+        self.tokens_generated = 0
+        self.last_output_at = time.monotonic()
+
+    async def answer(
+        self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
+    ) -> list[int]:
+        if on_first_token is not None:
+            on_first_token(token_ids[:1])
+        self.tokens_generated += ANSWER_TOKENS
+        self.last_output_at = time.monotonic()
+        return token_ids[:1] * ANSWER_TOKENS
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One test against the echo engine."""
+
+    scenario: str
+    asked_qps: float
+    queries: int
+    answered_per_s: float
+    ttft_mean_ms: float | None
+    ttft_p99_ms: float | None
+    client_cpu_share: float  # of one core, in the process that drives the engine
+
+
+async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
+    """One LoadGen test of `queries` at `qps`, all samples one token long."""
+    config = RunConfig(scenario=scenario, mode="performance", model="demo")
+    prompts = [[1 + index % 1000] for index in range(SAMPLES)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        text = loadgen.user_conf_text(
+            config,
+            sample_count=SAMPLES,
+            min_duration_s=0,
+            target=planning.Target("this benchmark", queries, queries / qps, qps=qps),
+            probe_queries=queries,
+        )
+        (folder / "user.conf").write_text(text)
+        plan = loadgen.LoadGenPlan(
+            loadgen_model=config.category_record.loadgen_model,
+            scenario=scenario.loadgen_name,
+            accuracy=False,
+            user_conf=folder / "user.conf",
+            log_dir=folder,
+            total_samples=SAMPLES,
+            samples_csv=None,
+        )
+        progress = sut.Progress()
+        cpu_before_s = time.process_time()
+        await sut.run_test(
+            EchoEngine(),
+            prompts,
+            plan,
+            stream_first_token=scenario is Scenario.SERVER,
+            admit_at_once=None if scenario is Scenario.SERVER else OFFLINE_ADMITTED,
+            stall_timeout_s=STALL_TIMEOUT_S,
+            progress=progress,
+        )
+        cpu_s = time.process_time() - cpu_before_s
+        results = util_logs.read_detail_log(folder / DETAIL_LOG).results
+
+    def ms(key: str) -> float | None:
+        value = results.get(key)
+        return value / 1e6 if isinstance(value, int | float) else None
+
+    rate = results.get("result_completed_samples_per_sec", results.get("result_samples_per_second"))
+    assert isinstance(rate, int | float)
+    return Cost(
+        scenario=scenario.label,
+        asked_qps=qps,
+        queries=progress.samples_done,
+        answered_per_s=rate,
+        ttft_mean_ms=ms("result_first_token_mean_latency_ns"),
+        ttft_p99_ms=ms("result_first_token_99.00_percentile_latency_ns"),
+        client_cpu_share=cpu_s / progress.elapsed_s,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a row for each rate, Offline last."""
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=[200.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0],
+        metavar="QPS",
+        help="Server rates to try",
+    )
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each Server test")
+    values = parser.parse_args(arguments)
+    print("scenario    asked/s    answered/s    mean TTFT ms    p99 TTFT ms    client CPU")
+    costs = []
+    tests = [(Scenario.SERVER, qps, round(qps * values.seconds)) for qps in values.rates]
+    for scenario, qps, queries in [*tests, (Scenario.OFFLINE, 1.0, SAMPLES)]:
+        cost = asyncio.run(measure(scenario, qps, queries))
+        costs.append(cost)
+        mean, p99 = (
+            "-" if value is None else f"{value:.2f}"
+            for value in (cost.ttft_mean_ms, cost.ttft_p99_ms)
+        )
+        asked = f"{qps:,.0f}" if scenario is Scenario.SERVER else "all"
+        print(
+            f"{cost.scenario:<9}{asked:>10}{cost.answered_per_s:>14,.0f}{mean:>16}{p99:>15}"
+            f"{cost.client_cpu_share:>14.0%}",
+            flush=True,
+        )
+    print(json.dumps({"cores": os.cpu_count(), "tests": [asdict(cost) for cost in costs]}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
