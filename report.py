@@ -22,12 +22,14 @@ from harness import figures, report_text, summary
 from harness.accuracy import from_rouge_json
 from harness.errors import BenchmarkError, LogError, UsageError
 from harness.evidence import Evidence
-from harness.metrics import AccuracyResult, Generation
+from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
 from harness.report_text import terminal_summary
 from harness.run_folder import (
     ACCURACY_LOG,
     DETAIL_LOG,
     SUMMARY_LOG,
+    TEST06_RESULT,
+    TEST06_VERIFIED,
     RunFolder,
     write_json,
     write_text,
@@ -73,13 +75,15 @@ def read_evidence(folder: RunFolder) -> Evidence:
             problems.append(str(error))  # a run that broke off leaves torn files
             return absent
 
-    answers = read(util_logs.read_accuracy_log, folder.accuracy / ACCURACY_LOG, list[Generation]())
+    answers = read(util_logs.read_answers, folder.accuracy / ACCURACY_LOG, list[Generation]())
     return Evidence(
         config=config,
         performance=read(util_logs.performance_result, folder.path, None),
         accuracy=read(_read_rouge, folder.rouge_json, None),
         accuracy_log=read(util_logs.read_detail_log, folder.accuracy / DETAIL_LOG, None),
-        answer_lengths=[len(answer.token_ids) for answer in answers],
+        compliance=read(_read_test06, folder.test06 / TEST06_RESULT, None),
+        answer_lengths=[len(a.token_ids) for a in util_logs.first_answers(answers)],
+        answered=[answer.sample_index for answer in answers],
         samples=read(util_logs.read_sample_times, folder.samples_csv, []),
         timeline=read(util_logs.read_timeline, folder.timeline_csv, []),
         problems=tuple(dict.fromkeys(problems)),
@@ -108,6 +112,22 @@ def _read_rouge(path: Path) -> AccuracyResult:
         return from_rouge_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
+
+
+def _read_test06(path: Path) -> ComplianceResult:
+    """What the compliance test left; the checks as it wrote them."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        checks = tuple(
+            ComplianceCheck(str(c["name"]), c["passed"] is True, str(c["sentence"]))
+            for c in result["checks"]
+        )
+        passed = result["passed"] is True and all(check.passed for check in checks)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{path} is damaged ({error}); run the compliance test again (--compliance 1)."
+        ) from None
+    return ComplianceResult(passed, checks, verified=(path.parent / TEST06_VERIFIED).is_file())
 
 
 def _logs(folder: RunFolder) -> dict[str, str | None]:

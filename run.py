@@ -9,6 +9,8 @@ engine up, test, logs, report.
       a smoke run of the real model
   python run.py --model meta-llama/Llama-3.1-8B-Instruct --category datacenter --scenario offline --mode both
       the full measurement
+  python run.py --submission OUT --submitter NAME --system-json FILE RUN_DIR RUN_DIR
+      the tree that MLCommons takes, of finished runs
 
 Results go to ./results/<time>-<category>-<scenario>/ (report.md first), and ./results/latest
 points there.
@@ -20,6 +22,7 @@ was measured but is INVALID or below the accuracy gate; 130 or 143 interrupted o
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,17 +31,24 @@ from typing import TYPE_CHECKING
 from harness import config as settings
 from harness import flags, rounds
 from harness.config import RunConfig, Scenario
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, UsageError
 
 if TYPE_CHECKING:
     from harness.preparation import Prepared
     from harness.run_folder import RunFolder
+    from harness.submission import Submission
+    from harness.submission_checks import FinishedRun
 
 PROJECT = Path(__file__).resolve().parent
 
 
 def parse_flags(arguments: Sequence[str]) -> RunConfig:
     """The command line as a RunConfig; argparse ends the program with status 2 on a misuse."""
+    return _to_config(parse_arguments(arguments))
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line as it stands: the flags of a run and those of a submission."""
     parser = flags.Parser(__doc__ or "")
     what = parser.add_argument_group("what to measure")
     what.add_argument("--version", choices=tuple(rounds.ROUNDS), default="5.1", help="MLPerf round")
@@ -50,11 +60,11 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
     )
     what.add_argument(
         "--scenario",
-        type=Scenario,
-        choices=tuple(Scenario),
+        type=flags.scenario,
         default=Scenario.OFFLINE,
         metavar="SCENARIO",
-        help="offline, server, singlestream or interactive (Server under tighter limits)",
+        help="offline, server, singlestream, interactive (Server under tighter limits), "
+        "or all: every scenario of the category, a run folder each",
     )
     what.add_argument(
         "--mode", choices=settings.MODES, default="both", help="both: accuracy first, on one engine"
@@ -89,6 +99,9 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
     flags.add_switch(
         what, "--high-accuracy", 0, "judge at 99.9 %% of the reference (not an official variant)"
     )
+    flags.add_switch(
+        what, "--compliance", 0, "runs TEST06 after the performance test (datacenter submissions)"
+    )
     flags.add_switch(what, "--extra-metrics", 0, "adds the energy the GPUs used (not official)")
 
     model = parser.add_argument_group("model and data")
@@ -108,22 +121,18 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
         "or a folder of the hub's parquet files",
     )
 
-    engine = parser.add_argument_group("engine")
-    flags.add_engine_flags(engine)
-    engine.add_argument(
-        "--stall-timeout",
+    flags.add_engine_flags(parser.add_argument_group("engine"))
+    parser.add_argument_group("tuning, instead of a run").add_argument(
+        "--tune",
         type=float,
-        default=settings.DEFAULT_STALL_TIMEOUT_S,
-        metavar="SECONDS",
-        dest="stall_timeout_s",
-        help="give up when the engine produces nothing for so long while queries wait",
+        default=None,
+        metavar="MINUTES",
+        dest="tune_minutes",
+        help="searches for the fastest engine settings of this machine; later runs use them",
     )
-    output = parser.add_argument_group("results")
-    output.add_argument(
-        "--results-dir", default="./results", metavar="FOLDER", help="where run folders go"
-    )
-    flags.add_switch(output, "--keep-all", 1, "0 deletes earlier runs once this one has finished")
-    return _to_config(parser.parse_args(arguments))
+    flags.add_results_flags(parser.add_argument_group("results"))
+    flags.add_submission_flags(parser.add_argument_group("a submission, instead of a run"))
+    return parser.parse_args(arguments)
 
 
 def _target_qps(text: str) -> float | str:
@@ -136,7 +145,8 @@ def _target_qps(text: str) -> float | str:
 
 
 def _to_config(values: argparse.Namespace) -> RunConfig:
-    fields = dict(vars(values))
+    given = vars(values)
+    fields = {field.name: given[field.name] for field in dataclasses.fields(RunConfig)}
     fields["engine_args"] = tuple(fields["engine_args"])
     return RunConfig(**fields)
 
@@ -144,11 +154,19 @@ def _to_config(values: argparse.Namespace) -> RunConfig:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one benchmark and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    config = parse_flags(arguments)
+    values = parse_arguments(arguments)
     try:
+        flags.check_submission_flags(values)
+        if values.run_dirs:
+            return submit(values)
+        command = ["python", "run.py", *arguments]
         settings.load_env_file(PROJECT)
+        if values.scenario == flags.ALL_SCENARIOS:
+            return measure_all(values, command)
+        config = _to_config(values)
         settings.validate(config)
-        return measure(config, ["python", "run.py", *arguments])
+        work = measure if config.tune_minutes is None else tune
+        return work(config, command)
     except BenchmarkError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return error.exit_status
@@ -169,17 +187,95 @@ def measure(config: RunConfig, command: list[str]) -> int:
 
     terminal = Terminal()
     prepared = preparation.prepare(config, terminal.say)
-    return execution.execute(
-        prepared,
-        command,
-        terminal,
-        score=score,
-        make_report=report.make_report,
-        terminal_summary=report.terminal_summary,
+    programs = execution.Programs(score, report.make_report, report.terminal_summary)
+    return execution.execute(prepared, command, terminal, programs)
+
+
+def measure_all(values: argparse.Namespace, command: list[str]) -> int:
+    """Every scenario of the category, and then the submission if one is asked for."""
+    import report
+    from harness import execution, preparation, series, submission
+    from harness.terminal import Terminal
+
+    if values.tune_minutes is not None:
+        raise UsageError("--tune searches for one scenario; name it with --scenario.")
+    values.scenario = Scenario.OFFLINE
+    configs = series.configs(_to_config(values))
+    for config in configs:
+        settings.validate(config)
+    terminal = Terminal()
+    runs = [preparation.prepare(configs[0], terminal.say)]
+    runs += [preparation.prepare(each, terminal.say, like=runs[0]) for each in configs[1:]]
+    if values.submission is not None:
+        record = preparation.config_record(runs[0], command)
+        submission.check_beforehand(_to_submission(values), record)
+    programs = execution.Programs(score, report.make_report, report.terminal_summary)
+    status, values.run_dirs = series.execute(runs, command, terminal, programs)
+    if values.submission is None or status not in (0, 3):
+        return status
+    return submit(values) or status
+
+
+def tune(config: RunConfig, command: list[str]) -> int:
+    """Searches for the fastest engine settings of this machine; returns the exit status."""
+    from harness import preparation, tune_session
+    from harness.terminal import Terminal
+
+    terminal = Terminal()
+    # Nothing is scored, so nothing of what scoring needs has to be there.
+    timed = config.with_values(mode="performance", compliance=False)
+    assert config.tune_minutes is not None
+    return tune_session.execute(
+        preparation.prepare(timed, terminal.say), config.tune_minutes, command, terminal
     )
 
 
+def submit(values: argparse.Namespace) -> int:
+    """Makes the submission tree of finished runs; returns the exit status."""
+    asked = _to_submission(values)
+    for doubt in make_submission(asked, values.run_dirs):
+        print(f"note: {doubt}")
+    print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
+    print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")
+    return 0
+
+
+def _to_submission(values: argparse.Namespace) -> Submission:
+    from harness.submission import Submission
+
+    return Submission(values.submission, values.submitter, values.division, values.system_json)
+
+
+def make_submission(asked: Submission, run_dirs: Sequence[Path]) -> tuple[str, ...]:
+    """The tree of these run folders; returns doubts. Raises UsageError, LogError."""
+    from harness import submission
+
+    return submission.make_tree(asked, [read_run(path) for path in run_dirs], PROJECT)
+
+
+def read_run(run_dir: Path) -> FinishedRun:
+    """A run folder and the verdict on it. Raises UsageError, LogError."""
+    import report
+    from harness import verdict
+    from harness.run_folder import RunFolder
+    from harness.submission_checks import FinishedRun
+
+    folder = RunFolder(run_dir.resolve())
+    evidence = report.read_evidence(folder)
+    judged = verdict.judge(evidence)
+    reasons = tuple(broken.sentence for broken in judged.failed)
+    return FinishedRun(folder, evidence, judged.result, reasons)
+
+
 def score(prepared: Prepared, folder: RunFolder) -> None:
+    """Judges the answers that LoadGen logged, in the tests that ran. Raises LogError."""
+    if prepared.config.runs_accuracy:
+        score_accuracy(prepared, folder)
+    if prepared.config.compliance:
+        verify_compliance(prepared, folder)
+
+
+def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
     import util_logs
     from harness import accuracy
@@ -208,6 +304,29 @@ def score(prepared: Prepared, folder: RunFolder) -> None:
             result, config.round, config.category, high_accuracy=config.high_accuracy
         ),
     )
+
+
+def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
+    """LoadGen's TEST06 logs to verify_accuracy.txt and result.json. Raises LogError."""
+    import util_logs
+    from harness import compliance
+    from harness.run_folder import (
+        ACCURACY_LOG,
+        DETAIL_LOG,
+        TEST06_RESULT,
+        TEST06_VERIFIED,
+        write_json,
+        write_text,
+    )
+
+    result = compliance.judge(
+        util_logs.read_audit_log(folder.test06 / ACCURACY_LOG),
+        util_logs.read_detail_log(folder.test06 / DETAIL_LOG),
+        prepared.config.scenario,
+        prepared.model.eos_token_ids,
+    )
+    write_text(folder.test06 / TEST06_VERIFIED, compliance.verify_accuracy_text(result))
+    write_json(folder.test06 / TEST06_RESULT, compliance.to_json(result))
 
 
 if __name__ == "__main__":

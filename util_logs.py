@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 
 from harness.errors import BenchmarkError, LogError, UsageError
 from harness.metrics import (
+    AuditedAnswer,
     Generation,
     LatencyStats,
     LoadGenRun,
@@ -101,6 +102,10 @@ def read_detail_log(path: Path) -> LoadGenRun:
         valid={"VALID": True, "INVALID": False}.get(values.get("result_validity", "")),
         ended=ended,
         sample_count=sample_count if ended else None,
+        requested=_with_prefix(values, "requested_", cut=True),
+        dataset_samples=values.get("qsl_reported_total_count"),
+        began=values.get("test_datetime"),
+        uncommitted=values.get("loadgen_git_status_message"),
     )
 
 
@@ -155,10 +160,23 @@ def _value(text: str) -> object:
 
 
 def read_accuracy_log(path: Path) -> list[Generation]:
-    """The answers of mlperf_log_accuracy.json; of several for one sample the first counts.
+    """The answers of mlperf_log_accuracy.json that count. Raises LogError."""
+    return first_answers(read_answers(path))
 
-    That is what the official evaluation does. Raises LogError when the file was cut off or an
-    answer is not whole int32 tokens, as many as LoadGen was told.
+
+def first_answers(answers: Sequence[Generation]) -> list[Generation]:
+    """Of several answers to one sample the first, as the official evaluation has it."""
+    first: dict[int, Generation] = {}
+    for answer in answers:
+        first.setdefault(answer.sample_index, answer)
+    return list(first.values())
+
+
+def read_answers(path: Path) -> list[Generation]:
+    """Every answer of mlperf_log_accuracy.json.
+
+    Raises LogError when the file was cut off or an answer is not whole int32 tokens, as many as
+    LoadGen was told.
     """
     text = _read(path)
     try:
@@ -169,21 +187,29 @@ def read_accuracy_log(path: Path) -> list[Generation]:
             f"{path} breaks off after {whole:,} answers: the accuracy test did not end. "
             "Run it again."
         ) from None
-    first: dict[int, Generation] = {}
     try:
-        for entry in entries:
-            index = entry["qsl_idx"]
-            if index not in first:
-                first[index] = Generation(index, _tokens(entry, path))
+        return [Generation(entry["qsl_idx"], _tokens(entry, path)) for entry in entries]
     except (KeyError, TypeError):
         raise LogError(f"{path} is not a LoadGen accuracy log.") from None
-    return list(first.values())
 
 
 def _tokens(entry: dict[str, Any], path: Path) -> tuple[int, ...]:
+    tokens = _int32_tokens(entry, "data", path)
+    count = entry.get("token_count", len(tokens))
+    if count != len(tokens):
+        raise LogError(
+            f"{path}: the answer to sample {entry['qsl_idx']} holds {len(tokens)} int32 tokens, "
+            f"but LoadGen was told {count}."
+        )
+    return tokens
+
+
+def _int32_tokens(entry: dict[str, Any], key: str, path: Path) -> tuple[int, ...]:
+    """Tokens from LoadGen's hexadecimal text. In an audit log `token_data` may be missing."""
     try:
-        data = bytes.fromhex(entry["data"])
-        tokens = array.array("i", data)
+        tokens = array.array(
+            "i", bytes.fromhex(entry[key] if key == "data" else entry.get(key, ""))
+        )
     except ValueError:
         raise LogError(
             f"{path}: the answer to sample {entry['qsl_idx']} is not a whole number of 4 byte "
@@ -191,13 +217,30 @@ def _tokens(entry: dict[str, Any], path: Path) -> tuple[int, ...]:
         ) from None
     if sys.byteorder == "big":
         tokens.byteswap()
-    count = entry.get("token_count", len(tokens))
-    if count != len(tokens):
-        raise LogError(
-            f"{path}: the answer to sample {entry['qsl_idx']} holds {len(tokens)} int32 tokens, "
-            f"but LoadGen was told {count}."
-        )
     return tuple(tokens)
+
+
+def read_audit_log(path: Path) -> list[AuditedAnswer]:
+    """Every answer of a TEST06 log as it stands there: what is wrong with one is not judged here.
+
+    Raises LogError when the file was cut off, is not LoadGen's, or holds broken tokens.
+    """
+    try:
+        entries = json.loads(_read(path))
+    except ValueError:
+        raise LogError(f"{path} breaks off: TEST06 did not end. Run it again.") from None
+    try:
+        return [
+            AuditedAnswer(
+                sample_index=entry["qsl_idx"],
+                token_ids=_int32_tokens(entry, "data", path),
+                first_token_ids=_int32_tokens(entry, "token_data", path),
+                told_count=entry.get("token_count"),
+            )
+            for entry in entries
+        ]
+    except (KeyError, TypeError, AttributeError):
+        raise LogError(f"{path} is not a LoadGen accuracy log.") from None
 
 
 def check_complete(generations: Sequence[Generation], expected_count: int) -> None:

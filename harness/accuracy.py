@@ -27,8 +27,8 @@ _CHUNK = 250  # a second of work: several for each process, and a quick end on a
 _ROUGE_HINT = (
     "Check the model revision, the precision, the prompt, and that no answer is cut short."
 )
-_SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
-_LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
+SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
+LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +113,8 @@ def _means(scored: Scored) -> RougeScores:
 
 def printed_percent(fraction: float) -> float:
     """A ROUGE mean as the official evaluation prints it: percent with four decimals."""
-    import numpy as np  # numpy rounds a tie in the last digit otherwise than Python does
-
-    return float(round(np.float64(fraction) * 100, 4))
+    # numpy's way of rounding, without numpy; Python's round(..., 4) decides ties otherwise.
+    return round(fraction * 100 * 10_000) / 10_000
 
 
 def judge(
@@ -179,12 +178,12 @@ def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, .
     if scores.gen_len < low:
         failures.append(
             f"The summaries have {length} characters, and the gate asks for at least "
-            f"{formatting.count(math.ceil(low))}. {_SHORT_HINT}"
+            f"{formatting.count(math.ceil(low))}. {SHORT_HINT}"
         )
     if scores.gen_len > high:
         failures.append(
             f"The summaries have {length} characters, and the gate allows at most "
-            f"{formatting.count(math.floor(high))}. {_LONG_HINT}"
+            f"{formatting.count(math.floor(high))}. {LONG_HINT}"
         )
     return tuple(failures)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness import formatting
 from harness.config import DEMO_MODEL
-from harness.metrics import AccuracyResult, PerformanceResult
+from harness.engine import beyond_tuning
 from harness.rounds import OFFICIAL_MODEL, ROUNDS
+from harness.rule import Rule, Step
 
 _LABELS = {
     "weights": "random weights",
@@ -27,15 +28,8 @@ _UNOFFICIAL_FLAGS = (
     "--max-new-tokens",
     "--high-accuracy",
 )
+EDGE_FILE = "sample_cnn_eval_5000.json"  # the official subset, REF/README.md:131-179
 _SLOWER = 0.9  # a first step down in rate that usually clears a missed latency limit
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do next and, where there is one, the command for it."""
-
-    why: str
-    command: str | None = None
 
 
 def short_labels(config: dict[str, Any]) -> list[str]:
@@ -63,120 +57,127 @@ def _label(name: str, config: dict[str, Any]) -> str:
     return _LABELS.get(name, name.replace("_", " "))
 
 
-def next_steps(
-    config: dict[str, Any],
-    performance: PerformanceResult | None,
-    accuracy: AccuracyResult | None,
-) -> list[Step]:
-    """What to do after this run, the most useful first."""
-    flags, command = config["flags"], config["run"]["command"]
-    if config["run"]["status"] != "finished":
-        return [
-            Step(
-                "The reason is at the top of this report and at the end of run.log. "
-                "Mend it, then repeat the command:",
-                shlex.join(command),
-            )
-        ]
-    if flags["model"] == DEMO_MODEL:
-        return _after_the_demo(flags)
-    if flags["weights"] == "dummy":
-        return [
-            Step(
-                "The same with the real weights (the model is gated: put HF_TOKEN into .env):",
-                by_the_rules(config),
-            )
-        ]
-    steps = []
-    if performance and not performance.valid:
-        steps.append(_after_invalid(config, performance))
-    if accuracy and accuracy.passed is False:
-        steps.append(_after_missed_gate(config))
-    if not steps and config["departures"]:
-        least = formatting.duration(ROUNDS[flags["version"]].min_duration_s)
-        why = f"A full run by the rules: accuracy and performance, all samples, at least {least}:"
-        steps.append(Step(why, by_the_rules(config)))
-    if not steps:
-        why = "Nothing checked so far stands in its way. Repeat it to see how steady the figure is:"
-        steps.append(Step(why, shlex.join(command)))
-    return steps
-
-
-def _after_the_demo(flags: dict[str, Any]) -> list[Step]:
-    place = ["python", "run.py", "--category", flags["category"], "--scenario", flags["scenario"]]
+def next_steps(config: dict[str, Any], broken: Sequence[Rule]) -> list[Step]:
+    """What to do after a run that broke these rules: each remedy once, the most useful first."""
+    flags, run = config["flags"], config["run"]
+    remedies: dict[str, str] = {}
+    for rule in broken:
+        if rule.remedy:
+            remedies.setdefault(rule.remedy, rule.remedy_why or "")
+    again = shlex.join(run["command"])
+    if len(remedies) > 1:
+        remedies.pop(again, None)  # a better command is there
+    steps = [Step(why, command) for command, why in remedies.items()]
+    if flags["model"] == DEMO_MODEL and run["status"] == "finished":
+        steps.append(_speed_alone(flags))
+    if broken:
+        return steps
+    folder = str(Path(flags["results_dir"]) / (run["name"] or "latest"))
+    parts = ["python", "run.py", "--submission", "submission", "--submitter", "NAME", folder]
     return [
         Step(
-            "20 samples of the real model (needs a GPU with 24 GB or more, and access to the gated "
-            "model: put HF_TOKEN into .env):",
-            shlex.join([*place, "--model", OFFICIAL_MODEL, "--total-sample-count", "20"]),
+            "A submission tree from this run and those of the other scenarios:", shlex.join(parts)
         ),
-        Step(
-            "Without that access: the speed of a GPU, with random weights of the model's shape:",
-            shlex.join(
-                [*place, "--weights", "dummy", "--dataset", "synthetic", "--mode", "performance"]
-            ),
-        ),
+        Step("The same again, to see how steady the figure is:", again),
     ]
 
 
-def _after_invalid(config: dict[str, Any], performance: PerformanceResult) -> Step:
-    command = config["run"]["command"]
-    results = performance.loadgen.results
-    if results.get("result_perf_constraints_met") is False and performance.target_qps:
-        rate = f"{_SLOWER * performance.target_qps:.4g}"
-        return Step(
-            "The latency limits were missed. A lower rate (or `--server-target-qps max`, which "
-            "finds the highest valid one):",
-            replace_flag(command, "--server-target-qps", rate),
-        )
-    if results.get("result_min_duration_met") is False and config["flags"]["mode"] == "performance":
-        return Step(
-            "The test ended too early because the speed was underestimated. With `--mode both` the "
-            "estimate comes from the accuracy test, which is longer:",
-            replace_flag(command, "--mode", "both"),
-        )
-    if results.get("result_min_duration_met") is False:
-        return Step("The test ended too early; the speed is estimated afresh:", shlex.join(command))
-    if results.get("early_stopping_met") is False and not config["resolved"]["full_size"]:
-        return Step(
-            "Too few queries to prove a percentile; a full run has enough:", by_the_rules(config)
-        )
-    return Step("Mend what the verdict names, then repeat the command:", shlex.join(command))
+def repeat(config: dict[str, Any], why: str) -> Step:
+    """The command of this run once more."""
+    return Step(why, shlex.join(config["run"]["command"]))
 
 
-def _after_missed_gate(config: dict[str, Any]) -> Step:
-    flags, command = config["flags"], config["run"]["command"]
-    if flags["high_accuracy"]:
-        why = "The gate of 99.9 % is not an official one; judge at 99 %:"
-        return Step(why, replace_flag(command, "--high-accuracy", "0"))
-    if flags["precision"] == "fp8":
-        why = "The answers are too far from the reference. See whether fp8 is the cause:"
-        return Step(why, replace_flag(command, "--precision", "bf16"))
-    if config["departures"]:
-        why = "The gate is meant for the official model, data set and lengths; with those:"
-        return Step(why, by_the_rules(config))
+def full_run(config: dict[str, Any]) -> Step:
+    """A run that follows the rules; after the demo, a first look at the real model."""
+    flags = config["flags"]
+    if flags["model"] == DEMO_MODEL:
+        place = [*_place(flags), "--model", OFFICIAL_MODEL, "--total-sample-count", "20"]
+        return Step(
+            "20 samples of the real model (needs a GPU with 24 GB or more, and access to the gated "
+            "model: put HF_TOKEN into .env):",
+            shlex.join(place),
+        )
+    why = "A full run by the rules:"
+    if flags["weights"] == "dummy":
+        why = "The same with the real weights (the model is gated: put HF_TOKEN into .env):"
+    return Step(why, by_the_rules(config))
+
+
+def _speed_alone(flags: dict[str, Any]) -> Step:
     return Step(
+        "Without that access: the speed of a GPU, with random weights of the model's shape:",
+        shlex.join(
+            [
+                *_place(flags),
+                "--weights",
+                "dummy",
+                "--dataset",
+                "synthetic",
+                "--mode",
+                "performance",
+            ]
+        ),
+    )
+
+
+def _place(flags: dict[str, Any]) -> list[str]:
+    return ["python", "run.py", "--category", flags["category"], "--scenario", flags["scenario"]]
+
+
+def lower_rate(config: dict[str, Any], target_qps: float | None) -> Step:
+    """After a missed latency limit: a first step down that usually clears it."""
+    why = "A lower rate; --server-target-qps max would look for the highest that holds:"
+    if not target_qps:
+        return repeat(config, "Lower the rate with --server-target-qps; this was the command:")
+    rate = f"{_SLOWER * target_qps:.4g}"
+    return Step(why, replace_flag(config["run"]["command"], "--server-target-qps", rate))
+
+
+def longer(config: dict[str, Any]) -> Step:
+    """After a test that ended too early because the speed was underestimated."""
+    if config["flags"]["mode"] == "performance":
+        return Step(
+            "The same with an accuracy test before it, which is long enough to measure the speed:",
+            replace_flag(config["run"]["command"], "--mode", "both"),
+        )
+    return repeat(config, "The same again; the speed is measured afresh:")
+
+
+def closer_answers(config: dict[str, Any]) -> Step:
+    """After a missed accuracy gate."""
+    if config["flags"]["precision"] == "fp8":
+        why = "The same in bf16, to see whether fp8 is the cause:"
+        return Step(why, replace_flag(config["run"]["command"], "--precision", "bf16"))
+    if config["departures"]:
+        return full_run(config)
+    return repeat(
+        config,
         "The official model and data set should reach the gate in bf16: compare the vLLM version "
         "and the engine arguments with those of a run that did, and read a few answers. Then:",
-        shlex.join(command),
     )
 
 
 def by_the_rules(config: dict[str, Any]) -> str:
-    """The command of this run without the flags that make it unofficial."""
-    command: Sequence[str] = config["run"]["command"]
+    """The command of this run without what makes it unofficial, and with what it lacks."""
+    flags, command = config["flags"], list(config["run"]["command"])
     departures = {departure["id"] for departure in config["departures"]}
     for flag in _UNOFFICIAL_FLAGS:
         command = without_flag(command, flag)
-    command = without_flag(command, "--engine-arg", "enable_prefix_caching")
-    if config["flags"]["weights"] == "dummy":
+    for name, value in flags["engine_args"].items():
+        if beyond_tuning(((name, value),)) or "prefix" in name:
+            command = without_flag(command, "--engine-arg", f"{name}=")
+    if flags["weights"] == "dummy":
         command = without_flag(command, "--weights")
-    if "dataset" in departures and config["flags"]["dataset"] != "cnndm":
-        command = without_flag(command, "--dataset")
+    if "dataset" in departures:
+        command = without_flag(without_flag(command, "--dataset"), "--dataset-path")
+        if flags["category"] == "edge":  # a subset made here is not the official one
+            command += ["--dataset-path", EDGE_FILE]
     if "model" in departures:
         command = without_flag(command, "--model")
-    if config["flags"]["mode"] != "both":
-        return replace_flag(command, "--mode", "both")
+    if flags["mode"] != "both":
+        command = [*without_flag(command, "--mode"), "--mode", "both"]
+    if flags["category"] == "datacenter":
+        command = [*without_flag(command, "--compliance"), "--compliance", "1"]
     return shlex.join(command)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, RED, GREEN, SKY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9"
 INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
 WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 900 pixels wide
+TITLE_IN, CAPTION_IN, HEADER_IN = 0.09, 0.38, 0.45  # from the top: title, caption, drawing
 DOTS_PER_INCH = 150
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -35,7 +36,7 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def figure_at(path: Path, title: str, run: str) -> Iterator[Figure]:
+def figure_at(path: Path, title: str, run: str, height_in: float = HEIGHT_IN) -> Iterator[Figure]:
     """A titled figure that is written when the block ends."""
     # Without pyplot: no window, no global state, and the Agg renderer whatever the machine has.
     import matplotlib
@@ -44,13 +45,17 @@ def figure_at(path: Path, title: str, run: str) -> Iterator[Figure]:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(_STYLE):
-        below_the_caption = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 0.9))
-        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout=below_the_caption)
+        below_the_caption = ConstrainedLayoutEngine(
+            rect=(0.005, 0, 0.985, 1 - HEADER_IN / height_in)
+        )
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout=below_the_caption)
         FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        figure.suptitle(
+            title, x=0.012, y=1 - TITLE_IN / height_in, ha="left", fontsize=13, fontweight="bold"
+        )
         yield figure
         caption = textwrap.shorten(run, width=118, placeholder=" ...")
-        figure.text(0.012, 0.915, caption, ha="left", va="top", color=GREY)
+        figure.text(0.012, 1 - CAPTION_IN / height_in, caption, ha="left", va="top", color=GREY)
         partial = path.with_suffix(".tmp")
         try:
             figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)

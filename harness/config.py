@@ -72,10 +72,12 @@ class RunConfig:
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
     extra_metrics: bool = False
+    compliance: bool = False
     weights: str = "real"
     min_duration_s: float | None = None
     stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S
     engine_args: tuple[tuple[str, str], ...] = ()
+    tune_minutes: float | None = None  # search for settings instead of a run
 
     @property
     def round(self) -> Round:
@@ -130,6 +132,16 @@ def validate(config: RunConfig) -> None:
             f"(it has {', '.join(allowed)}); use --category {others[0]} for it."
         )
     _validate_numbers(config)
+    if config.compliance and config.category == "edge":
+        raise UsageError(
+            "--compliance 1: TEST06 belongs to the datacenter category; an edge submission needs "
+            "no compliance test, so leave the flag out."
+        )
+    if config.compliance and config.mode == "accuracy":
+        raise UsageError(
+            "--compliance 1: TEST06 follows the performance test, and --mode accuracy has none; "
+            "use --mode both."
+        )
     if config.dataset_path and config.dataset != "cnndm":
         raise UsageError(
             f"--dataset-path goes with --dataset cnndm, not with --dataset {config.dataset}; "
@@ -178,6 +190,9 @@ def _validate_numbers(config: RunConfig) -> None:
         raise UsageError(
             f"--stall-timeout {config.stall_timeout_s:g}: a positive number of seconds is needed."
         )
+    minutes = config.tune_minutes
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise UsageError(f"--tune {minutes:g}: a positive number of minutes is needed.")
     qps = config.server_target_qps
     if isinstance(qps, float) and not (qps > 0 and math.isfinite(qps)):
         raise UsageError(

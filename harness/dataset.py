@@ -121,6 +121,7 @@ def load_dataset(
             unofficial_because=(
                 "The data set is the few articles shipped with this program, not CNN/DailyMail."
             ),
+            repeats=True,
         )
     if config.dataset_path and not Path(config.dataset_path).expanduser().is_dir():
         return _from_file(config, Path(config.dataset_path).expanduser(), tokenizer, vocab_size)
@@ -194,7 +195,7 @@ def _hub_rows(config: RunConfig) -> Any:
     folder = config.dataset_path
     where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
     flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
-    if not folder and not _hub_answers():
+    if not folder and not hub_answers(OFFICIAL_DATASET):
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True
     datasets.disable_progress_bars()
@@ -229,12 +230,12 @@ def _hub_rows(config: RunConfig) -> Any:
     return rows
 
 
-def _hub_answers() -> bool:
-    """Whether the hub answers within seconds; any answer at all will do."""
+def hub_answers(repo: str) -> bool:
+    """Whether the hub answers within seconds when asked for this data set; any answer will do."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
-    url = hf_hub_url(OFFICIAL_DATASET, "README.md", repo_type="dataset")
+    url = hf_hub_url(repo, "README.md", repo_type="dataset")
     try:
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
     except HfHubHTTPError:
@@ -253,15 +254,23 @@ def _from_entries(
     *,
     source: str,
     unofficial_because: str | None,
+    repeats: bool = False,
 ) -> Dataset:
-    """Checks every entry, picks the subset, and makes token ids of what has none yet."""
+    """Checks every entry, picks the subset, and makes token ids of what has none yet.
+
+    `repeats`: a count above the number of entries takes them over again, instead of being refused.
+    """
     flag = f"--dataset-path {config.dataset_path}" if config.dataset_path else f"--dataset {name}"
     prompt_field = _prompt_field(entries)
     _check_kinds(flag, entries, prompt_field)
     if len(entries) not in _official_sizes(config):
         # Not asked of the official articles: they are run as they are, whatever they hold.
         _check_contents(flag, entries, prompt_field)
-    positions = _positions(len(entries), config.total_sample_count or len(entries))
+    count = config.total_sample_count or len(entries)
+    if repeats and count > len(entries):
+        positions = [number % len(entries) for number in range(count)]
+    else:
+        positions = _positions(len(entries), count)
     chosen = [entries[position] for position in positions]
     if prompt_field == "tok_input":
         prompts = [entry["tok_input"] for entry in chosen]

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,29 +111,38 @@ def parse_engine_args(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def engine_settings(
-    config: RunConfig, model: ModelSource, *, device: str, max_model_len: int
+    config: RunConfig,
+    model: ModelSource,
+    *,
+    device: str,
+    max_model_len: int,
+    profile: profiles.Profile,
+    prefix_caching: bool = False,
+    arithmetic: str | None = None,
+    copies_here: int | None = None,
 ) -> dict[str, Any]:
-    """The engine arguments of a run, as handed to vLLM and as shown in config.json."""
-    profile = profiles.choose(device, config.scenario.value)
+    """The engine arguments of a run, as handed to vLLM and as shown in config.json.
+
+    `arithmetic` is the number format to compute in; None: that of the weights. `copies_here` is how
+    many copies of the model run on each machine, where Ray spreads them over several.
+    """
     settings: dict[str, Any] = {
         "model": model.path,
-        "dtype": "float16" if config.precision == "fp16" else "bfloat16",
+        "dtype": arithmetic or ("float16" if config.precision == "fp16" else "bfloat16"),
         "tensor_parallel_size": config.tensor_parallel_size or 1,
         "data_parallel_size": config.data_parallel_size,
         "pipeline_parallel_size": config.pipeline_parallel_size,
         "max_model_len": max_model_len,
-        "max_num_seqs": profile.max_num_seqs,
-        "max_num_batched_tokens": profile.max_num_batched_tokens,
-        "enforce_eager": profile.enforce_eager,
         # The rules forbid reuse across queries (inference_rules.adoc, caching);
         # vLLM's default is on.
-        "enable_prefix_caching": False,
+        "enable_prefix_caching": prefix_caching,
         # Only the first and the last output of a request matter to LoadGen.
         "stream_interval": config.max_new_tokens,
         # Prompts are token ids and answers stay token ids: no text is made while the clock runs.
         "skip_tokenizer_init": True,
         "disable_log_stats": True,
         "seed": 42,  # the reference's seed; greedy decoding does not draw from it
+        **profile.settings,
     }
     if model.revision:
         settings["revision"] = model.revision
@@ -141,6 +150,9 @@ def engine_settings(
         settings["distributed_executor_backend"] = config.distributed_executor_backend
         if config.distributed_executor_backend == "ray" and config.data_parallel_size > 1:
             settings["data_parallel_backend"] = "ray"
+            if copies_here is not None:
+                # Unsaid, vLLM wants all copies on this machine and refuses when they do not fit.
+                settings["data_parallel_size_local"] = copies_here
     if config.precision == "fp8":
         settings |= {"quantization": "fp8", "kv_cache_dtype": "fp8"}
     if config.weights == "dummy":
@@ -153,12 +165,11 @@ def engine_settings(
         settings["gpu_memory_utilization"] = config.gpu_memory_utilization
     else:
         settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
-    overrides = parse_engine_args(config.engine_args)
-    settings |= overrides
+    settings |= parse_engine_args(config.engine_args)
     if (
         device == "gpu"
-        and "max_cudagraph_capture_size" not in overrides
-        and "cudagraph_capture_sizes" not in overrides
+        and "max_cudagraph_capture_size" not in settings
+        and "cudagraph_capture_sizes" not in settings
     ):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
         settings["max_cudagraph_capture_size"] = settings["max_num_seqs"]
@@ -197,6 +208,14 @@ def _known_engine_args() -> set[str]:
     return {field.name for field in dataclasses.fields(AsyncEngineArgs)}
 
 
+def sampling_settings(max_new_tokens: int, min_new_tokens: int = 1) -> dict[str, Any]:
+    """How the next token is chosen, as vLLM is told it and as config.json shows it.
+
+    The reference's sampling: greedy, and at least one token that is not an end token.
+    """
+    return {"temperature": 0.0, "max_tokens": max_new_tokens, "min_tokens": min_new_tokens}
+
+
 class Engine:
     """One AsyncLLM. Load it in a thread, use it from one event loop, always shut it down.
 
@@ -205,14 +224,21 @@ class Engine:
     """
 
     def __init__(
-        self, settings: dict[str, Any], *, max_new_tokens: int, eos_token_ids: Sequence[int]
+        self,
+        settings: dict[str, Any],
+        *,
+        max_new_tokens: int,
+        eos_token_ids: Sequence[int],
+        min_new_tokens: int = 1,
     ):
         self.settings = settings
         self.tokens_generated = 0
         self.last_output_at = time.monotonic()
         self._max_new_tokens = max_new_tokens
+        self._min_new_tokens = min_new_tokens
         self._eos_token_ids = list(eos_token_ids)
         self._llm: Any = None
+        self._sampling_params: Any = None  # vLLM's class
         self._final_only: Any = None
         self._first_and_last: Any = None
         self._tokens_input: Any = None
@@ -230,14 +256,10 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         def sampling(kind: RequestOutputKind) -> SamplingParams:
-            # The reference's sampling: greedy, at least one token that is not an end token,
-            # no text.
             return SamplingParams(
-                temperature=0.0,
-                max_tokens=self._max_new_tokens,
-                min_tokens=1,
+                **sampling_settings(self._max_new_tokens, self._min_new_tokens),
                 stop_token_ids=self._eos_token_ids or None,
-                detokenize=False,
+                detokenize=False,  # no text is made
                 output_kind=kind,
             )
 
@@ -257,6 +279,7 @@ class Engine:
             Exception
         ) as error:  # whatever vLLM raises here is the reason the engine did not start
             raise EngineError(f"The engine did not start: {error}") from error
+        self._sampling_params = SamplingParams
         self._final_only = sampling(RequestOutputKind.FINAL_ONLY)
         self._first_and_last = sampling(RequestOutputKind.DELTA)
         self._tokens_input = tokens_input
@@ -285,24 +308,57 @@ class Engine:
         With `on_first_token`, that is called with the first token as soon as it is there.
         Raises EngineError when the engine is dead or refuses the prompt.
         """
-        self._requests += 1
         params = self._final_only if on_first_token is None else self._first_and_last
         tokens: list[int] = []
+        async for output in self._outputs(token_ids, params):
+            new = output.outputs[0].token_ids
+            if on_first_token is not None and new and not tokens:
+                on_first_token(list(new[:1]))
+            tokens.extend(new)
+        return tokens
+
+    def scorer(self, choices: Sequence[int]) -> Callable[[list[int]], Awaitable[list[float]]]:
+        """A function that scores one prompt: the log-probability of each of the tokens `choices`
+        to come next, among all tokens. One request, one output token.
+
+        Raises EngineError where vLLM cannot do that; the function does as `answer` does.
+        """
+        fields = getattr(self._sampling_params, "__struct_fields__", ())
+        if "logprob_token_ids" not in fields:
+            raise EngineError("This vLLM cannot score given tokens; install 0.26 or newer.")
+        # Log-probabilities are taken before the mask of the allowed tokens is laid on.
+        params = self._sampling_params(
+            temperature=0.0,
+            max_tokens=1,
+            allowed_token_ids=list(choices),
+            logprob_token_ids=list(choices),
+            detokenize=False,
+            output_kind=self._final_only.output_kind,
+        )
+
+        async def score(token_ids: list[int]) -> list[float]:
+            found: list[float] = []
+            async for output in self._outputs(token_ids, params):
+                next_token = output.outputs[0].logprobs[0]
+                found = [float(next_token[choice].logprob) for choice in choices]
+            return found
+
+        return score
+
+    async def _outputs(self, token_ids: list[int], params: Any) -> AsyncIterator[Any]:
+        """What vLLM sends for one request. Raises EngineError."""
+        self._requests += 1
         try:
             async for output in self._llm.generate(
                 self._tokens_input(token_ids), params, f"q{self._requests}"
             ):
-                new = output.outputs[0].token_ids
-                if on_first_token is not None and new and not tokens:
-                    on_first_token(list(new[:1]))
-                tokens.extend(new)
-        except asyncio.CancelledError:
+                yield output
+        except (asyncio.CancelledError, GeneratorExit):
             raise
         except Exception as error:
             raise EngineError(
                 f"The engine failed while answering: {error or type(error).__name__}"
             ) from error
-        return tokens
 
     def abandon(self) -> bool:
         """Gives up a `load` that runs in another thread.

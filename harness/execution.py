@@ -1,159 +1,91 @@
-"""One run from its folder to its report:
-whatever ends it, the folder says so and no process is left.
-"""
+"""One LoadGen run as a job: the session, the scoring, and what the verdict means as exit status."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import logging
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import preparation, processes
-from harness.errors import BenchmarkError
+from harness import job, preparation
+from harness.engine_keeper import EngineKeeper
 from harness.preparation import Prepared
-from harness.run_folder import RunFolder, finish, write_json
+from harness.run_folder import RunFolder
 from harness.session import Session
-from harness.terminal import Terminal, output_to
+from harness.terminal import Terminal
+from harness.verdict import INVALID
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What the programs bring: all three work on finished logs alone."""
+
+    score: Callable[[Prepared, RunFolder], None]  # judges the logged answers: rouge.json, TEST06
+    make_report: Callable[[Path], dict[str, Any]]  # makes the folder's report, returns its summary
+    terminal_summary: Callable[[dict[str, Any]], str]
 
 
 def execute(
     prepared: Prepared,
     command: list[str],
     terminal: Terminal,
-    *,
-    score: Callable[[Prepared, RunFolder], None],
-    make_report: Callable[[Path], dict[str, Any]],
-    terminal_summary: Callable[[dict[str, Any]], str],
+    programs: Programs,
+    session_type: type[Session] = Session,
 ) -> int:
     """Everything from the run folder to the report; returns the exit status.
 
-    `score` turns the accuracy log into rouge.json, `make_report` the folder into a report: both
-    work on finished logs alone and are handed in by the program.
+    `session_type` may bring an engine double.
+    """
+    one = make_job(prepared, command, terminal, programs, session_type=session_type)
+    return job.execute(one, command, terminal)
+
+
+def make_job(
+    prepared: Prepared,
+    command: list[str],
+    terminal: Terminal,
+    programs: Programs,
+    *,
+    session_type: type[Session] = Session,
+    keeper: EngineKeeper | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    keep_all: bool | None = None,
+    spared: Sequence[str] = (),
+) -> job.Job:
+    """One run. In a series, `keeper` hands the engine on, which belongs to `loop`.
+
+    `command` repeats this run alone. `keep_all` None is as the flag says; `spared` are run folders
+    that stay in any case.
     """
     config = prepared.config
-    processes.adopt_orphans()
-    started = datetime.now().astimezone()
-    results_dir = Path(config.results_dir)
-    folder = RunFolder.create(results_dir, config.category, config.scenario.value, started)
+    keeper = keeper or EngineKeeper()
     record = preparation.config_record(prepared, command)
-    record["run"] |= {"name": folder.name, "started": started.isoformat(timespec="seconds")}
-    write_json(folder.config_json, record)
-    terminal.say(f"results go to {folder.path}")
-    with output_to(folder.run_log):
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
-        )
-        logging.getLogger("harness").info("command: %s", " ".join(command))
-        ending = _run_to_the_end(prepared, folder, record, terminal, score)
-        # All is measured by now; what is left takes a second and should not be cut in half.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        record["run"] |= {
-            "status": ending.status,
-            "error": ending.error,
-            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        }
-        write_json(folder.config_json, record)
-        summary, ending = _report(folder, ending, make_report)
-        unreported = ending.status == "finished" and summary is None
-        notes = () if unreported else finish(folder, keep_all=config.keep_all)
-        folder.release()
-    terminal.say()
-    if summary is not None:
-        terminal.say(terminal_summary(summary))
-    for note in notes:
-        terminal.say(note)
-    if ending.error:
-        sys.stderr.write(f"run.py: {ending.error} (log: {folder.run_log})\n")
-    status = ending.exit_status or _verdict_status(prepared, summary)
-    if ending.threads_left:
-        sys.stdout.flush()
-        os._exit(status)
-    return status
+    if keeper.loads:
+        record["run"]["phases"] = {}  # the time before this run belongs to the one before
 
-
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """How the measuring part of a run ended."""
-
-    status: str  # finished, failed or interrupted
-    exit_status: int
-    error: str | None = None
-    threads_left: bool = False  # a thread may still wait for an engine that is gone
-
-
-def _run_to_the_end(
-    prepared: Prepared,
-    folder: RunFolder,
-    record: dict[str, Any],
-    terminal: Terminal,
-    score: Callable[[Prepared, RunFolder], None],
-) -> Ending:
-    """Measures and scores; whatever happens, no process of this run is left."""
-    received: list[signal.Signals] = []
-
-    async def work() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-
-        def stop(number: int, _frame: object) -> None:
-            if os.getpid() != this_process:
-                os._exit(128 + number)  # an engine process just forked, still with our handler
-            received.append(signal.Signals(number))
-            loop.call_soon_threadsafe(task.cancel)
-
-        # Not loop.add_signal_handler: its wake-up socket would be shared with the engine processes
-        # that vLLM forks, and a signal to one of them would look like one to us.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        session = Session(prepared, folder, record, terminal)
+    async def measure(folder: RunFolder, record: dict[str, Any]) -> None:
+        session = session_type(prepared, folder, record, terminal, keeper)
         await session.measure()
-        if prepared.config.runs_accuracy:
-            async with session.phase("scoring_s", "scoring the summaries"):
-                await asyncio.to_thread(score, prepared, folder)
+        if config.runs_accuracy or config.compliance:
+            async with session.phase("scoring_s", "scoring the answers"):
+                await asyncio.to_thread(programs.score, prepared, folder)
 
-    this_process = os.getpid()
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(work())
-        return Ending("finished", 0)
-    except asyncio.CancelledError:
-        number = received[0] if received else signal.SIGTERM
-        return Ending(
-            "interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True
-        )
-    except BenchmarkError as error:
-        return Ending("failed", error.exit_status, str(error))
-    except Exception as error:
-        traceback.print_exc()
-        return Ending("failed", 1, f"unexpected {type(error).__name__}: {error}", threads_left=True)
-    finally:
-        processes.end_children_for_good()
-
-
-def _report(
-    folder: RunFolder, ending: Ending, make_report: Callable[[Path], dict[str, Any]]
-) -> tuple[dict[str, Any] | None, Ending]:
-    """The report and the ending; a report that fails never costs what was measured."""
-    try:
-        return make_report(folder.path), ending
-    except Exception as error:  # the measurement is over and its logs are whole: say so and go on
-        traceback.print_exc()
-        if ending.status != "finished":
-            return None, ending
-        text = (
-            f"The run was measured, but its report could not be made: {error}. "
-            f"python report.py {folder.path} makes it anew."
-        )
-        return None, dataclasses.replace(ending, exit_status=1, error=text)
+    return job.Job(
+        program="run.py",
+        category=config.category,
+        scenario=config.scenario.value,
+        results_dir=Path(config.results_dir),
+        keep_all=config.keep_all if keep_all is None else keep_all,
+        record=record,
+        work=measure,
+        make_report=programs.make_report,
+        terminal_summary=programs.terminal_summary,
+        exit_status=lambda summary: _verdict_status(prepared, summary),
+        loop=loop,
+        keeps_processes=lambda: keeper.holds_engine,
+        spared=tuple(spared),
+    )
 
 
 def _verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
@@ -162,6 +94,5 @@ def _verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
     """
     if not prepared.full_size or summary is None:
         return 0
-    performance = summary["run"]["performance"] or {}
-    judged = summary["run"]["accuracy"] or {}
-    return 3 if performance.get("valid") is False or judged.get("passed") is False else 0
+    verdict = summary["verdict"]
+    return 3 if verdict["result"] == INVALID or verdict["accuracy_passed"] is False else 0

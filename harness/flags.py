@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
-from harness.config import MODEL_ALIASES, PRECISIONS, WEIGHTS
+from harness.config import (
+    DEFAULT_STALL_TIMEOUT_S,
+    MODEL_ALIASES,
+    PRECISIONS,
+    WEIGHTS,
+    Scenario,
+)
+from harness.errors import UsageError
 from harness.rounds import OFFICIAL_MODEL
+
+ALL_SCENARIOS = "all"  # of --scenario: every scenario of the category, one after the other
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -34,6 +44,17 @@ def switch(text: str) -> bool:
     if text in ("1", "0"):
         return text == "1"
     raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0")
+
+
+def scenario(text: str) -> Scenario | str:
+    """A scenario, or "all"."""
+    if text == ALL_SCENARIOS:
+        return text
+    try:
+        return Scenario(text)
+    except ValueError:
+        names = ", ".join(Scenario)
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {names}, all") from None
 
 
 def integer_or_auto(text: str) -> int | None:
@@ -148,3 +169,80 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
         metavar="NAME=VALUE",
         help="any engine argument of vLLM, for example max_num_seqs=512; can be repeated",
     )
+    group.add_argument(
+        "--stall-timeout",
+        type=float,
+        default=DEFAULT_STALL_TIMEOUT_S,
+        metavar="SECONDS",
+        dest="stall_timeout_s",
+        help="give up when the engine produces nothing for so long while queries wait",
+    )
+
+
+def add_results_flags(group: argparse._ArgumentGroup) -> None:
+    """Where the run folder goes, and what becomes of the others."""
+    group.add_argument(
+        "--results-dir", default="./results", metavar="FOLDER", help="where run folders go"
+    )
+    add_switch(group, "--keep-all", 1, "0 deletes earlier runs once this one has finished")
+
+
+def add_submission_flags(group: argparse._ArgumentGroup) -> None:
+    """What makes a submission's tree of finished runs, instead of a run."""
+    group.add_argument(
+        "run_dirs",
+        nargs="*",
+        type=Path,
+        metavar="RUN_DIR",
+        help="with --submission: the run folders, one of each scenario",
+    )
+    group.add_argument(
+        "--submission",
+        type=Path,
+        default=None,
+        metavar="OUT",
+        help="writes the tree that MLCommons takes to the new folder OUT; measures nothing",
+    )
+    group.add_argument(
+        "--submitter", default=None, metavar="NAME", help="who submits; names a folder of the tree"
+    )
+    group.add_argument(
+        "--system-json",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="what no program can know of the machine, such as its cooling",
+    )
+    group.add_argument(
+        "--division",
+        choices=("closed", "open"),
+        default="closed",
+        help="open takes runs that are not by all the rules",
+    )
+
+
+def check_submission_flags(values: argparse.Namespace) -> None:
+    """Refuses submission flags that miss their other half. Raises UsageError."""
+    if values.submission is None:
+        for flag, value in (
+            (f"{values.run_dirs[0]}" if values.run_dirs else "", values.run_dirs),
+            ("--submitter", values.submitter),
+            ("--system-json", values.system_json),
+        ):
+            if value:
+                raise UsageError(
+                    f"{flag}: this goes with --submission OUT, which makes a submission of "
+                    "finished runs; add that, or leave this out."
+                )
+    elif values.run_dirs and values.scenario == ALL_SCENARIOS:
+        raise UsageError(
+            f"--scenario all: this measures, and --submission with {values.run_dirs[0]} takes runs "
+            "that are finished; leave out one of the two."
+        )
+    elif not values.run_dirs and values.scenario != ALL_SCENARIOS:
+        raise UsageError(
+            "--submission: name the run folders after the flags, one of each scenario, for "
+            "example results/latest; or add --scenario all, to measure them first."
+        )
+    elif values.submitter is None:
+        raise UsageError("--submission: --submitter NAME is missing, which says who submits.")

@@ -71,14 +71,18 @@ class LatencyWatch:
             allowed = self.planned_queries // 100
         return self.ttft_over + waiting > allowed or self.tpot_over > allowed
 
-    def probe(self, qps: float, *, full_s: float, stopped_early: bool) -> rate_search.Probe:
+    def probe(
+        self, qps: float, *, full_s: float, stopped_early: bool, brief: bool = False
+    ) -> rate_search.Probe:
         """What this test says of `qps` in a test of `full_s` seconds."""
         began = self._began or 0.0
         self._ttft.sort()  # by the moment of issue
         ttft_p99, tpot_p99 = (
             percentile([value for _, value in pairs], 0.99) for pairs in (self._ttft, self._tpot)
         )
-        because = self._failure(ttft_p99, tpot_p99, stopped_early) or self._drift(began, full_s)
+        because = self._failure(ttft_p99, tpot_p99, stopped_early) or self._drift(
+            began, qps, full_s
+        )
         seconds = max((issued for issued, _ in self._ttft), default=began) - began
         return rate_search.Probe(
             qps=qps,
@@ -88,19 +92,23 @@ class LatencyWatch:
             seconds=seconds,
             ttft_p99_ms=ttft_p99,
             tpot_p99_ms=tpot_p99,
+            brief=brief,
+            broken_off=stopped_early,
         )
 
-    def _drift(self, began: float, full_s: float) -> str | None:
+    def _drift(self, began: float, qps: float, full_s: float) -> str | None:
         # After the last query the engine empties and quickens, which would hide a drift.
         last_issued = self._ttft[-1][0] if self._ttft else began
         under_load = [(moment, ms) for moment, ms in self._tpot if moment <= last_issued]
-        for name, pairs, limit_ms in (
-            ("TTFT", self._ttft, self.limits.ttft_p99_ms),
-            ("TPOT", under_load, self.limits.tpot_p99_ms),
+        for name, pairs, limit_ms, issued_qps in (
+            ("TTFT", self._ttft, self.limits.ttft_p99_ms, qps),
+            ("TPOT", under_load, self.limits.tpot_p99_ms, None),
         ):
             times_s = [moment - began for moment, _ in pairs]
             values_ms = [value for _, value in pairs]
-            late_ms = rate_search.expected_at_end_ms(times_s, values_ms, full_s, limit_ms)
+            late_ms = rate_search.expected_at_end_ms(
+                times_s, values_ms, full_s, limit_ms, issued_qps
+            )
             if late_ms > limit_ms:
                 return (
                     f"it falls behind: after {formatting.duration(full_s)} the {name} would be "

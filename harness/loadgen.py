@@ -51,7 +51,8 @@ class LoadGenPlan:
     user_conf: Path
     log_dir: Path
     total_samples: int
-    samples_csv: Path | None  # where the times of every sample go; None in accuracy mode
+    samples_csv: Path | None  # where the times of every sample go; None: nowhere
+    audit_config: Path | None = None  # of a compliance test: overrules all other settings
 
 
 def user_conf_text(
@@ -187,8 +188,9 @@ class _Test:
             self.plan.total_samples, self.plan.total_samples, _keep_samples, _keep_samples
         )
         # An audit.config in the working directory would silently change the test:
-        # name one that is not there.
-        self.lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, "no-audit.config")
+        # without one of our own, name one that is not there.
+        audit = str(self.plan.audit_config or "no-audit.config")
+        self.lg.StartTestWithLogSettings(sut, qsl, settings, log_settings, audit)
         self.lg.DestroyQSL(qsl)
         self.lg.DestroySUT(sut)
         # The trace is off, and LoadGen leaves an empty file behind.

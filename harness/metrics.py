@@ -79,6 +79,10 @@ class LoadGenRun:
     valid: bool | None  # None in accuracy mode, where LoadGen judges nothing
     ended: bool  # False: the log breaks off before LoadGen's last line
     sample_count: int | None  # samples this test issued
+    requested: dict[str, object] = field(default_factory=dict)  # every "requested_*" setting
+    dataset_samples: int | None = None  # in the data set, as LoadGen was told
+    began: str | None = None  # when the test began: ISO 8601, UTC
+    uncommitted: str | None = None  # what git said of LoadGen's sources when it was built
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,24 @@ class PerformanceResult:
     ttft: LatencyStats | None
     tpot: LatencyStats | None
     loadgen: LoadGenRun
+
+
+@dataclass(frozen=True)
+class ComplianceCheck:
+    """One check of a compliance test."""
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ComplianceResult:
+    """The compliance test TEST06 of a run."""
+
+    passed: bool
+    checks: tuple[ComplianceCheck, ...]
+    verified: bool  # whether verify_accuracy.txt, which a submission holds, is there
 
 
 @dataclass(frozen=True)
@@ -124,3 +146,13 @@ class AccuracyResult:
     failures: tuple[str, ...] = ()  # a sentence for each gate missed
     not_judged_because: str | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AuditedAnswer:
+    """One answer as LoadGen logged it in TEST06."""
+
+    sample_index: int
+    token_ids: tuple[int, ...]
+    first_token_ids: tuple[int, ...]  # as reported before the answer; empty in Offline
+    told_count: int | None  # tokens LoadGen was told that the answer has

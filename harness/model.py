@@ -64,6 +64,14 @@ class ModelSource:
         layers = self.config["num_hidden_layers"] * (attention + mlp + norms)
         return int(layers + hidden + tables * self.vocab_size * hidden)
 
+    def kv_bytes_per_token(self, bytes_per_value: int) -> int:
+        """Bytes of one token's keys and values: 131,072 for Llama-3.1-8B in bf16."""
+        heads = self.config["num_key_value_heads"]
+        hidden = self.config["hidden_size"]
+        head_size = self.config.get("head_dim") or hidden // self.config["num_attention_heads"]
+        layers = self.config["num_hidden_layers"]
+        return int(2 * heads * head_size * layers * bytes_per_value)
+
     def weights_bytes(self, bytes_per_parameter: float) -> int:
         """Bytes of all weights: 2 bytes a parameter for bf16 and fp16, about 1 for fp8."""
         return int(self.parameter_count * bytes_per_parameter)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from harness import (
     accuracy,
+    capacity,
     config,
     dataset,
     engine,
-    formatting,
     loadgen,
+    processes,
     profiles,
     run_folder,
     system_info,
+    tuning_file,
 )
 from harness import model as models
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, Departure, RunConfig, RunFacts
@@ -38,6 +39,7 @@ class Prepared:
     full_size: bool
     min_duration_s: float
     engine_settings: dict[str, Any]
+    profile: profiles.Profile
     not_judged_because: str | None  # why accuracy is not scored; None: it is
     departures: tuple[Departure, ...]
     loadgen_version: str | None
@@ -45,18 +47,23 @@ class Prepared:
     system: system_info.SystemInfo
 
 
-def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
-    """Resolves and checks all inputs of a run. Raises UsageError; writes nothing."""
+def prepare(
+    settings: RunConfig, say: Callable[[str], None], like: Prepared | None = None
+) -> Prepared:
+    """Resolves and checks all inputs of a run. Raises UsageError; writes nothing.
+
+    `like` is a run of the same model and data set, whose prompts need not be made again.
+    """
     run_folder.check_results_dir(Path(settings.results_dir))
     device = engine.installed_build()
     machine = system_info.collect()
     asked = settings.tensor_parallel_size
-    settings = _check_devices(settings, device, machine)
+    settings = capacity.check_devices(settings, device, machine)
     loadgen_version, loadgen_round = loadgen.installed_round()
     loadgen.check_round(settings, loadgen_round, loadgen_version)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
-    settings = _fit_heads(settings, asked, model)
+    settings = capacity.fit_heads(settings, asked, model)
     tokenizers: list[Any] = []
 
     def tokenizer() -> Any:
@@ -64,22 +71,40 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
             tokenizers.append(models.load_tokenizer(model))
         return tokenizers[0]
 
-    say(f"reading the data set ({settings.dataset}) ...")
-    data = dataset.load_dataset(
-        settings,
-        tokenizer if model.has_tokenizer else None,
-        model.vocab_size,
-        bos_token_id=model.bos_token_id,
-        special_token_ids=model.special_token_ids,
-    )
+    if like is not None:
+        data = like.dataset
+        tokenizers = [like.tokenizer] if like.tokenizer is not None else []
+    else:
+        say(f"reading the data set ({settings.dataset}) ...")
+        data = dataset.load_dataset(
+            settings,
+            tokenizer if model.has_tokenizer else None,
+            model.vocab_size,
+            bos_token_id=model.bos_token_id,
+            special_token_ids=model.special_token_ids,
+        )
     not_judged = _not_judged_because(settings, data)
     if settings.runs_accuracy and not_judged is None:
         accuracy.check_sentence_splitter()
         tokenizer()
-    engine_settings = engine.engine_settings(
-        settings, model, device=device, max_model_len=_max_model_len(settings, model, data)
+    tuned = None  # a search begins from the profile, whatever an earlier one has found
+    if settings.tune_minutes is None:
+        tuned = tuning_file.find(Path(settings.results_dir), settings, machine)
+    profile = profiles.choose(
+        place_of(settings, device, model, machine),
+        settings.precision,
+        settings.scenario.value,
+        tuned,
     )
-    _check_memory(settings, device, model, engine_settings)
+    engine_settings = engine.engine_settings(
+        settings,
+        model,
+        device=device,
+        max_model_len=_max_model_len(settings, model, data),
+        profile=profile,
+        copies_here=capacity.copies_here(settings, machine),
+    )
+    capacity.check_memory(settings, device, model, engine_settings)
     facts = RunFacts(
         sample_count=len(data),
         dataset_unofficial_because=data.unofficial_because,
@@ -97,6 +122,7 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
         full_size=config.is_full_size(settings, len(data)),
         min_duration_s=config.min_duration_s(settings, len(data)),
         engine_settings=engine_settings,
+        profile=profile,
         not_judged_because=not_judged,
         departures=config.departures(settings, facts),
         loadgen_version=loadgen_version,
@@ -105,66 +131,25 @@ def prepare(settings: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
 
-def _check_devices(settings: RunConfig, device: str, machine: system_info.SystemInfo) -> RunConfig:
-    """Refuses what this machine cannot do, and resolves --tensor-parallel-size auto."""
-    gpus = machine.gpu_count or 0
-    if device == "gpu" and gpus == 0:
-        raise UsageError(
-            "No NVIDIA GPU is visible, and the installed vLLM is the CUDA build. Check nvidia-smi "
-            "(in docker: --gpus all), or install the CPU build with `make venv VARIANT=cpu`."
-        )
-    if device == "cpu" and settings.precision == "fp8":
-        raise UsageError(
-            "--precision fp8 needs a GPU, and the CPU build of vLLM is installed; "
-            "use --precision bf16."
-        )
-    if device == "cpu" and settings.distributed_executor_backend == "ray":
-        raise UsageError(
-            "--distributed-executor-backend ray: vLLM refuses Ray on a CPU; drop the flag."
-        )
-    others = settings.data_parallel_size * settings.pipeline_parallel_size
-    across_machines = settings.distributed_executor_backend == "ray"
-    places, unit = (gpus, "GPU") if device == "gpu" else (os.cpu_count() or 1, "core")
-    tensor = settings.tensor_parallel_size
-    if tensor is None:
-        tensor = max(1, gpus // others) if device == "gpu" else 1
-    if tensor * others > places and not across_machines:
-        asked = {
-            "--tensor-parallel-size": settings.tensor_parallel_size or 1,
-            "--data-parallel-size": settings.data_parallel_size,
-            "--pipeline-parallel-size": settings.pipeline_parallel_size,
-        }
-        flag = max(asked, key=lambda name: asked[name])
-        raise UsageError(
-            f"{flag} {asked[flag]}: the parallel sizes take {tensor * others} {unit}s together, "
-            f"and {places} {'is' if places == 1 else 'are'} here; lower it."
-        )
-    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
-    if device == "cpu" and tensor > 1 and binding.count("|") + 1 != tensor:
-        example = "|".join(str(core) for core in range(tensor))
-        raise UsageError(
-            f"--tensor-parallel-size {tensor}: on a CPU each part needs cores of its own; set "
-            f"VLLM_CPU_OMP_THREADS_BIND='{example}', or use --tensor-parallel-size 1."
-        )
-    return settings.with_values(tensor_parallel_size=tensor)
-
-
-def _fit_heads(settings: RunConfig, asked: int | None, model: models.ModelSource) -> RunConfig:
-    """Tensor parallel shares the attention heads out evenly; auto takes the most that does.
-
-    `asked` is --tensor-parallel-size as given, None for auto. Raises UsageError.
-    """
-    heads = model.config["num_attention_heads"]
-    tensor = settings.tensor_parallel_size or 1
-    if heads % tensor == 0:
-        return settings
-    best = max(size for size in range(1, tensor + 1) if heads % size == 0)
-    if asked is None:
-        return settings.with_values(tensor_parallel_size=best)
-    raise UsageError(
-        f"--tensor-parallel-size {tensor}: the model's {heads} attention heads cannot be shared "
-        f"out to {tensor}; use {best}."
+def place_of(
+    settings: RunConfig, device: str, model: models.ModelSource, machine: system_info.SystemInfo
+) -> profiles.Place:
+    """What one GPU of the engine has to hold, for the choice of a profile."""
+    parts = (settings.tensor_parallel_size or 1) * settings.pipeline_parallel_size
+    share = settings.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
+    memory, size = machine.gpu_memory_bytes, _bytes_per_value(settings)
+    return profiles.Place(
+        device=device,
+        gpu_name=machine.gpu_name,
+        memory_bytes=None if memory is None else int(share * memory),
+        weights_bytes=model.weights_bytes(size) // parts,
+        kv_bytes_per_token=model.kv_bytes_per_token(size) // parts,
     )
+
+
+def _bytes_per_value(settings: RunConfig) -> int:
+    """Of weights and KV cache alike."""
+    return 1 if settings.precision == "fp8" else 2
 
 
 def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset.Dataset) -> int:
@@ -183,47 +168,6 @@ def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset
             f"the prompts here need {needed}."
         )
     return chosen
-
-
-def _check_memory(
-    settings: RunConfig, device: str, model: models.ModelSource, engine_settings: dict[str, Any]
-) -> None:
-    """Free memory against what the engine will ask for, before minutes are spent on loading."""
-    utilization = engine_settings.get("gpu_memory_utilization")
-    weights = model.weights_bytes(1 if settings.precision == "fp8" else 2)
-    if device == "cpu":
-        import psutil
-
-        memory = psutil.virtual_memory()
-        if utilization is not None and utilization * memory.total > memory.available:
-            raise UsageError(
-                f"--gpu-memory-utilization {utilization:g}: on a CPU this is a share of the "
-                f"machine's memory, and {formatting.gibibytes(memory.available)} of "
-                f"{formatting.gibibytes(memory.total)} are free; leave the flag out, or lower it."
-            )
-        if weights > memory.available:
-            raise UsageError(
-                f"--model {settings.model}: its weights take {formatting.gibibytes(weights)}, and "
-                f"{formatting.gibibytes(memory.available)} of memory are free; use --model demo."
-            )
-        return
-    free, total = system_info.gpu_memory_bytes()
-    if free is None or total is None:
-        return
-    share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION
-    if share * total > free:
-        raise UsageError(
-            f"--gpu-memory-utilization {share:g} asks for {formatting.gibibytes(share * total)}, "
-            f"and only {formatting.gibibytes(free)} of the GPU's {formatting.gibibytes(total)} "
-            "are free; end the program that uses it (nvidia-smi lists them), or lower the flag."
-        )
-    parts = (settings.tensor_parallel_size or 1) * settings.pipeline_parallel_size
-    if weights / parts > share * total:
-        raise UsageError(
-            f"--model {settings.model}: its weights take {formatting.gibibytes(weights / parts)} "
-            f"on each GPU, and the engine may use {formatting.gibibytes(share * total)}; "
-            "use more GPUs or --precision fp8."
-        )
 
 
 def _not_judged_because(settings: RunConfig, data: dataset.Dataset) -> str | None:
@@ -246,7 +190,7 @@ def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
             "status": "running",
             "error": None,
             "command": command,
-            "phases": {},
+            "phases": {"preparation_s": round(processes.age_s(), 3)},
         },
         "flags": settings.to_json(),
         "resolved": {
@@ -257,9 +201,8 @@ def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
             "max_model_len": prepared.engine_settings["max_model_len"],
             "device": prepared.device,
             "engine": prepared.engine_settings,
-            "profile": dataclasses.asdict(
-                profiles.choose(prepared.device, settings.scenario.value)
-            ),
+            "sampling": engine.sampling_settings(settings.max_new_tokens),
+            "profile": dataclasses.asdict(prepared.profile),
             "target_qps": None,
             "loadgen_model": settings.round.loadgen_model(
                 settings.category, settings.scenario.value

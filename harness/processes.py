@@ -9,6 +9,13 @@ TERMINATE_GRACE_S = 3.0
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
+def age_s() -> float:
+    """Seconds since this process was started, Python's own start included."""
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())
+
+
 def adopt_orphans() -> None:
     """Makes this process the parent of grandchildren whose own parent dies.
 

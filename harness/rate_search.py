@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness import formatting
+from harness.rounds import LatencyLimits
 
 FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
 PROBE_S = 60.0  # a tenth of a full test
+BRIEF_PROBE_S = 20.0  # on the way up, where a rate far too low need not be looked at for longer
+PLAIN_SHARE = 0.5  # of the limits: a brief probe under it says enough
 MOST_FULL_TESTS = 3
 STEP_DOWN = 0.02  # at least, after a whole test that did not hold
 MOST_STEP_DOWN = 0.06  # a test broken off early looks slower than the engine is
-GROWTH = 1.25  # a rate that holds is raised, one that fails lowered, by this factor
+# A rate that holds is raised, one that fails lowered, by this factor; the step grows each time, as
+# the first guess is close after an Offline run and may be far off after a burst.
+GROWTH = 1.12
 TOLERANCE = 0.02  # the search ends when the bracket is this narrow
 MOST_PROBES = 12
 # A probe shorter than this says nothing about p99: early stopping alone needs 459 queries.
@@ -34,6 +39,8 @@ class Probe:
     seconds: float
     ttft_p99_ms: float | None
     tpot_p99_ms: float | None
+    brief: bool = False  # too short to settle on; enough to try a higher rate next
+    broken_off: bool = False  # before its end, as lost
 
 
 def next_rate(probes: Sequence[Probe], first_guess: float) -> float | None:
@@ -45,12 +52,29 @@ def next_rate(probes: Sequence[Probe], first_guess: float) -> float | None:
     best, worst = highest_that_holds(probes), _lowest_that_fails(probes)
     if worst is None:
         assert best is not None
-        return best * GROWTH
+        return best * GROWTH ** len(probes)
     if best is None:
-        return worst / GROWTH
+        return worst / GROWTH ** len(probes)
     if worst / best <= 1 + TOLERANCE:
-        return None
+        seen_well = any(probe.qps == best and not probe.brief for probe in probes)
+        return None if seen_well else best
     return math.sqrt(best * worst)
+
+
+def is_plain(brief: Probe, limits: LatencyLimits) -> bool:
+    """Whether a brief probe says enough: it holds with room to spare, or was broken off as lost."""
+    if not brief.holds:
+        return brief.broken_off
+    within = (
+        (brief.ttft_p99_ms, limits.ttft_p99_ms),
+        (brief.tpot_p99_ms, limits.tpot_p99_ms),
+    )
+    return all(p99 is not None and p99 <= PLAIN_SHARE * limit for p99, limit in within)
+
+
+def may_be_brief(probes: Sequence[Probe]) -> bool:
+    """Whether the next probe only looks for a rate that is too high."""
+    return _lowest_that_fails(probes) is None
 
 
 def highest_that_holds(probes: Sequence[Probe]) -> float | None:
@@ -69,9 +93,11 @@ def step_down(qps: float, answered_per_s: float) -> float:
     return min(max(answered_per_s, qps * (1 - MOST_STEP_DOWN)), qps * (1 - STEP_DOWN))
 
 
-def probe_queries(qps: float, full_s: float) -> int:
-    """Queries of a probe: a minute's, no more than the test's, and never too few to judge by."""
-    return max(LEAST_QUERIES, round(qps * min(PROBE_S, full_s)))
+def probe_queries(qps: float, full_s: float, *, brief: bool) -> int:
+    """Queries of a probe: a minute's (a third of one when brief), no more than the test's, and
+    never too few to judge by.
+    """
+    return max(LEAST_QUERIES, round(qps * min(BRIEF_PROBE_S if brief else PROBE_S, full_s)))
 
 
 def describe(probe: Probe) -> str:
@@ -84,7 +110,11 @@ def describe(probe: Probe) -> str:
 
 
 def expected_at_end_ms(
-    times_s: Sequence[float], values_ms: Sequence[float], full_s: float, limit_ms: float
+    times_s: Sequence[float],
+    values_ms: Sequence[float],
+    full_s: float,
+    limit_ms: float,
+    issued_qps: float | None = None,
 ) -> float:
     """The median TTFT or TPOT at the end of a test of `full_s`, continuing a probe's drift.
 
@@ -92,12 +122,21 @@ def expected_at_end_ms(
     a short probe's p99, and far too much after ten minutes. A queue that only fluctuates empties
     now and then, so the drift is looked for in the quickest tenth, between the middle and the last
     third of the probe. `times_s` must ascend.
+
+    With `issued_qps`, times are the moments of issue, and what the random schedule issued in excess
+    of that rate is no drift: a long test has as many gaps as bunches.
     """
     third = len(times_s) // 3
     if third == 0:
         return max(values_ms, default=0.0)
     middle, last = slice(third, 2 * third), slice(2 * third, None)
     drift_ms = _quick_tenth(values_ms[last]) - _quick_tenth(values_ms[middle])
+    if issued_qps is not None:
+        calm_ms = [
+            value - 1000 * (number / issued_qps - (time - times_s[0]))
+            for number, (time, value) in enumerate(zip(times_s, values_ms, strict=True))
+        ]
+        drift_ms = min(drift_ms, _quick_tenth(calm_ms[last]) - _quick_tenth(calm_ms[middle]))
     now_ms = median(values_ms[last])
     if drift_ms < LEAST_DRIFT * limit_ms:
         return now_ms

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import figures, formatting, latency_text, summary
+from harness import figures, formatting, latency_text, pages, verdict
 from harness.config import Scenario
-from harness.errors import BenchmarkError
+from harness.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
 from harness.run_folder import RunFolder
 
-TEMPLATES = Path(__file__).with_name("templates")
 _SCENARIOS = {
     Scenario.OFFLINE: "all samples are there from the start; what counts is tokens per second",
     Scenario.SERVER: "queries arrive at random moments; what counts is the highest rate within "
@@ -23,38 +21,23 @@ _SCENARIOS = {
     "queries stay under",
 }
 _VERDICTS = {
-    summary.OFFICIAL_READY: "For the rules checked so far, this run could be part of an official "
-    "submission. The compliance test TEST06, which a datacenter submission needs, was not run.",
-    summary.UNOFFICIAL: "The measurement itself is sound, but not made by all the official rules.",
-    summary.INVALID: "The measurement does not count:",
-    summary.FAILED: "There is no result; the reason stands at the top.",
+    verdict.OFFICIAL_READY: "Every rule that this folder can answer is kept: the run could be part "
+    "of an official submission. A result becomes official when MLCommons has reviewed and "
+    "published it, not before.",
+    verdict.UNOFFICIAL: "The measurement itself is sound, but not made by all the official rules:",
+    verdict.INVALID: "The measurement does not count:",
+    verdict.FAILED: "There is no result; the reason stands at the top.",
 }
-_MACHINE = {
-    "gpu_name": "GPU",
-    "gpu_count": "GPUs",
-    "gpu_memory_bytes": "memory of each GPU",
-    "cpu": "CPU",
-    "cpu_count": "CPU cores in use",
-    "memory_bytes": "memory",
-    "os": "operating system",
-    "git_commit": "commit of this program",
-    "git_dirty": "files changed since that commit",
-}
+_WEIGHTS = {VALIDITY: "INVALID", OFFICIAL: "unofficial"}  # what a broken rule makes of a run
 _PHASES = {
+    "preparation": "start and checks",
     "engine_load": "loading the engine",
     "warm_up": "warm-up",
     "accuracy": "accuracy test",
     "performance": "performance test",
+    "compliance": "compliance test TEST06",
     "scoring": "scoring the answers",
     "shutdown": "shutting the engine down",
-}
-_NAMES = {
-    "cpu": "CPU",
-    "cuda": "CUDA",
-    "vllm": "vLLM",
-    "loadgen": "LoadGen",
-    "python": "Python",
-    "torch": "PyTorch",
 }
 _FILES = {
     "summary.json": "the results for programs",
@@ -68,59 +51,46 @@ _FILES = {
     "Accuracy/mlperf_log_accuracy.json": "every answer, as LoadGen logged it",
     "Accuracy/mlperf_log_detail.txt": "LoadGen's account of the accuracy test",
     "Accuracy/rouge.json": "the scores and their gates",
+    "Compliance/TEST06/verify_accuracy.txt": "the compliance test in the official words",
+    "Compliance/TEST06/mlperf_log_detail.txt": "LoadGen's account of the compliance test",
 }
-WIDTH = 100  # of the terminal summary
 
 
 def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
-    try:
-        import jinja2
-    except ImportError:
-        raise BenchmarkError(
-            "A report needs jinja2: pip install jinja2, or run `make venv`."
-        ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
-    )
-    environment.filters |= {
-        "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
-        "count": formatting.count,
-        "duration": formatting.duration,
-        "joules": formatting.joules,
-        "ms": formatting.milliseconds,
-        "passed": {True: "yes", False: "**no**", None: "not judged"}.get,
-        "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
-        "rate": formatting.rate,
-    }
     performance = record["run"]["performance"]
     probes = config["resolved"].get("probes") or []
-    text = environment.get_template("report.md.j2").render(
+    text = pages.environment().get_template("report.md.j2").render(
         summary=record,
         config=config,
         meta=record["meta"],
         title=_title(record),
         introduction=_introduction(record["meta"]),
-        reasons=_new_reasons(record),
+        broken=list(_broken(record)),
+        kept=[one for one in record["verdict"]["rules"] if one["outcome"] == PASSED],
+        not_asked=[one for one in record["verdict"]["rules"] if one["outcome"] == NOT_APPLICABLE],
         verdict_text=_VERDICTS[record["verdict"]["result"]],
         limits=(performance or {}).get("limits_ms"),
         limit_sentences=list(latency_text.sentences(performance)) if performance else [],
         probes=probes,  # of a run that failed after its search, too
         search_result=latency_text.search_result(probes, (performance or {}).get("target_qps"))
         if probes else None,
-        machine=list(_machine(record["system"])),
+        machine=list(pages.machine_rows(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
         engine=sorted((config["resolved"].get("engine") or {}).items()),
-        phases=[(_PHASES.get(n, n), seconds) for n, seconds in record["meta"]["phases_s"].items()],
+        phases=list(_phases(record["meta"])),
         plots=[(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
         files=[(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],
     )  # fmt: skip
     return text.rstrip() + "\n"
+
+
+def _phases(meta: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, seconds in meta["phases_s"].items():
+        yield _PHASES.get(name, name), seconds
+    if (seconds := meta["first_query_s"]) is not None:
+        yield "from the command to the first query of a test", seconds
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -147,25 +117,6 @@ def _introduction(meta: dict[str, Any]) -> str:
     )
 
 
-def _machine(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Whatever is known of the machine, the GPU first."""
-    if system.get("gpu_count") == 0:
-        yield "GPU", "none"
-        system = {k: v for k, v in system.items() if not k.startswith(("gpu_", "driver_", "cuda_"))}
-    known = [key for key in _MACHINE if key in system]
-    for key in known + [key for key in system if key not in _MACHINE]:
-        value = system[key]
-        words = [_NAMES.get(word, word) for word in key.removesuffix("_bytes").split("_")]
-        if key.endswith("_bytes"):
-            value = formatting.gibibytes(value)
-        elif isinstance(value, bool):
-            value = "yes" if value else "no"
-        yield (
-            _MACHINE.get(key, " ".join(words)),
-            formatting.NOT_KNOWN if value is None else str(value),
-        )
-
-
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     flags, resolved, data, model = (config[k] for k in ("flags", "resolved", "dataset", "model"))
     yield "samples", formatting.count(resolved["sample_count"])
@@ -188,51 +139,47 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "data set checksum (SHA-256)", data["checksum_sha256"] or formatting.NOT_KNOWN
     revision = f", revision {model['revision']}" if model["revision"] else ""
     yield "model", f"{flags['model']}: {model.get('source') or model['path']}{revision}"
+    if profile := resolved.get("profile"):
+        yield "engine settings", f"profile {profile['name']}: {profile['source']}"
     loadgen = config["loadgen"]
     seeds = f"v{loadgen['round']}" if loadgen["round"] else "no round known here"
     yield "LoadGen", f"{loadgen['version']}, with the seeds of {seeds}"
 
 
-def _new_reasons(record: dict[str, Any]) -> list[str]:
-    """The verdict's reasons without those that other parts of the report tell."""
-    known = list(record["departures"])
-    if record["verdict"]["result"] != summary.INVALID:
-        known += (record["run"]["accuracy"] or {}).get("failures", [])
-    return [reason for reason in record["verdict"]["reasons"] if reason not in known]
+def _broken(record: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """The broken rules: name, what that makes of the run, the sentence, the step that mends it."""
+    steps = {step["command"]: f"step {n}" for n, step in enumerate(record["next_steps"], start=1)}
+    for one in _failed(record):
+        step = steps.get(one["remedy"], "step 1")
+        yield one["id"], _WEIGHTS[one["kind"]], one["sentence"], step
+
+
+def _failed(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that make a run INVALID first."""
+    broken = [one for one in record["verdict"]["rules"] if one["outcome"] == FAILED]
+    return sorted(broken, key=lambda one: one["kind"] != VALIDITY)
 
 
 def terminal_summary(record: dict[str, Any]) -> str:
-    """The run in about a dozen lines of plain text, from what summary.json holds."""
-    meta, verdict = record["meta"], record["verdict"]
-    lines = [_title(record), "", f"  {record['headline']['text']}"]
-    if record["not_official"]:
-        lines.append(f"  not an official result: {'; '.join(record['not_official'])}")
-    lines.append("")
-    rows = [("verdict", verdict["result"])]
-    rows += [("", reason) for reason in _new_reasons(record)]
-    rows += [("performance", text) for text in _performance_lines(record["run"]["performance"])]
+    """The run in plain text, from what summary.json holds: figures, verdict, what to type next."""
+    meta = record["meta"]
+    lines = [_title(record), "", f"  {record['headline']['text']}", ""]
+    rows = [("performance", text) for text in _performance_lines(record["run"]["performance"])]
     rows += [("accuracy", text) for text in _accuracy_lines(record["run"]["accuracy"])]
+    rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
     rows += [("note", problem) for problem in record["problems"]]
     rows.append(("report", str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
     for name, text in rows:
-        lines += _wrapped(text, f"  {name:<13}", " " * 15)
+        lines += pages.wrapped(text, f"  {name:<13}", " " * 15)
+    lines += ["", f"  verdict      {record['verdict']['result']}"]
+    for one in _failed(record):
+        lines += pages.wrapped(one["sentence"], "  - ", "    ")
     if record["next_steps"]:
         step = record["next_steps"][0]
-        lines += ["", *_wrapped(step["why"], "  next: ", "  ")]
+        lines += ["", *pages.wrapped(step["why"], "  next: ", "  ")]
         # Not wrapped: it is there to be copied.
         lines += [f"    {step['command']}"] if step["command"] else []
     return "\n".join(lines) + "\n"
-
-
-def _wrapped(text: str, first: str, others: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
@@ -265,3 +212,11 @@ def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:
         yield "the gate is passed"
     else:
         yield f"the gate is missed. {accuracy['remark'] or ''}".rstrip()
+
+
+def _compliance_lines(compliance: dict[str, Any] | None) -> Iterator[str]:
+    if compliance is None:
+        return
+    failed = [check["sentence"] for check in compliance["checks"] if not check["passed"]]
+    yield "passed" if compliance["passed"] else "failed"
+    yield from failed

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -29,7 +29,11 @@ from harness.run_index import RUNNING
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
-_RUN_NAME = re.compile(r"\d{8}-\d{6}-(datacenter|edge)-[a-z]+(-\d+)?")
+TEST06_RESULT = "result.json"  # each check in words
+TEST06_VERIFIED = "verify_accuracy.txt"  # the same in the official form
+TUNING_JSON = "tuning.json"  # beside the run folders: what searches for settings have found
+TUNING_LOG = "tuning.log"  # what their engines said
+_RUN_NAME = re.compile(r"\d{8}-\d{6}-((datacenter|edge)-[a-z]+|mmlu)(-\d+)?")
 _DOOMED = ".deleting-"
 _RUN_LOCK = ".running"
 
@@ -49,19 +53,24 @@ class RunFolder:
         self.accuracy = path / "Accuracy"
         self.probes = path / "Probes"  # LoadGen's logs of a rate search, a folder each
         self.rouge_json = self.accuracy / "rouge.json"
+        self.test06 = path / "Compliance" / "TEST06"  # what the compliance test left
         self.samples_csv = path / "samples.csv"  # a line per answered sample
         self.timeline_csv = path / "timeline.csv"  # the engine's state over the test
         self._lock: IO[str] | None = None
 
     @classmethod
-    def create(cls, results_dir: Path, category: str, scenario: str, now: datetime) -> RunFolder:
+    def create(
+        cls, results_dir: Path, category: str, scenario: str | None, now: datetime
+    ) -> RunFolder:
         """Makes `YYYYMMDD-hhmmss-<category>-<scenario>`, with -2, -3 ... where that is taken.
+
+        An MMLU run has the category mmlu and no scenario.
 
         The folder counts as a living run, which no other run deletes, until `finish` or until
         this process ends.
         """
         results_dir.mkdir(parents=True, exist_ok=True)
-        name = f"{now:%Y%m%d-%H%M%S}-{category}-{scenario}"
+        name = "-".join(filter(None, (f"{now:%Y%m%d-%H%M%S}", category, scenario)))
         for number in itertools.count(1):
             folder = cls(results_dir / (name if number == 1 else f"{name}-{number}"))
             # mkdir fails on a folder that is there, so two runs never share one.
@@ -93,7 +102,7 @@ class RunFolder:
         """Whether this is a folder that `create` made and a run has described."""
         if not _RUN_NAME.fullmatch(self.name) or self.path.is_symlink():
             return False
-        return "schema_version" in _read_object(self.config_json)
+        return "schema_version" in read_object(self.config_json)
 
     def release(self) -> None:
         """Says that this run is over; `finish` does it too."""
@@ -138,21 +147,22 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def finish(folder: RunFolder, *, keep_all: bool) -> tuple[str, ...]:
+def finish(folder: RunFolder, *, keep_all: bool, spared: Sequence[str] = ()) -> tuple[str, ...]:
     """Enters a run into the index; points `latest` at it and tidies up if it finished.
 
     Whether it finished is what its summary.json says (meta.status), else its config.json. The
     order makes a crash at any moment harmless: the new index, then `latest`, then (keep_all
-    False) the other folders, then the index without them. Returns doubts, a sentence each.
+    False) the other folders but the `spared`, then the index without them. Returns doubts, a
+    sentence each.
     """
     results_dir = folder.path.parent
     doubts: tuple[str, ...] = ()
-    with _locked(results_dir):
+    with locked(results_dir):
         _write_index(results_dir)
         if _entry(folder)["status"] == FINISHED:
             doubts = _point_latest_at(folder)
             if not keep_all:
-                doubts += _delete_others(folder)
+                doubts += _delete_others(folder, spared)
                 _write_index(results_dir)
     folder.release()
     return doubts
@@ -167,14 +177,16 @@ def finished_runs(results_dir: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _locked(results_dir: Path) -> Iterator[None]:
+def locked(results_dir: Path) -> Iterator[None]:
+    """For what several runs may change: the index, `latest`, the tuning results."""
     with (results_dir / ".index.lock").open("a") as lock:
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object; empty where there is none, or a damaged one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -191,7 +203,7 @@ def _entries(results_dir: Path) -> list[dict[str, Any]]:
 
 
 def _entry(folder: RunFolder) -> dict[str, Any]:
-    summary, config = _read_object(folder.summary_json), _read_object(folder.config_json)
+    summary, config = read_object(folder.summary_json), read_object(folder.config_json)
     return run_index.entry(folder.name, summary, config, alive=folder.is_alive())
 
 
@@ -221,12 +233,12 @@ def _point_latest_at(folder: RunFolder) -> tuple[str, ...]:
     return ()
 
 
-def _delete_others(kept: RunFolder) -> tuple[str, ...]:
-    """Deletes all run folders of ours but `kept` and those of living runs."""
+def _delete_others(kept: RunFolder, spared: Sequence[str]) -> tuple[str, ...]:
+    """Deletes all run folders of ours but `kept`, the spared and those of living runs."""
     doubts = []
     for path in sorted(kept.path.parent.iterdir()):
         folder = RunFolder(path)
-        if path.name != kept.name and folder.is_ours() and not folder.is_alive():
+        if path.name not in (kept.name, *spared) and folder.is_ours() and not folder.is_alive():
             # Renamed first, so that a half deleted folder is never taken for a run.
             path.rename(path.with_name(_DOOMED + path.name))
     for path in kept.path.parent.glob(_DOOMED + "*"):

@@ -31,6 +31,7 @@ def entry(
         "headline": _headline(summary),
         "tokens_per_sec": _part(summary, "run", "performance", "tokens_per_sec"),
         "samples_per_sec": _part(summary, "run", "performance", "samples_per_sec"),
+        "verdict": _part(summary, "verdict", "result"),
         "valid": _part(summary, "run", "performance", "valid"),
         "accuracy_passed": _part(summary, "run", "accuracy", "passed"),
         "status": FAILED if status == RUNNING and not alive else status,
@@ -101,8 +102,8 @@ def _headline(summary: Mapping[str, Any]) -> str | None:
 def _verdict(one: Mapping[str, Any]) -> str:
     if one["status"] != FINISHED:
         return str(one["status"])
-    words = []
-    if one["valid"] is not None:
+    words = [one["verdict"]] if one["verdict"] else []
+    if one["valid"] is not None and not words:
         words.append("VALID" if one["valid"] else "INVALID")
     if one["accuracy_passed"] is not None:
         words.append("gate passed" if one["accuracy_passed"] else "gate missed")

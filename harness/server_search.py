@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 async def find_rate(session: Session, engine: sut.AnsweringEngine) -> None:
     """Searches the highest rate that holds, with short LoadGen tests on the loaded engine."""
     assert session.pace is not None
-    known = last_offline.find(Path(session.config.results_dir), session.config)
-    start = known.samples_per_second if known else session.pace.samples_per_second
+    start = offline_rate(session) or session.pace.samples_per_second
+    limits = session.config.round.latency_limits(session.config.scenario.value)
+    assert limits is not None  # Server and Interactive have them
     probes: list[rate_search.Probe] = []
     while (qps := rate_search.next_rate(probes, rate_search.FIRST_SHARE * start)) is not None:
-        probe = await _probe(session, engine, qps, len(probes) + 1)
+        number = len(probes) + 1
+        probe = None
+        if rate_search.may_be_brief(probes) and session.prepared.min_duration_s > 0:
+            probe = await _probe(session, engine, qps, number, brief=True)
+        if probe is None or not rate_search.is_plain(probe, limits):
+            probe = await _probe(session, engine, qps, number, brief=False)
         probes.append(probe)
         session.record["resolved"]["probes"] = [dataclasses.asdict(each) for each in probes]
         write_json(session.folder.config_json, session.record)
@@ -37,14 +43,22 @@ async def find_rate(session: Session, engine: sut.AnsweringEngine) -> None:
     session.server_rate = best, f"the search over {len(probes)} probes"
 
 
+def offline_rate(session: Session) -> float | None:
+    """Samples per second of the last Offline run of these settings, if there is one."""
+    known = last_offline.find(Path(session.config.results_dir), session.config)
+    return known.samples_per_second if known else None
+
+
 async def _probe(
-    session: Session, engine: sut.AnsweringEngine, qps: float, number: int
+    session: Session, engine: sut.AnsweringEngine, qps: float, number: int, *, brief: bool
 ) -> rate_search.Probe:
     limits = session.config.round.latency_limits(session.config.scenario.value)
     assert limits is not None  # Server and Interactive have them
     full_s = session.prepared.min_duration_s
     # A smoke run is as long as its samples; a full one takes what p99 needs.
-    queries = rate_search.probe_queries(qps, full_s) if full_s else len(session.prompts)
+    queries = len(session.prompts)
+    if full_s:
+        queries = rate_search.probe_queries(qps, full_s, brief=brief)
     target = planning.Target("the search", queries, queries / qps, qps=qps)
     watch = LatencyWatch(limits, queries)
     progress = sut.Progress()
@@ -53,7 +67,7 @@ async def _probe(
         ended = await sut.run_test(
             engine,
             session.prompts,
-            _probe_plan(session, target, number),
+            _probe_plan(session, target, f"{number:02d}-brief" if brief else f"{number:02d}"),
             stream_first_token=True,
             admit_at_once=None,
             stall_timeout_s=session.config.stall_timeout_s,
@@ -61,7 +75,7 @@ async def _probe(
             watch=watch,
             stop_when_lost=True,
         )
-    return watch.probe(qps, full_s=full_s, stopped_early=not ended)
+    return watch.probe(qps, full_s=full_s, stopped_early=not ended, brief=brief)
 
 
 async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> None:
@@ -91,8 +105,8 @@ async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> 
         await session.warm_up(engine)
 
 
-def _probe_plan(session: Session, target: planning.Target, number: int) -> loadgen.LoadGenPlan:
-    log_dir = session.folder.probes / f"{number:02d}"
+def _probe_plan(session: Session, target: planning.Target, name: str) -> loadgen.LoadGenPlan:
+    log_dir = session.folder.probes / name
     log_dir.mkdir(parents=True)
     user_conf = log_dir / "user.conf"
     text = loadgen.user_conf_text(

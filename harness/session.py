@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import dataclasses
 import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from harness import (
+    audit,
+    engine_life,
     formatting,
     loadgen,
     planning,
@@ -23,11 +23,12 @@ from harness import (
 )
 from harness.config import Scenario
 from harness.engine import Engine, streams_first_token
-from harness.errors import BenchmarkError, EngineError
+from harness.engine_keeper import EngineKeeper
+from harness.errors import EngineError
 from harness.latency_watch import LatencyWatch
 from harness.preparation import Prepared
 from harness.run_folder import RunFolder, write_json, write_text
-from harness.terminal import Stopwatch, Terminal, progress_line
+from harness.terminal import Terminal, progress_line, timed_phase
 
 # Enough to compile and touch every kernel that a test needs.
 WARM_UP_SAMPLES = 64
@@ -44,8 +45,14 @@ class Session:
     """The tests of one run folder; `record` is config.json and grows as the run goes on."""
 
     def __init__(
-        self, prepared: Prepared, folder: RunFolder, record: dict[str, Any], terminal: Terminal
+        self,
+        prepared: Prepared,
+        folder: RunFolder,
+        record: dict[str, Any],
+        terminal: Terminal,
+        keeper: EngineKeeper | None = None,
     ):
+        self.keeper = keeper or EngineKeeper()
         self.prepared = prepared
         self.config = prepared.config
         self.folder = folder
@@ -59,18 +66,15 @@ class Session:
         self.server_rate: tuple[float, str] | None = None
 
     async def measure(self) -> None:
-        """Loads the engine once and runs every test of the run. Raises BenchmarkError."""
-        engine = Engine(
-            self.prepared.engine_settings,
-            max_new_tokens=self.config.max_new_tokens,
-            eos_token_ids=self.prepared.model.eos_token_ids,
-        )
+        """Runs every test on one loaded engine: one of its own, or the one that the run before
+        left. Raises BenchmarkError.
+        """
+        kept = self.keeper.take()
+        engine = kept or self.make_engine()
         if self._is_server:
             self.server_rate = targets.server_rate(self.prepared)
         try:
-            async with self.phase("engine_load_s", "loading the engine"):
-                await _load(engine)
-            log.info("the engine is loaded: load 1 of 1 in this invocation")
+            await self._load(engine, loaded_already=kept is not None)
             if self._is_server and self.config.server_target_qps == "max":
                 await self.warm_up(engine)
                 await server_search.find_rate(self, engine)
@@ -80,11 +84,34 @@ class Session:
             if self.config.runs_performance:
                 await self.warm_up(engine)
                 await server_search.measure_performance(self, engine)
+            if self.config.compliance:
+                await audit.run_test06(self, engine)
+            self.keeper.keep(engine)
         except EngineError as error:
-            raise EngineError(self._explain(error)) from error
+            log_of_engine = self.keeper.run_log or self.folder.run_log
+            raise EngineError(engine_life.explain(error, log_of_engine)) from error
         finally:
-            async with self.phase("shutdown_s", "shutting the engine down"):
-                await asyncio.to_thread(_shut_down, engine)
+            if not self.keeper.keeps(engine):
+                async with self.phase("shutdown_s", "shutting the engine down"):
+                    await asyncio.to_thread(engine_life.shut_down, engine)
+
+    async def _load(self, engine: Engine, *, loaded_already: bool) -> None:
+        if loaded_already:
+            log.info("the engine of the run before goes on; its words: %s", self.keeper.run_log)
+            self.record["run"]["first_query_s"] = None  # not one wait from a start to a query
+            return
+        async with self.phase("engine_load_s", "loading the engine"):
+            await engine_life.load(engine)
+        self.keeper.loaded(self.folder.run_log)
+        log.info("the engine is loaded: load %d in this invocation", self.keeper.loads)
+
+    def make_engine(self) -> Engine:
+        """The engine of this session, not loaded yet; a double may stand in for it."""
+        return Engine(
+            self.prepared.engine_settings,
+            max_new_tokens=self.config.max_new_tokens,
+            eos_token_ids=self.prepared.model.eos_token_ids,
+        )
 
     @property
     def _is_server(self) -> bool:
@@ -96,6 +123,8 @@ class Session:
             return SINGLE_STREAM_WARM_UP_SAMPLES
         if self._is_server:
             estimates = self.server_rate is None and self.pace is None
+            # A search begins from the last Offline run where there is one.
+            estimates = estimates and server_search.offline_rate(self) is None
         else:
             estimates = self.pace is None and self.prepared.min_duration_s > 0
             estimates = estimates and not self.config.runs_accuracy
@@ -152,6 +181,10 @@ class Session:
                 stop_when_lost=stop_when_lost,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
+        # The first test's: how long the person at the terminal waited until something was timed.
+        self.record["run"].setdefault(
+            "first_query_s", round(processes.age_s() - progress.elapsed_s, 3)
+        )
         if energy_before_j is not None and (after_j := self._energy_j(accuracy)) is not None:
             self.record["run"]["gpu_energy_j"] = round(after_j - energy_before_j, 3)
         if not accuracy:
@@ -218,7 +251,8 @@ class Session:
             f"{name}: {formatting.count(samples)} samples, about {formatting.duration(seconds)} "
             f"({pace}; from {target.source})"
         )
-        if target.advice and name == "performance":
+        # A search has just shown that more would not hold.
+        if target.advice and name == "performance" and self.config.server_target_qps != "max":
             self.terminal.say(f"  {target.advice}")
 
     @contextlib.asynccontextmanager
@@ -226,77 +260,13 @@ class Session:
         self, key: str, label: str, progress: sut.Progress | None = None, total: int = 0
     ) -> AsyncIterator[None]:
         """Shows a progress line, and adds the seconds to config.json's phases."""
-        watch = Stopwatch()
 
-        def describe() -> str:
+        def describe() -> str | None:
             if progress is None or progress.started_at is None:
-                return f"{label}: {formatting.duration(watch.seconds)}"
+                return None
             return progress_line(
                 label, progress.samples_done, total, progress.tokens, progress.elapsed_s
             )
 
-        log.info("%s: begins", label)
-        try:
-            async with self.terminal.progress(describe):
-                yield
-        finally:
-            phases = self.record["run"]["phases"]
-            phases[key] = round(phases.get(key, 0.0) + watch.seconds, 3)
-            log.info("%s: %.1f s", label, watch.seconds)
-
-    def _explain(self, error: BenchmarkError) -> str:
-        """vLLM says "see root cause above";
-        this finds that cause in run.log and adds the way out.
-        """
-        cause = root_cause(self.folder.run_log.read_text(errors="replace"))
-        text = " ".join(str(error).split()).rstrip(".")
-        if cause and cause not in text:
-            text += f" ({cause})"
-        return f"{text}. {_way_out(text)}"
-
-
-async def _load(engine: Engine) -> None:
-    """Loads in a thread, so that progress shows and signals are heard;
-    cancelled, leaves no process.
-    """
-    with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
-    loading = with_own_thread.submit(engine.load)
-    with_own_thread.shutdown(wait=False)
-    try:
-        await asyncio.wrap_future(loading)
-    except asyncio.CancelledError:
-        if engine.abandon():
-            while not loading.done():
-                processes.end_children()
-                time.sleep(0.05)
-        raise
-
-
-def root_cause(run_log: str) -> str | None:
-    """The last line of an engine's traceback, such as "ValueError: ...", shortened."""
-    for line in reversed(run_log.splitlines()):
-        words = line.split()
-        for position, word in enumerate(words):
-            if word.endswith(("Error:", "Exception:")) and word[0].isupper():
-                found = " ".join(words[position:])
-                if "Engine core initialization failed" in found or word == "EngineDeadError:":
-                    break
-                return found if len(found) <= 300 else found[:297] + "..."
-    return None
-
-
-def _way_out(text: str) -> str:
-    lowered = text.lower()
-    if "out of memory" in lowered or "no available memory for the cache blocks" in lowered:
-        return "Lower --gpu-memory-utilization or --max-model-len, or use more GPUs."
-    if "kv cache" in lowered and "larger" in lowered:
-        return (
-            "Raise --gpu-memory-utilization, or lower --max-model-len "
-            "(auto is the least that fits)."
-        )
-    return "run.log in the run folder holds the engine's own words."
-
-
-def _shut_down(engine: Engine) -> None:
-    engine.shutdown()
-    processes.end_children()
+        async with timed_phase(self.terminal, self.record["run"]["phases"], key, label, describe):
+            yield

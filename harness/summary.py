@@ -13,19 +13,16 @@ from harness import advice, formatting
 from harness.config import DEMO_MODEL, Scenario
 from harness.evidence import ROUGE_NAMES, Evidence, gates
 from harness.latency import count_over_limits
-from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult
-from harness.rounds import Round, Seeds
+from harness.metrics import LatencyStats, PerformanceResult
+from harness.verdict import Verdict, judge
 
 SCHEMA_VERSION = 1
-OFFICIAL_READY = "OFFICIAL-READY"
-UNOFFICIAL = "VALID BUT UNOFFICIAL"
-INVALID = "INVALID"
-FAILED = "FAILED"
 
 
 def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
-    steps = advice.next_steps(evidence.config, evidence.performance, evidence.accuracy)
+    verdict = judge(evidence)
+    steps = advice.next_steps(evidence.config, verdict.failed)
     return {
         "schema_version": SCHEMA_VERSION,
         "headline": headline(evidence),
@@ -33,77 +30,27 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "departures": [departure["sentence"] for departure in evidence.config["departures"]],
         "meta": _meta(evidence),
         "system": evidence.config["system"],
-        "run": {"accuracy": _accuracy(evidence), "performance": _performance(evidence)},
-        "verdict": verdict(evidence),
+        "run": {
+            "accuracy": _accuracy(evidence),
+            "performance": _performance(evidence),
+            "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
+        },
+        "verdict": _verdict(evidence, verdict),
         "next_steps": [dataclasses.asdict(step) for step in steps],
         "problems": list(evidence.problems),
     }
 
 
-def verdict(evidence: Evidence) -> dict[str, Any]:
-    """Whether the run could be an official result, by the rules checked so far, and why not."""
+def _verdict(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
     performance, accuracy = evidence.performance, evidence.accuracy
-    full_size = evidence.full_size
-    why_unofficial = [departure["sentence"] for departure in evidence.config["departures"]]
-    why_unofficial += _missing(evidence)
-    why_invalid = list(performance.invalid_reasons) if performance else []
-    if accuracy and accuracy.passed is False:
-        # The gate is one for the whole data set; what a part of it scores proves little.
-        (why_invalid if full_size else why_unofficial).extend(accuracy.failures)
-    if evidence.accuracy_log:
-        errors = evidence.accuracy_log.errors
-        why_invalid += [f"LoadGen's accuracy log has an error: {error}" for error in errors]
-    if not evidence.finished:
-        result, reasons = FAILED, [_why_not_finished(evidence.config["run"])]
-    elif why_invalid:
-        result, reasons = INVALID, why_invalid
-    elif why_unofficial or not full_size:
-        result, reasons = UNOFFICIAL, why_unofficial
-    else:
-        result, reasons = OFFICIAL_READY, []
     return {
-        "result": result,
-        "official": result == OFFICIAL_READY,
+        "result": verdict.result,
+        "official": verdict.official,
         "valid": performance.valid if performance else None,
         "accuracy_passed": accuracy.passed if accuracy else None,
-        "reasons": reasons,
+        "reasons": [rule.sentence for rule in verdict.failed],
+        "rules": [dataclasses.asdict(rule) for rule in verdict.rules],
     }
-
-
-def _missing(evidence: Evidence) -> list[str]:
-    """What an official result needs and this folder lacks, beyond the departures."""
-    mode = evidence.config["flags"]["mode"]
-    found = []
-    if evidence.config["resolved"]["full_size"] and not evidence.full_size:
-        found.append("The logs hold fewer samples than the data set has.")
-    if mode != "accuracy" and evidence.performance is None:
-        found.append("There are no logs of a performance test in the run folder.")
-    if mode != "performance" and (evidence.accuracy is None or evidence.accuracy.passed is None):
-        found.append(f"The accuracy was not judged. {_not_judged_because(evidence)}")
-    if evidence.performance:
-        found += _against_the_round(evidence.performance.loadgen, evidence.official, "performance")
-        if evidence.performance.loadgen.effective.get("sample_concatenate_permutation") is False:
-            found.append("LoadGen did not issue every sample equally often, as its log says.")
-    if evidence.accuracy_log:
-        found += _against_the_round(evidence.accuracy_log, evidence.official, "accuracy")
-    return found
-
-
-def _against_the_round(run: LoadGenRun, official: Round, test: str) -> list[str]:
-    """The seeds in LoadGen's own log, whatever config.json says of them."""
-    logged = Seeds(
-        run.qsl_rng_seed or 0, run.sample_index_rng_seed or 0, run.schedule_rng_seed or 0
-    )
-    if logged == official.seeds:
-        return []
-    return [f"LoadGen's {test} log carries other seeds than those of v{official.name}."]
-
-
-def _why_not_finished(run: dict[str, Any]) -> str:
-    if run["status"] == "running":
-        return "The run has not said that it ended: it is still at work, or was killed."
-    what = "was interrupted" if run["status"] == "interrupted" else "failed"
-    return f"The run {what}: {run['error'] or 'run.log holds the reason.'}"
 
 
 def headline(evidence: Evidence) -> dict[str, Any]:
@@ -155,6 +102,7 @@ def _meta(evidence: Evidence) -> dict[str, Any]:
         "weights": flags["weights"],
         "results_dir": flags["results_dir"],
         "command": run["command"],
+        "first_query_s": run.get("first_query_s"),
         "phases_s": {key.removesuffix("_s"): seconds for key, seconds in run["phases"].items()},
     }
 

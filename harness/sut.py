@@ -32,8 +32,11 @@ LOADGEN_EXIT_TIMEOUT_S = 60.0
 class AnsweringEngine(Protocol):
     """What the system under test needs of an engine; harness.engine.Engine is the real one."""
 
-    tokens_generated: int
-    last_output_at: float
+    @property
+    def tokens_generated(self) -> int: ...
+
+    @property
+    def last_output_at(self) -> float: ...
 
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
@@ -234,7 +237,7 @@ class _Server:
                 return
             outstanding = self.progress.samples_issued - self.progress.samples_done
             try:
-                _check_stall(self.engine, self.last_query_at, outstanding, stall_timeout_s)
+                check_stall(self.engine, self.last_query_at, outstanding, stall_timeout_s)
             except EngineError as error:
                 self._fail(error)
                 return
@@ -310,7 +313,7 @@ async def burst(
             tokens += sum(len(task.result()) for task in done)
             progress.samples_done += len(done)
             progress.tokens = engine.tokens_generated - tokens_before
-            _check_stall(engine, started, len(pending), stall_timeout_s)
+            check_stall(engine, started, len(pending), stall_timeout_s)
     finally:
         for task in pending:
             task.cancel()
@@ -318,9 +321,13 @@ async def burst(
     return Burst(len(prompts), time.monotonic() - started, tokens)
 
 
-def _check_stall(
+def check_stall(
     engine: AnsweringEngine, last_asked_at: float, outstanding: int, stall_timeout_s: float
 ) -> None:
+    """Raises EngineError when the engine has sent nothing for so long while queries wait.
+
+    `last_asked_at` is in seconds of time.monotonic, as the engine's own `last_output_at`.
+    """
     quiet_s = time.monotonic() - max(engine.last_output_at, last_asked_at)
     if outstanding and quiet_s > stall_timeout_s:
         raise EngineError(

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import hardware
+from harness.hardware import Hardware
+
 _T = TypeVar("_T")
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -37,6 +40,7 @@ class SystemInfo:
     transformers_version: str | None
     git_commit: str | None
     git_dirty: bool | None  # whether the working tree differs from the commit
+    hardware: Hardware | None = None  # what a submission asks for beyond this
 
 
 def collect() -> SystemInfo:
@@ -60,6 +64,7 @@ def collect() -> SystemInfo:
         transformers_version=_version("transformers"),
         git_commit=_git("rev-parse", "HEAD"),
         git_dirty=None if (changes := _git("status", "--porcelain")) is None else bool(changes),
+        hardware=hardware.collect(gpus),
     )
 
 
@@ -130,10 +135,30 @@ def _gpu_facts() -> dict[str, Any]:
             "memory": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
             "driver": nvml.nvmlSystemGetDriverVersion(),
             "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
+            **_gpu_connections(nvml, handle),
         }
 
     gpus = _each_gpu(facts)
     return {"count": len(gpus), **(gpus[0] if gpus else {})}
+
+
+def _gpu_connections(nvml: Any, handle: Any) -> dict[str, Any]:
+    """Clock and links of a GPU, as far as its driver tells them."""
+
+    def asked(function: str, *arguments: Any) -> Any:
+        try:
+            return getattr(nvml, function)(handle, *arguments)
+        except (AttributeError, nvml.NVMLError):
+            return None
+
+    generation = asked("nvmlDeviceGetMaxPcieLinkGeneration")
+    width = asked("nvmlDeviceGetMaxPcieLinkWidth")
+    links = range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0))
+    return {
+        "max_mhz": asked("nvmlDeviceGetMaxClockInfo", getattr(nvml, "NVML_CLOCK_SM", 1)),
+        "pcie": f"PCIe Gen{generation} x{width}" if generation and width else None,
+        "nvlinks": sum(bool(asked("nvmlDeviceGetNvLinkState", link)) for link in links),
+    }
 
 
 def _version(*distributions: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from harness import formatting
 
 PLAIN_LINE_EVERY_S = 10.0
+
+log = logging.getLogger("harness")
 
 
 class Terminal:
@@ -94,9 +97,11 @@ def output_to(log: Path) -> Iterator[None]:
             os.close(copy)
 
 
-def progress_line(label: str, done: int, total: int, tokens: int, elapsed_s: float) -> str:
+def progress_line(
+    label: str, done: int, total: int, tokens: int, elapsed_s: float, noun: str = "samples"
+) -> str:
     """'performance: 120 of 13,368 samples, 5,120 tokens/s, about 9 min left'."""
-    text = f"{label}: {formatting.count(done)} of {formatting.count(total)} samples"
+    text = f"{label}: {formatting.count(done)} of {formatting.count(total)} {noun}"
     if elapsed_s > 0 and tokens:
         text += f", {formatting.rate(tokens / elapsed_s, 'tokens/s')}"
     if done and done < total:
@@ -114,3 +119,26 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds so far."""
         return time.monotonic() - self._start
+
+
+@contextlib.asynccontextmanager
+async def timed_phase(
+    terminal: Terminal,
+    phases: dict[str, float],
+    key: str,
+    label: str,
+    describe: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[None]:
+    """Shows a progress line while the block runs (None: its label and the time), and adds its
+    seconds to `phases`.
+    """
+    watch = Stopwatch()
+    log.info("%s: begins", label)
+    try:
+        async with terminal.progress(
+            lambda: describe() or f"{label}: {formatting.duration(watch.seconds)}"
+        ):
+            yield
+    finally:
+        phases[key] = round(phases.get(key, 0.0) + watch.seconds, 3)
+        log.info("%s: %.1f s", label, watch.seconds)

@@ -1,0 +1,42 @@
+"""How long the engine is warmed up, which decides how well its speed is known."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from harness import preparation, server_search
+from harness.config import RunConfig, Scenario
+from harness.run_folder import RunFolder
+from harness.session import ESTIMATE_FILLS, WARM_UP_SAMPLES, Session
+from harness.terminal import Terminal
+
+
+@pytest.fixture
+def searching(tmp_path: Path) -> Session:
+    config = RunConfig(
+        model="demo",
+        dataset="synthetic",
+        scenario=Scenario.SERVER,
+        mode="performance",
+        server_target_qps="max",
+        total_sample_count=200,
+        results_dir=str(tmp_path),
+    )
+    prepared = preparation.prepare(config, lambda _text: None)
+    folder = RunFolder.create(tmp_path, "datacenter", "server", datetime.now())
+    return Session(prepared, folder, preparation.config_record(prepared, []), Terminal())
+
+
+def test_a_search_that_knows_no_offline_rate_measures_one_first(searching: Session) -> None:
+    assert searching._warm_up_samples() == ESTIMATE_FILLS * searching.max_num_seqs
+
+
+def test_a_search_that_knows_the_offline_rate_only_warms_up(
+    searching: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_search, "offline_rate", lambda _session: 54.4)
+
+    assert searching._warm_up_samples() == WARM_UP_SAMPLES
