@@ -33,4 +33,6 @@ COPY . .
 ENV HOME=/cache HF_HOME=/cache/huggingface
 # FlashInfer's sampler would be compiled at the start, with a CUDA compiler that is not in here;
 # greedy decoding never calls it.
+# Compiled kernels: vLLM's and Triton's go below HOME, Inductor's would go to /tmp and be lost.
+ENV TORCHINDUCTOR_CACHE_DIR=/cache/torchinductor
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility VLLM_USE_FLASHINFER_SAMPLER=0

@@ -79,6 +79,19 @@ def test_shipped_articles_carry_the_official_instruction_and_become_prompts(
         assert sample.reference == article["output"]
 
 
+def test_more_samples_than_shipped_articles_take_the_articles_over_again(tokenizer: Any) -> None:
+    whole = load_dataset(RunConfig(dataset="sample"), lambda: tokenizer, VOCAB)
+
+    data = load_dataset(
+        RunConfig(dataset="sample", total_sample_count=100), lambda: tokenizer, VOCAB
+    )
+
+    assert [sample.index for sample in data.samples] == list(range(100))
+    assert [sample.token_ids for sample in data.samples[80:]] == [
+        sample.token_ids for sample in whole.samples[:20]
+    ]
+
+
 def test_prompts_begin_with_bos_and_hold_no_other_special_token(tokenizer: Any) -> None:
     data = load_dataset(RunConfig(dataset="sample"), lambda: tokenizer, VOCAB)
 

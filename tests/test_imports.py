@@ -15,7 +15,7 @@ PROGRAMS = ("run", "mmlu", "report", "util_logs")
 OWNERS = {"vllm": {"engine"}, "mlperf_loadgen": {"loadgen"}, "matplotlib": {"canvas"}}
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
-    {"errors", "rounds", "metrics", "formatting"},
+    {"errors", "rounds", "metrics", "formatting", "hardware"},
     {
         "config",
         "run_index",
@@ -28,6 +28,8 @@ LAYERS = (
         "early_stopping",
         "rate_search",
         "latency",
+        "source_copy",
+        "system_description",
     },
     {
         "run_folder",
@@ -39,17 +41,28 @@ LAYERS = (
         "demo_model",
         "model",
         "validity",
+        "tuning",
     },
-    {"dataset", "engine", "loadgen", "accuracy"},
+    {"tuning_plans", "tuning_text"},
+    {"dataset", "engine", "loadgen", "accuracy", "compliance"},
     {"evidence", "latency_watch"},
-    {"sut", "advice", "figures"},
+    {"sut", "figures", "rule"},
+    {"advice"},
+    {"rules_run", "rules_settings", "rules_loadgen", "rules_latency"},
+    {"rules_performance", "rules_accuracy"},
+    {"verdict"},
+    {"submission_checks"},
+    {"submission_texts"},
+    {"submission"},
     {"summary"},
     {"latency_text"},
-    {"report_text"},
+    {"report_text", "pages"},
+    {"capacity", "engine_life", "job", "tuning_file", "trial"},
     {"preparation", "last_offline"},
     {"targets"},
-    {"session", "server_search"},
+    {"engine_keeper", "session", "server_search", "audit", "tune_session"},
     {"execution"},
+    {"series"},
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 from pathlib import Path
 
@@ -44,6 +45,39 @@ def test_the_search_ends_within_two_percent_below_the_knee(knee: float, guess: f
     assert len(probes) <= rate_search.MOST_PROBES
 
 
+def test_the_rate_found_has_had_a_probe_of_full_length() -> None:
+    brief = Probe(100, True, "", 1000, 20.0, 1.0, 1.0, brief=True)
+    fails = Probe(101, False, "", 1000, 60.0, 1.0, 1.0)
+    whole = Probe(100, True, "", 6000, 60.0, 1.0, 1.0)
+
+    assert rate_search.next_rate([brief, fails], 100) == 100
+    assert rate_search.next_rate([brief, fails, whole], 100) is None
+
+
+def test_a_brief_probe_counts_only_where_it_is_plain() -> None:
+    def brief(ttft_ms: float, tpot_ms: float, **said: bool) -> Probe:
+        known = {"holds": True, "broken_off": False} | said
+        return Probe(
+            100, known["holds"], "", 2000, 20.0, ttft_ms, tpot_ms, True, known["broken_off"]
+        )
+
+    assert rate_search.is_plain(brief(1000, 50), LIMITS)
+    assert not rate_search.is_plain(brief(1001, 50), LIMITS)
+    assert not rate_search.is_plain(brief(1000, 51), LIMITS)
+    assert not rate_search.is_plain(brief(10, 10, holds=False), LIMITS)
+    assert rate_search.is_plain(brief(2100, 10, holds=False, broken_off=True), LIMITS)
+
+
+def test_probes_are_brief_until_one_has_failed() -> None:
+    holds, fails = probe_of(100, 150), probe_of(200, 150)
+
+    assert rate_search.may_be_brief([]) and rate_search.may_be_brief([holds])
+    assert not rate_search.may_be_brief([holds, fails])
+    assert rate_search.probe_queries(100, 600, brief=True) == 2000
+    assert rate_search.probe_queries(100, 600, brief=False) == 6000
+    assert rate_search.probe_queries(100, 30, brief=False) == 3000
+
+
 def test_a_rate_above_one_that_failed_is_not_believed() -> None:
     probes = [probe_of(10, 10), probe_of(12, 11), probe_of(14, 20)]
 
@@ -80,6 +114,34 @@ def test_a_queue_that_fluctuates_and_empties_is_not_taken_for_a_growing_one() ->
     late_ms = rate_search.expected_at_end_ms(times_s, ttft_ms, 600, LIMITS.ttft_p99_ms)
 
     assert late_ms < 300
+
+
+def queue_of(rate: float, seconds: float, seed: int) -> tuple[list[float], list[float]]:
+    """When queries came to 200 places of one second each, and how long they waited, in ms."""
+    draw = random.Random(seed)
+    now, places = 0.0, [0.0] * 200
+    times_s, waited_ms = [], []
+    for _ in range(round(rate * seconds)):
+        now += draw.expovariate(rate)
+        begins = max(heapq.heappop(places), now)
+        heapq.heappush(places, begins + 1.0)
+        times_s.append(now)
+        waited_ms.append(1000 * (begins - now))
+    return times_s, waited_ms
+
+
+@pytest.mark.parametrize(("rate", "least", "most"), [(196, 0, 1), (198, 0, 3), (206, 24, 30)])
+def test_bunches_in_the_schedule_are_not_taken_for_a_growing_queue(
+    rate: float, least: int, most: int
+) -> None:
+    late = 0
+    for seed in range(30):
+        times_s, waited_ms = queue_of(rate, 60, seed)
+        limit_ms = LIMITS.ttft_p99_ms
+        expected_ms = rate_search.expected_at_end_ms(times_s, waited_ms, 600, limit_ms, rate)
+        late += expected_ms > limit_ms
+
+    assert least <= late <= most
 
 
 def test_percentiles_are_picked_as_loadgen_picks_them() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import run
+from harness import verdict
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -133,3 +134,9 @@ def test_every_other_run_py_line_is_understood() -> None:
     for line in lines:
         if "--help" not in line:
             run.parse_flags(shlex.split(line))
+
+
+def test_every_rule_of_the_verdict_is_explained() -> None:
+    section = README.split("### How a run becomes official\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([\w-]+)`", section))
+    assert {spec.id for spec in verdict.SPECS} - named == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import run
-from harness import engine, loadgen, preparation, system_info
+from harness import capacity, engine, loadgen, profiles, system_info
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.model import resolve_model
@@ -45,6 +46,8 @@ def refused(
         (["--model", "./no/such/folder"], "--model ./no/such/folder"),
         (["--dataset-path", "no-such-file.json"], "--dataset-path no-such-file.json"),
         (["--min-duration", "-1"], "--min-duration -1"),
+        (["--tune", "0"], "--tune 0: a positive number of minutes"),
+        (["--tune", "0.1", "--dataset", "sample"], "--tune 0.1: one trial takes about"),
     ],
 )
 def test_a_bad_input_is_refused_in_a_sentence(
@@ -110,7 +113,7 @@ def test_more_tensor_parallel_than_gpus_is_refused() -> None:
     with pytest.raises(
         UsageError, match=r"--tensor-parallel-size 4: .* take 4 GPUs together, and 2 are here"
     ):
-        preparation._check_devices(RunConfig(tensor_parallel_size=4), "gpu", two_gpus)
+        capacity.check_devices(RunConfig(tensor_parallel_size=4), "gpu", two_gpus)
 
 
 def test_the_parallel_flag_that_asks_too_much_is_named() -> None:
@@ -118,16 +121,16 @@ def test_the_parallel_flag_that_asks_too_much_is_named() -> None:
     two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
 
     with pytest.raises(UsageError, match="--data-parallel-size 4: the parallel sizes take 4 GPUs"):
-        preparation._check_devices(RunConfig(data_parallel_size=4), "gpu", two_gpus)
+        capacity.check_devices(RunConfig(data_parallel_size=4), "gpu", two_gpus)
 
 
 def test_auto_tensor_parallel_takes_what_the_attention_heads_allow() -> None:
     model = resolve_model(RunConfig(model="llama3.1-8b-instruct", weights="dummy"))
     six = RunConfig(tensor_parallel_size=6)
 
-    assert preparation._fit_heads(six, None, model).tensor_parallel_size == 4
+    assert capacity.fit_heads(six, None, model).tensor_parallel_size == 4
     with pytest.raises(UsageError, match="32 attention heads cannot be shared out to 6; use 4"):
-        preparation._fit_heads(six, 6, model)
+        capacity.fit_heads(six, 6, model)
 
 
 def test_tensor_parallel_on_a_cpu_needs_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,16 +138,58 @@ def test_tensor_parallel_on_a_cpu_needs_cores_of_its_own(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
 
     with pytest.raises(UsageError, match=r"set VLLM_CPU_OMP_THREADS_BIND='0\|1'"):
-        preparation._check_devices(RunConfig(tensor_parallel_size=2), "cpu", system_info.collect())
+        capacity.check_devices(RunConfig(tensor_parallel_size=2), "cpu", system_info.collect())
 
 
 def test_auto_tensor_parallel_leaves_gpus_for_data_parallel() -> None:
     machine = system_info.collect()
     eight = type(machine)(**{**vars(machine), "gpu_count": 8})
 
-    resolved = preparation._check_devices(RunConfig(data_parallel_size=4), "gpu", eight)
+    resolved = capacity.check_devices(RunConfig(data_parallel_size=4), "gpu", eight)
 
     assert resolved.tensor_parallel_size == 2
+
+
+def test_ray_on_a_cpu_is_refused_in_words() -> None:
+    ray = RunConfig(distributed_executor_backend="ray", data_parallel_size=2)
+
+    with pytest.raises(UsageError, match="vLLM refuses Ray on a CPU; drop the flag"):
+        capacity.check_devices(ray, "cpu", system_info.collect())
+
+
+def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = system_info.collect()
+    two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+    with pytest.raises(UsageError, match=r"pip install 'ray\[default\]' on every machine"):
+        capacity.check_devices(RunConfig(distributed_executor_backend="ray"), "gpu", two_gpus)
+
+
+def test_through_ray_each_machine_gets_the_copies_that_its_gpus_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = system_info.collect()
+    eight = type(machine)(**{**vars(machine), "gpu_count": 8})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: object())
+    asked = RunConfig(model="demo", data_parallel_size=16, distributed_executor_backend="ray")
+
+    resolved = capacity.check_devices(asked, "gpu", eight)
+    told = engine.engine_settings(
+        resolved,
+        resolve_model(asked),
+        device="gpu",
+        max_model_len=2668,
+        profile=profiles.choose(profiles.Place("gpu"), "bf16", "offline"),
+        copies_here=capacity.copies_here(resolved, eight),
+    )
+
+    assert resolved.tensor_parallel_size == 1
+    assert told["data_parallel_size"] == 16
+    assert told["data_parallel_size_local"] == 8
+    assert told["data_parallel_backend"] == told["distributed_executor_backend"] == "ray"
 
 
 def test_loadgen_of_another_round_is_refused() -> None:

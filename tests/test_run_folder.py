@@ -144,6 +144,7 @@ def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
         "headline": "7,570 tokens/s",
         "tokens_per_sec": 7570.4,
         "samples_per_sec": 59.1,
+        "verdict": None,
         "valid": True,
         "accuracy_passed": False,
         "status": "finished",
@@ -170,6 +171,16 @@ def test_a_single_stream_run_is_headed_by_its_90th_percentile(tmp_path: Path) ->
     run_folder.write_json(folder.summary_json, summary)
     run_folder.finish(folder, keep_all=True)
     assert "| p90 812.3 ms |" in (tmp_path / "index.md").read_text()
+
+
+def test_the_index_has_the_verdict_of_a_run_that_was_judged(tmp_path: Path) -> None:
+    folder = finished(tmp_path, 0)
+    summary = json.loads(folder.summary_json.read_text())
+    summary["verdict"] = {"result": "VALID BUT UNOFFICIAL"}
+    folder.summary_json.write_text(json.dumps(summary))
+    finished(tmp_path, 5)
+    cells = (tmp_path / "index.md").read_text().splitlines()[-1]
+    assert "| VALID BUT UNOFFICIAL, gate missed |" in cells
 
 
 def test_a_failed_run_is_in_the_index_and_leaves_latest_where_it_was(tmp_path: Path) -> None:

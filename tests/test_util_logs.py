@@ -115,9 +115,8 @@ def test_single_stream_run_has_a_rate_and_no_target() -> None:
         (
             "server-few",
             [
-                "Early stopping: 20 queries do not prove that 99 % stay under the limits; at least "
-                "439 more, all under them, would. Lower --server-target-qps, or raise "
-                "--total-sample-count."
+                "Early stopping: 20 queries are too few to prove that 99 % stay under the limits; "
+                "459, all under them, would. Raise --total-sample-count."
             ],
         ),
         (

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def test_one_command_measures_and_reports(both_run: WholeRun) -> None:
     assert both_run.exit_status == 0, both_run.stderr
     assert both_run.stderr == ""
     assert "tokens/s" in both_run.stdout
-    assert "not an official result" in both_run.stdout
+    assert "  verdict      VALID BUT UNOFFICIAL\n  - It ran 12 samples" in both_run.stdout
     assert (both_run.folder / "report.md").read_text().startswith("# Offline (datacenter)")
     assert (both_run.results / "index.md").read_text().count(both_run.folder.name) == 2
 
@@ -76,6 +77,14 @@ def test_both_tests_came_from_two_loadgen_processes_and_one_engine_load(
     assert len(started) == len(set(started)) == 2
     assert run_log.count("Initializing a V1 LLM engine") == 1
     assert run_log.count("the engine is loaded") == 1
+
+
+def test_config_says_where_the_time_to_the_first_query_went(both_run: WholeRun) -> None:
+    run = both_run.read_json("config.json")["run"]
+
+    before = [run["phases"][f"{name}_s"] for name in ("preparation", "engine_load")]
+    assert min(before) > 1  # imports alone take that
+    assert sum(before) < run["first_query_s"] < sum(before) + run["phases"]["warm_up_s"] + 5
 
 
 def test_every_sample_is_answered_once_and_the_answers_have_the_logged_length(
@@ -206,37 +215,120 @@ def test_each_mode_alone_leaves_its_own_logs(mode: str, tmp_path: Path, demo_cac
     assert not (run.folder / other.capitalize() / "mlperf_log_detail.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("category", "scenario", "mode"),
-    [
-        ("datacenter", "server", "both"),
-        ("datacenter", "interactive", "performance"),
-        ("edge", "singlestream", "performance"),
-        ("edge", "offline", "performance"),
-    ],
-)
-def test_every_other_scenario_runs_and_agrees_with_loadgens_summary(
-    category: str, scenario: str, mode: str, tmp_path: Path, demo_cache: Path
+@pytest.fixture(scope="module")
+def series(tmp_path_factory: pytest.TempPathFactory, demo_cache: Path) -> Callable[[str], WholeRun]:
+    """All scenarios of a category in one command, run once for all who ask."""
+    asked = {
+        "datacenter": ["--mode", "both", "--total-sample-count", "20"],
+        "edge": ["--mode", "performance", "--total-sample-count", "512"],
+    }
+    done: dict[str, WholeRun] = {}
+
+    def run(category: str) -> WholeRun:
+        if category not in done:
+            results = tmp_path_factory.mktemp(category) / "results"
+            words = ["--category", category, "--scenario", "all", *asked[category]]
+            done[category] = run_py(words, results, demo_cache)
+        return done[category]
+
+    return run
+
+
+@pytest.mark.parametrize("category", ["datacenter", "edge"])
+def test_all_scenarios_run_on_one_engine_load(
+    category: str, series: Callable[[str], WholeRun]
 ) -> None:
-    run = run_py(
-        ["--category", category, "--scenario", scenario, "--mode", mode,
-         "--total-sample-count", "8"],
-        tmp_path / "results", demo_cache,
-    )  # fmt: skip
+    run = series(category)
 
     assert run.exit_status == 0, run.stderr
-    performance = run.read_json("summary.json")["run"]["performance"]
-    rows = util_logs.read_sample_times(run.folder / "samples.csv")
-    assert len(rows) == performance["sample_count"] == 8
-    detail = util_logs.read_detail_log(run.folder / "Performance" / "mlperf_log_detail.txt")
+    scenarios = rounds.V5_1.category(category).scenarios
+    folders = sorted(path for path in run.results.glob(f"*-{category}-*") if path.is_dir())
+    assert sorted(path.name.split("-")[3] for path in folders) == sorted(scenarios)
+    run_logs = "".join((path / "run.log").read_text() for path in folders)
+    assert run_logs.count("Initializing a V1 LLM engine") == 1
+    table = [line.split()[0] for line in run.stdout.splitlines()[-len(scenarios) :]]
+    assert table == list(scenarios)
+
+
+@pytest.mark.parametrize(
+    ("category", "scenario", "samples"),
+    [
+        ("datacenter", "offline", 20),
+        ("datacenter", "server", 20),
+        ("datacenter", "interactive", 20),
+        ("edge", "singlestream", 512),
+        ("edge", "offline", 512),
+    ],
+)
+def test_every_scenario_answers_each_query_once_and_agrees_with_loadgens_summary(
+    category: str, scenario: str, samples: int, series: Callable[[str], WholeRun]
+) -> None:
+    (folder,) = series(category).results.glob(f"*-{category}-{scenario}")
+
+    performance = json.loads((folder / "summary.json").read_text())["run"]["performance"]
+    rows = util_logs.read_sample_times(folder / "samples.csv")
+    assert len(rows) == performance["sample_count"] == samples
+    assert sorted(row.sample_index for row in rows) == list(range(samples))
+    detail = util_logs.read_detail_log(folder / "Performance" / "mlperf_log_detail.txt")
     assert detail.errors == ()
     if scenario == "offline":
         return
-    printed = (run.folder / "Performance" / "mlperf_log_summary.txt").read_text()
+    assert all(row.first_token_s is not None for row in rows)
+    printed = (folder / "Performance" / "mlperf_log_summary.txt").read_text()
     for name, part in (("First Token latency", "ttft_ms"), ("Time per Output Token", "tpot_ms")):
         found = re.search(rf"Mean {name} \(ns\) *: (\d+)", printed)
         assert found is not None
         assert performance[part]["mean"] == pytest.approx(int(found[1]) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("flag", "processes"),
+    [
+        ("--data-parallel-size", ("EngineCore_DP0", "EngineCore_DP1")),
+        ("--tensor-parallel-size", ("Worker_TP0", "Worker_TP1")),
+    ],
+)
+def test_two_copies_or_two_halves_of_the_model_run_on_one_machine(
+    flag: str,
+    processes: tuple[str, str],
+    tmp_path: Path,
+    demo_cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if flag == "--tensor-parallel-size":
+        monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
+
+    run = run_py(
+        [flag, "2", "--mode", "performance", "--total-sample-count", "8"],
+        tmp_path / "results", demo_cache,
+    )  # fmt: skip
+
+    assert run.exit_status == 0, run.stderr
+    assert len(util_logs.read_sample_times(run.folder / "samples.csv")) == 8
+    run_log = (run.folder / "run.log").read_text()
+    for process in processes:
+        assert process in run_log
+    told = run.read_json("config.json")["resolved"]["engine"]
+    assert told[flag.removeprefix("--").replace("-", "_")] == 2
+
+
+def test_tuning_measures_real_engines_and_makes_no_run_folder(
+    tmp_path: Path, demo_cache: Path
+) -> None:
+    # Two trials, or one on a slow machine: each takes half a minute.
+    run = run_py(
+        ["--tune", "1.1", "--engine-arg", "enforce_eager=true"], tmp_path / "results", demo_cache
+    )
+
+    assert run.exit_status == 0, run.stderr
+    (search,) = json.loads((run.results / "tuning.json").read_text())["searches"]
+    tried = search["trials"]
+    assert [one["settings"]["max_num_seqs"] for one in tried] == [64, 32, 128][: len(tried)]
+    assert all(one["score"] > 0 for one in tried)
+    assert f"kept in {run.results / 'tuning.json'}" in run.stdout
+    assert {path.name for path in run.results.iterdir()} <= {
+        "tuning.json", "tuning.log", ".index.lock"
+    }  # fmt: skip
 
 
 def test_an_engine_that_cannot_start_fails_the_run_with_its_reason(
