@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import util_logs
-from harness import figures, report_text, summary
+from harness import figures, mmlu_report, report_text, summary
 from harness.accuracy import from_rouge_json
 from harness.errors import BenchmarkError, LogError, UsageError
 from harness.evidence import Evidence
@@ -27,6 +27,7 @@ from harness.report_text import terminal_summary
 from harness.run_folder import (
     ACCURACY_LOG,
     DETAIL_LOG,
+    MMLU,
     SUMMARY_LOG,
     TEST06_RESULT,
     TEST06_VERIFIED,
@@ -47,6 +48,9 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     folder, LogError when a log of a finished run is damaged, OSError when it cannot be written.
     """
     folder = RunFolder(run_dir.resolve())
+    config = _read_config(folder)
+    if config["flags"].get("category") == MMLU:
+        return mmlu_report.make_report(folder, config)
     evidence = read_evidence(folder)
     record = summary.build(evidence)
     record["meta"]["name"] = folder.name
@@ -61,6 +65,11 @@ def make_report(run_dir: Path) -> dict[str, Any]:
 def read_evidence(folder: RunFolder) -> Evidence:
     """Everything in a run folder that can be read. Raises UsageError, LogError."""
     config = _read_config(folder)
+    if config["flags"].get("category") == MMLU:
+        raise UsageError(
+            f"{folder.path} is an evaluation by mmlu.py, with no LoadGen test in it; give the "
+            "folder of a run by run.py."
+        )
     finished = config["run"]["status"] == "finished"
     problems: list[str] = []
 

@@ -219,8 +219,9 @@ def sampling_settings(max_new_tokens: int, min_new_tokens: int = 1) -> dict[str,
 class Engine:
     """One AsyncLLM. Load it in a thread, use it from one event loop, always shut it down.
 
-    `tokens_generated` counts every token the engine has sent, and `last_output_at` (seconds,
-    time.monotonic) moves with every engine step, so that a watchdog can tell slow from stuck.
+    `requests` counts the prompts given and `tokens_generated` every token the engine has sent;
+    `last_output_at` (seconds, time.monotonic) moves with every engine step, so that a watchdog can
+    tell slow from stuck.
     """
 
     def __init__(
@@ -242,7 +243,7 @@ class Engine:
         self._final_only: Any = None
         self._first_and_last: Any = None
         self._tokens_input: Any = None
-        self._requests = 0
+        self.requests = 0
         self._starting = False
         self._abandoned = False
 
@@ -347,10 +348,10 @@ class Engine:
 
     async def _outputs(self, token_ids: list[int], params: Any) -> AsyncIterator[Any]:
         """What vLLM sends for one request. Raises EngineError."""
-        self._requests += 1
+        self.requests += 1
         try:
             async for output in self._llm.generate(
-                self._tokens_input(token_ids), params, f"q{self._requests}"
+                self._tokens_input(token_ids), params, f"q{self.requests}"
             ):
                 yield output
         except (asyncio.CancelledError, GeneratorExit):

@@ -29,6 +29,7 @@ from harness.run_index import RUNNING
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"
 ACCURACY_LOG = "mlperf_log_accuracy.json"
+MMLU = "mmlu"  # the category of an evaluation by mmlu.py, in its folder's name and config.json
 TEST06_RESULT = "result.json"  # each check in words
 TEST06_VERIFIED = "verify_accuracy.txt"  # the same in the official form
 TUNING_JSON = "tuning.json"  # beside the run folders: what searches for settings have found

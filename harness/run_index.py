@@ -61,7 +61,7 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
 def _line(one: Mapping[str, Any]) -> str:
     cells = [
         f"[{one['run']}]({one['run']}/report.md)",
-        f"{one['category']} {one['scenario']}",
+        " ".join(filter(None, (one["category"], one["scenario"]))),
         one["mode"],
         one["model"],
         one["precision"],
@@ -88,7 +88,11 @@ def _timestamp(text: object) -> float:
 
 
 def _headline(summary: Mapping[str, Any]) -> str | None:
-    """The number the official table would print for this run."""
+    """The number the official table would print for this run; of an evaluation its score."""
+    overall = _part(summary, "run", "mmlu", "overall")
+    if overall:
+        score = formatting.percent(_part(overall, "overall_accuracy"), digits=2)
+        return f"{score} % ({_part(overall, 'protocol')}, {_part(overall, 'num_fewshot')}-shot)"
     p90_ms = _part(summary, "run", "performance", "latency_ms", "p90")
     if _part(summary, "meta", "scenario") == "singlestream" and p90_ms is not None:
         return f"p90 {formatting.milliseconds(p90_ms)}"
