@@ -58,7 +58,7 @@ def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     what.add_argument(
         "--subjects",
         type=_names,
-        default=(),
+        default=[],
         metavar="NAME,NAME",
         help="only these, for example anatomy,high_school_physics (default: all 57)",
     )
@@ -90,6 +90,7 @@ def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     given = vars(parser.parse_args(arguments))
     shared = {name: given.pop(name) for name in (*SHARED_FLAGS, "engine_args")}
     shared["engine_args"] = tuple(shared["engine_args"])
+    given["subjects"] = tuple(given["subjects"])
     return MmluConfig(run=RunConfig(**shared), **given)
 
 

@@ -30,9 +30,11 @@ LAYERS = (
         "latency",
         "source_copy",
         "system_description",
+        "mmlu_subjects",
     },
     {
         "run_folder",
+        "mmlu_plots",
         "plots",
         "latency_plots",
         "search_plot",
@@ -43,8 +45,11 @@ LAYERS = (
         "validity",
         "tuning",
     },
-    {"tuning_plans", "tuning_text"},
+    {"tuning_plans", "tuning_text", "mmlu_config", "mmlu_questions"},
+    {"mmlu_prompts", "mmlu_score"},
+    {"mmlu_results"},
     {"dataset", "engine", "loadgen", "accuracy", "compliance"},
+    {"mmlu_files"},
     {"evidence", "latency_watch"},
     {"sut", "figures", "rule"},
     {"advice"},
@@ -57,8 +62,11 @@ LAYERS = (
     {"summary"},
     {"latency_text"},
     {"report_text", "pages"},
+    {"mmlu_report"},
     {"capacity", "engine_life", "job", "tuning_file", "trial"},
     {"preparation", "last_offline"},
+    {"mmlu_preparation"},
+    {"mmlu_session"},
     {"targets"},
     {"engine_keeper", "session", "server_search", "audit", "tune_session"},
     {"execution"},
@@ -117,7 +125,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("program", ["report.py", "util_logs.py", "run.py"])
+@pytest.mark.parametrize("program", ["report.py", "util_logs.py", "run.py", "mmlu.py"])
 def test_help_needs_no_heavy_library(program: str) -> None:
     blocked = {"vllm", "mlperf_loadgen", "torch", "transformers", "datasets", "numpy", "nltk"}
     script = BLOCK.format(blocked=blocked, argv=[program, "--help"])
