@@ -62,11 +62,11 @@ async def answer_all(
     """What became of each question, in their order. Raises EngineError."""
     ask = _asker(engine, prepared)
     total, started = len(prepared.prompts), time.monotonic()
-    pending = {
+    tasks = [
         asyncio.ensure_future(ask(question, prompt))
         for question, prompt in zip(prepared.data.questions, prepared.prompts, strict=True)
-    }
-    tasks = list(pending)
+    ]
+    pending = set(tasks)
     done_count = 0
 
     def describe() -> str:
