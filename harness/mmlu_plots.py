@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import formatting
 from harness.canvas import BLUE, GREEN, INK, ORANGE, PALE, RED, figure_at, legend_above
 from harness.mmlu_subjects import DOMAINS, in_words
 
 BAR_IN = 0.19  # 57 bars with names of 9 points beside them
 HEADER_AND_AXIS_IN = 1.5
+WORDS_AT = 101.0  # percent: beside the axes, where no bar and no line crosses them
 CHANCE = 25.0  # percent, of four choices
 _COLORS = dict(zip(DOMAINS, (BLUE, ORANGE, GREEN, RED), strict=True))
 
@@ -38,17 +40,12 @@ def score_by_subject(
                 places, values = zip(*bars, strict=True)
                 axes.barh(places, values, height=0.72, color=color, label=domain)
         for place, (_, one) in enumerate(rows):
-            axes.text(
-                100 * one["accuracy"] + 0.7,
-                place,
-                f"{100 * one['accuracy']:.0f} % of {one['total']}",
-                va="center",
-                fontsize=8,
-            )
+            text = f"{100 * one['accuracy']:.0f} % of {formatting.count(one['total'])}"
+            axes.text(WORDS_AT, place, text, va="center", fontsize=8)
         axes.set_yticks(range(len(rows)), [in_words(name) for name, _ in rows], fontsize=9)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         _accuracy_axis(axes, micro)
-        legend_above(axes, columns=6)
+        legend_above(axes)
     return True
 
 
@@ -64,8 +61,8 @@ def score_by_domain(
             value, error = 100 * one["accuracy"], 100 * (one["standard_error"] or 0.0)
             axes.barh(place, value, xerr=error or None, height=0.62, color=_COLORS[name],
                       error_kw={"ecolor": INK, "capsize": 3})  # fmt: skip
-            text = f"{value:.1f} % of {one['total']:,} questions"
-            axes.text(value + error + 1.2, place, text, va="center", fontsize=9)
+            text = f"{value:.1f} % of {formatting.count(one['total'])} questions"
+            axes.text(WORDS_AT, place, text, va="center", fontsize=9)
         axes.set_yticks(range(len(domains)), list(domains))
         axes.set_ylim(len(domains) - 0.4, -0.6)
         _accuracy_axis(axes, micro)
@@ -78,7 +75,6 @@ def _accuracy_axis(axes: Any, micro: float) -> None:
         100 * micro, color=INK, linewidth=1.2, label=f"all questions ({100 * micro:.1f} %)"
     )
     axes.axvline(CHANCE, color=INK, linewidth=1, linestyle=":", label=f"guessing ({CHANCE:g} %)")
-    axes.set_xlim(0, 118)  # room for the words behind a bar of 100 %
-    axes.set_xticks(range(0, 101, 20))
+    axes.set_xlim(0, 100)
     axes.set_xlabel("% of the questions answered right")
     axes.grid(axis="x", color=PALE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+import mmlu
 import run
 from harness import verdict
+from harness.mmlu_config import MmluConfig
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -34,6 +37,10 @@ RUN_PY = [
     "--scenario offline --mode both --tensor-parallel-size auto --max-model-len 4096 "
     "--gpu-memory-utilization 0.92 --precision bf16 --total-sample-count 20 --keep-all 1",
 ]
+MMLU_PY = (
+    "python mmlu.py --total-limit 100 --max-model-len 4096 --gpu-memory-utilization 0.92 "
+    "--precision bf16 --details 1"
+)
 
 
 def blocks(text: str) -> list[str]:
@@ -134,6 +141,18 @@ def test_every_other_run_py_line_is_understood() -> None:
     for line in lines:
         if "--help" not in line:
             run.parse_flags(shlex.split(line))
+
+
+def test_every_mmlu_py_line_is_understood_and_its_own_flags_are_explained() -> None:
+    lines = re.findall(r"^python mmlu\.py (--[^`|\n]*)", README, flags=re.MULTILINE)
+    assert MMLU_PY in [f"python mmlu.py {line}" for line in lines]
+    for line in lines:
+        mmlu.parse_flags(shlex.split(line))
+
+    section = README.split("## MMLU\n")[1].split("\n## ")[0]
+    own = {field.name for field in dataclasses.fields(MmluConfig)} - {"run"}
+    for name in own:
+        assert f"--{name.replace('_', '-')}" in section, name
 
 
 def test_every_rule_of_the_verdict_is_explained() -> None:
