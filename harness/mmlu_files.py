@@ -42,7 +42,7 @@ def _from_jsonl(path: Path, flag: str, name: str, source: str) -> QuestionSet:
     """One object a line, with subject, question, choices, answer and split."""
     rows: dict[str, list[tuple[str, Any]]] = {ASKED: [], SHOWN: []}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{flag}: the file cannot be read ({first_line(error)}).") from None
     for number, line in enumerate(lines, start=1):
@@ -56,16 +56,27 @@ def _from_jsonl(path: Path, flag: str, name: str, source: str) -> QuestionSet:
                 f"{flag}: {place} is not JSON ({first_line(error)}); each line holds one object "
                 f"with {', '.join(_FIELDS)} and split."
             ) from None
-        split = row.get("split") if isinstance(row, Mapping) else None
-        if split in _IGNORED:
-            continue
-        if split not in rows:
-            raise UsageError(
-                f"{flag}: {place} has the split {split!r}; {ASKED} (asked) or {SHOWN} (shown as an "
-                "example) is needed."
-            )
-        rows[split].append((place, row))
+        split = _split_of(flag, place, row)
+        if split in rows:
+            rows[split].append((place, row))
     return _question_set(flag, name, source, rows[ASKED], rows[SHOWN])
+
+
+def _split_of(flag: str, place: str, row: Any) -> str:
+    """The split that a line belongs to, one that is not used included."""
+    if not isinstance(row, Mapping):
+        raise UsageError(
+            f"{flag}: {place} is not an object; each line holds one with {', '.join(_FIELDS)} and "
+            "split."
+        )
+    split = row.get("split")
+    if not isinstance(split, str) or split not in {ASKED, SHOWN, *_IGNORED}:
+        found = "no split" if split is None else f"the split {split!r}"
+        raise UsageError(
+            f"{flag}: {place} has {found}; {ASKED} (asked) or {SHOWN} (shown as an example) is "
+            "needed."
+        )
+    return split
 
 
 def _from_parquet(folder: Path, flag: str) -> QuestionSet:
@@ -161,19 +172,17 @@ def _numbered(flag: str, rows: Iterable[tuple[str, Any]]) -> list[Question]:
     return found
 
 
-def _check(flag: str, place: str, row: Any) -> None:
+def _check(flag: str, place: str, row: Mapping[str, Any]) -> None:
     """Raises UsageError with the place and what is wrong there."""
 
     def refuse(what: str, way_out: str = "correct the file") -> UsageError:
         return UsageError(f"{flag}: {place} {what}; {way_out}.")
 
-    if not isinstance(row, Mapping):
-        raise refuse("is not an object", f"each needs {', '.join(_FIELDS)}")
     absent = [name for name in _FIELDS if row.get(name) is None]
     if absent:
         raise refuse(f"has no {absent[0]}", f"each question needs {', '.join(_FIELDS)}")
     subject, question, choices, answer = (row[name] for name in _FIELDS)
-    if subject not in DOMAIN_OF:
+    if not isinstance(subject, str) or subject not in DOMAIN_OF:
         raise refuse(
             f"has the subject {subject!r}, which is none of MMLU's {len(DOMAIN_OF)}",
             "use the hub's names, such as high_school_physics",

@@ -116,11 +116,13 @@ def _max_model_len(
             if given is None
             else f"--max-model-len {given}"
         )
-        way_out = "use --max-model-len auto" if given is not None else "choose other subjects"
+        way_out = "use --max-model-len auto" if given is not None else "choose other --subjects"
+        if config.num_fewshot:
+            way_out += ", or fewer examples (--num-fewshot)"
         raise UsageError(
             f"{what}: the longest prompt ({subject}, {config.num_fewshot} examples) has "
             f"{len(prompts[longest])} tokens and its answer up to {answer}, so {needed} are "
-            f"needed; {way_out}, or fewer examples (--num-fewshot)."
+            f"needed; {way_out}."
         )
     if limit > model.max_position_embeddings:
         raise UsageError(

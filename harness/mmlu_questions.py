@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import random
@@ -77,9 +78,13 @@ def choose(
     there = {question.subject for question in data.questions}
     for subject in subjects:
         if subject not in there:
+            close = difflib.get_close_matches(subject, sorted(there), n=1)
+            hint = (
+                f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(there))}."
+            )
             raise UsageError(
                 f"--subjects {subject}: the questions ({data.name}) have none of that subject; "
-                f"they have {', '.join(sorted(there))}."
+                f"{hint}"
             )
     asked = [one for one in data.questions if not subjects or one.subject in subjects]
     if total_limit is not None and total_limit < len(asked):

@@ -238,7 +238,13 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refused:
         ({**ROW, "split": "train"}, "line 2 has the split 'train'"),
         ({key: ROW[key] for key in ROW if key != "answer"}, "line 2 has no answer"),
         ({**ROW, "choices": "abcd"}, "line 2 has choices that are not a list of texts"),
-        (["anatomy"], "line 2 has the split None"),
+        ({**ROW, "split": None}, "line 2 has no split"),
+        ({**ROW, "split": ["test"]}, "line 2 has the split ['test']"),
+        ({**ROW, "subject": ["anatomy"]}, "line 2 has the subject ['anatomy'], which is none of"),
+        ({**ROW, "answer": 1.0}, "line 2 has the answer 1.0"),
+        ({**ROW, "choices": ["a", None, "c", "d"]}, "line 2 has choices that are not a list"),
+        (["anatomy"], "line 2 is not an object"),
+        (None, "line 2 is not an object"),
     ],
 )
 def test_a_malformed_question_is_named(
@@ -257,7 +263,8 @@ def test_a_malformed_question_is_named(
     [
         (["--total-limit", "0"], "--total-limit 0: at least 1 question"),
         (["--num-fewshot", "6"], "--num-fewshot 6: 0 to 5"),
-        (["--subjects", "alchemy"], "--subjects alchemy: the questions (sample) have none"),
+        (["--subjects", "xyz"], "have none of that subject; there are astronomy, elementary_"),
+        (["--subjects", "astronmy"], "have none of that subject; did you mean astronomy?"),
         (["--max-model-len", "200"], "--max-model-len 200: the longest prompt (high_school_world"),
         (["--dataset-path", "nowhere"], "--dataset-path goes with --dataset mmlu"),
         (["--precision", "fp8"], "--precision fp8 needs a GPU"),
@@ -367,6 +374,16 @@ def test_a_damaged_parquet_file_is_named(refused: Refused, tmp_path: Path) -> No
     said = refused("--dataset-path", str(tmp_path))
 
     assert "all/test-00000-of-00001.parquet is no parquet file" in said
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    line = json.dumps({**ROW, "question": "a\u2028b\r?"}).encode()
+    path.write_bytes(b"\xef\xbb\xbf" + line + b"\r\n\r\n" + line + b"\r\n")
+
+    data = load_questions("mmlu", str(path))
+
+    assert [one.question for one in data.questions] == ["a\u2028b\r?"] * 2
 
 
 def test_the_shipped_file_is_the_format_that_dataset_path_takes() -> None:
