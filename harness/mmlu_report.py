@@ -140,7 +140,9 @@ def _summary(folder: RunFolder, config: dict[str, Any], results: Results | None)
 
 def _headline(status: str, results: Results | None) -> dict[str, Any]:
     if status != FINISHED or results is None:
-        return {"metric": None, "value": None, "unit": "", "text": f"No result: {status}"}
+        how = {"failed": "failed", "interrupted": "was interrupted"}.get(status, "did not finish")
+        text = f"No result: the evaluation {how}"
+        return {"metric": None, "value": None, "unit": "", "text": text}
     overall = results.overall
     error = overall["standard_error"]
     text = (
