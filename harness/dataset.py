@@ -15,7 +15,7 @@ import numpy as np
 from harness import formatting
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.model import HUB_TIMEOUT_S, first_line, transport_errors
+from harness.model import HUB_TIMEOUT_S, encode, first_line, transport_errors
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 SAMPLE_ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
@@ -190,21 +190,10 @@ def _from_hub_format(
 
 def _hub_rows(config: RunConfig) -> Any:
     """The validation split as a `datasets.Dataset`."""
-    import datasets
-
     folder = config.dataset_path
     where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
     flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
-    if not folder and not hub_answers(OFFICIAL_DATASET):
-        # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
-        datasets.config.HF_HUB_OFFLINE = True
-    datasets.disable_progress_bars()
-    unreadable: tuple[type[Exception], ...] = (
-        ValueError,
-        datasets.exceptions.DatasetsError,
-        datasets.exceptions.DatasetGenerationError,
-        *transport_errors(),
-    )
+    datasets, unreadable = datasets_library(None if folder else OFFICIAL_DATASET)
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
@@ -228,6 +217,26 @@ def _hub_rows(config: RunConfig) -> Any:
                 f"{_official_file(config)}."
             )
     return rows
+
+
+def datasets_library(repo: str | None) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The library `datasets`, without its progress bars, and what it raises when it cannot read.
+
+    `repo` is what it will be asked for from the hub, None for a folder.
+    """
+    import datasets
+
+    if repo is not None and not hub_answers(repo):
+        # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
+        datasets.config.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
+    unreadable = (
+        ValueError,
+        datasets.exceptions.DatasetsError,
+        datasets.exceptions.DatasetGenerationError,
+        *transport_errors(),
+    )
+    return datasets, unreadable
 
 
 def hub_answers(repo: str) -> bool:
@@ -296,16 +305,7 @@ def _from_entries(
 def _tokenise(articles: Iterable[str], tokenizer: Tokenizer) -> list[list[int]]:
     """What `tokenizer.encode(prompt)` gives for each: BOS, no chat template, nothing cut off."""
     prompts = [PROMPT_TEMPLATE.format(input=article) for article in articles]
-    encoded = tokenizer(
-        prompts,
-        add_special_tokens=True,
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        verbose=False,  # no warning for prompts above the tokenizer's model_max_length
-    )
-    token_ids: list[list[int]] = encoded["input_ids"]
-    return token_ids
+    return encode(tokenizer, prompts)
 
 
 def _template_difference(entries: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> str | None:

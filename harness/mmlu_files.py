@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
-from harness.dataset import hub_answers
+from harness.dataset import datasets_library
 from harness.errors import UsageError
 from harness.mmlu_questions import LETTERS, Question, QuestionSet
 from harness.mmlu_subjects import DOMAIN_OF
-from harness.model import first_line, transport_errors
+from harness.model import first_line
 
 SAMPLE_FILE = Path(__file__).parent / "data" / "mmlu_sample.jsonl"
 HUB_DATASET, HUB_CONFIG = "cais/mmlu", "all"
@@ -110,18 +110,7 @@ def _from_parquet(folder: Path, flag: str) -> QuestionSet:
 
 
 def _from_hub() -> QuestionSet:
-    import datasets
-
-    if not hub_answers(HUB_DATASET):
-        # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
-        datasets.config.HF_HUB_OFFLINE = True
-    datasets.disable_progress_bars()
-    unreadable: tuple[type[Exception], ...] = (
-        ValueError,
-        datasets.exceptions.DatasetsError,
-        datasets.exceptions.DatasetGenerationError,
-        *transport_errors(),
-    )
+    datasets, unreadable = datasets_library(HUB_DATASET)
     rows: dict[str, list[tuple[str, Any]]] = {}
     for split in (ASKED, SHOWN):
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import capacity, engine, mmlu_prompts, processes, profiles, run_folder, system_info
+from harness import capacity, engine, mmlu_prompts, profiles, run_folder, system_info
 from harness import model as models
 from harness.config import DEMO_MODEL, Departure, RunConfig
 from harness.errors import UsageError
@@ -15,7 +15,7 @@ from harness.mmlu_config import FULL_SIZE, MOST_SHOTS, PLAIN, MmluConfig
 from harness.mmlu_files import load_questions
 from harness.mmlu_prompts import ANSWER_TOKENS
 from harness.mmlu_questions import QuestionSet, choose
-from harness.preparation import SCHEMA_VERSION, place_of
+from harness.preparation import SCHEMA_VERSION, model_record, place_of, run_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,19 +158,11 @@ def _departures(config: MmluConfig, data: QuestionSet) -> list[Departure]:
 
 def config_record(prepared: PreparedMmlu, command: list[str]) -> dict[str, Any]:
     """config.json as it stands before the engine starts, in the form that a run has."""
-    config, data, model = prepared.config, prepared.data, prepared.model
+    config, data = prepared.config, prepared.data
     lengths = [len(prompt) for prompt in prepared.prompts]
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": {
-            "name": None,
-            "started": None,
-            "finished": None,
-            "status": "running",
-            "error": None,
-            "command": command,
-            "phases": {"preparation_s": round(processes.age_s(), 3)},
-        },
+        "run": run_record(command),
         "flags": config.to_json(),
         "resolved": {
             "sample_count": len(data.questions),
@@ -193,13 +185,6 @@ def config_record(prepared: PreparedMmlu, command: list[str]) -> dict[str, Any]:
             "longest_prompt_tokens": max(lengths),
             "mean_prompt_tokens": sum(lengths) / len(lengths),
         },
-        "model": {
-            "requested": model.requested,
-            "path": model.path,
-            "revision": model.revision,
-            "source": model.source,
-            "unofficial_because": model.unofficial_because,
-            "parameters": model.parameter_count,
-        },
+        "model": model_record(prepared.model),
         "system": dataclasses.asdict(prepared.system),
     }

@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.mmlu_config import LLAMA, PLAIN
 from harness.mmlu_questions import LETTERS, Question, QuestionSet
 from harness.mmlu_subjects import in_words
+from harness.model import encode
 
 ANSWER_TOKENS = {PLAIN: 1, LLAMA: 10}
 # lm_eval/tasks/mmlu/default: `description`, `doc_to_text`, and its delimiters.
@@ -58,17 +59,8 @@ def tokenise(protocol: str, data: QuestionSet, tokenizer: Any) -> list[list[int]
             texts.append(
                 tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True)
             )
-    encoded = tokenizer(
-        texts,
-        # The chat template holds the beginning-of-text token; a second one costs 1.8 points.
-        add_special_tokens=protocol == PLAIN,
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        verbose=False,  # no warning for prompts above the tokenizer's model_max_length
-    )
-    token_ids: list[list[int]] = encoded["input_ids"]
-    return token_ids
+    # The chat template holds the beginning-of-text token; a second one costs 1.8 points.
+    return encode(tokenizer, texts, add_special_tokens=protocol == PLAIN)
 
 
 def letter_token_ids(tokenizer: Any) -> list[int]:

@@ -120,6 +120,22 @@ def load_tokenizer(source: ModelSource) -> Any:
         ) from error
 
 
+def encode(
+    tokenizer: Any, texts: Sequence[str], *, add_special_tokens: bool = True
+) -> list[list[int]]:
+    """What `tokenizer.encode` gives for each text, nothing cut off."""
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=add_special_tokens,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        verbose=False,  # no warning for prompts above the tokenizer's model_max_length
+    )
+    token_ids: list[list[int]] = encoded["input_ids"]
+    return token_ids
+
+
 def decode(tokenizer: Any, answers: Sequence[Sequence[int]]) -> list[str]:
     """Token ids to texts without special tokens, as the official evaluation does."""
     texts: list[str] = tokenizer.batch_decode(

@@ -178,20 +178,37 @@ def _not_judged_because(settings: RunConfig, data: dataset.Dataset) -> str | Non
     return None
 
 
+def run_record(command: list[str]) -> dict[str, Any]:
+    """config.json's `run` before the engine starts; it grows as the run goes on."""
+    return {
+        "name": None,
+        "started": None,
+        "finished": None,
+        "status": "running",
+        "error": None,
+        "command": command,
+        "phases": {"preparation_s": round(processes.age_s(), 3)},
+    }
+
+
+def model_record(model: models.ModelSource) -> dict[str, Any]:
+    """config.json's `model`."""
+    return {
+        "requested": model.requested,
+        "path": model.path,
+        "revision": model.revision,
+        "source": model.source,
+        "unofficial_because": model.unofficial_because,
+        "parameters": model.parameter_count,
+    }
+
+
 def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
     """config.json as it stands before the engine starts."""
     settings, data, model = prepared.config, prepared.dataset, prepared.model
     return {
         "schema_version": SCHEMA_VERSION,
-        "run": {
-            "name": None,
-            "started": None,
-            "finished": None,
-            "status": "running",
-            "error": None,
-            "command": command,
-            "phases": {"preparation_s": round(processes.age_s(), 3)},
-        },
+        "run": run_record(command),
         "flags": settings.to_json(),
         "resolved": {
             "sample_count": len(data),
@@ -220,14 +237,7 @@ def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
             "longest_prompt_tokens": data.longest_prompt_tokens,
             "mean_prompt_tokens": data.mean_prompt_tokens,
         },
-        "model": {
-            "requested": model.requested,
-            "path": model.path,
-            "revision": model.revision,
-            "source": model.source,
-            "unofficial_because": model.unofficial_because,
-            "parameters": model.parameter_count,
-        },
+        "model": model_record(model),
         "system": dataclasses.asdict(prepared.system),
         "loadgen": {"version": prepared.loadgen_version, "round": prepared.loadgen_round},
     }

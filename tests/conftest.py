@@ -42,8 +42,17 @@ def environment(cache: Path) -> dict[str, str]:
 
 def run_py(arguments: list[str], results: Path, cache: Path) -> WholeRun:
     """`python run.py ARGUMENTS` on the demo model and the shipped articles."""
+    return _run("run.py", arguments, results, cache)
+
+
+def mmlu_py(arguments: list[str], results: Path, cache: Path) -> WholeRun:
+    """`python mmlu.py ARGUMENTS` on the demo model and the shipped questions."""
+    return _run("mmlu.py", arguments, results, cache)
+
+
+def _run(program: str, arguments: list[str], results: Path, cache: Path) -> WholeRun:
     done = subprocess.run(
-        [sys.executable, "run.py", "--model", "demo", "--dataset", "sample", *arguments,
+        [sys.executable, program, "--model", "demo", "--dataset", "sample", *arguments,
          "--results-dir", str(results)],
         cwd=PROJECT, env=environment(cache), capture_output=True, text=True, check=False,
         timeout=RUN_TIMEOUT_S,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from harness.mmlu_files import load_questions
 from harness.mmlu_prompts import llama_messages, plain_prompt
 from harness.mmlu_questions import LETTERS
 from harness.run_folder import RunFolder
-from tests.conftest import PROJECT, RUN_TIMEOUT_S, WholeRun, environment
+from tests.conftest import WholeRun, mmlu_py
 
 # float32 here and there; the sums are done in another order.
 LOGPROB_TOLERANCE = 0.02
@@ -25,19 +23,9 @@ LOGPROB_TOLERANCE = 0.02
 BF16_NOISE = 0.25
 
 
-def evaluate(arguments: list[str], results: Path, cache: Path) -> WholeRun:
-    done = subprocess.run(
-        [sys.executable, "mmlu.py", "--model", "demo", "--dataset", "sample", *arguments,
-         "--results-dir", str(results)],
-        cwd=PROJECT, env=environment(cache), capture_output=True, text=True, check=False,
-        timeout=RUN_TIMEOUT_S,
-    )  # fmt: skip
-    return WholeRun(done.returncode, done.stdout, done.stderr, results)
-
-
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, demo_cache: Path) -> WholeRun:
-    return evaluate(["--details", "1"], tmp_path_factory.mktemp("plain") / "results", demo_cache)
+    return mmlu_py(["--details", "1"], tmp_path_factory.mktemp("plain") / "results", demo_cache)
 
 
 def rows_of(run: WholeRun) -> list[dict[str, str]]:
@@ -138,7 +126,7 @@ def test_the_report_can_be_made_anew_and_is_no_run_of_loadgen(plain: WholeRun) -
 
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory, demo_cache: Path) -> WholeRun:
-    return evaluate(
+    return mmlu_py(
         ["--details", "1", "--protocol", "llama", "--total-limit", "8"],
         tmp_path_factory.mktemp("llama") / "results",
         demo_cache,
