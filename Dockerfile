@@ -29,10 +29,14 @@ ENV HOME=/cache HF_HOME=/cache/huggingface
 
 FROM base AS gpu
 RUN VARIANT=gpu python tools/setup_venv.py
+# Attention kernels for H100 and H200: 14 minutes of one core, less with more. Without such a GPU:
+# --build-arg HOPPER=0.
+ARG HOPPER=1
+RUN if [ "$HOPPER" = 1 ]; then \
+      python tools/compile_attention.py || echo "fp8 will use FlashAttention 3"; fi
 COPY . .
 ENV HOME=/cache HF_HOME=/cache/huggingface
-# FlashInfer's sampler would be compiled at the start, with a CUDA compiler that is not in here;
-# greedy decoding never calls it.
+# FlashInfer's sampler would be compiled at the start; greedy decoding never calls it.
 # Compiled kernels: vLLM's and Triton's go below HOME, Inductor's would go to /tmp and be lost.
 ENV TORCHINDUCTOR_CACHE_DIR=/cache/torchinductor
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility VLLM_USE_FLASHINFER_SAMPLER=0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import difflib
 import importlib.metadata
@@ -10,11 +11,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import profiles
+from harness import attention, profiles
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.errors import EngineError, UsageError
 from harness.model import ModelSource
@@ -166,13 +167,10 @@ def engine_settings(
     else:
         settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
     settings |= parse_engine_args(config.engine_args)
-    if (
-        device == "gpu"
-        and "max_cudagraph_capture_size" not in settings
-        and "cudagraph_capture_sizes" not in settings
-    ):
+    graphs = ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
+    if device == "gpu" and not any(name in settings for name in graphs):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
-        settings["max_cudagraph_capture_size"] = settings["max_num_seqs"]
+        settings["cudagraph_capture_sizes"] = profiles.graph_sizes(int(settings["max_num_seqs"]))
     return settings
 
 
@@ -250,6 +248,10 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         _prepare_environment()
+        with _variables(attention.environment(self.settings)):
+            self._load()
+
+    def _load(self) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.inputs import tokens_input
@@ -382,6 +384,21 @@ def _prepare_environment() -> None:
     # FlashInfer's sampler is compiled at the first use, which needs nvcc; greedy decoding never
     # calls it.
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+
+
+@contextlib.contextmanager
+def _variables(needed: dict[str, str]) -> Iterator[None]:
+    """Sets variables that the engine's processes take over when they start, and only they."""
+    before = {name: os.environ.get(name) for name in needed}
+    os.environ.update(needed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def streams_first_token(scenario: Scenario) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import capacity, engine, mmlu_prompts, profiles, run_folder, system_info
+from harness import attention, capacity, engine, mmlu_prompts, profiles, run_folder, system_info
 from harness import model as models
 from harness.config import DEMO_MODEL, Departure, RunConfig
 from harness.errors import UsageError
@@ -171,6 +171,7 @@ def config_record(prepared: PreparedMmlu, command: list[str]) -> dict[str, Any]:
             "max_model_len": prepared.engine_settings["max_model_len"],
             "device": prepared.device,
             "engine": prepared.engine_settings,
+            "engine_environment": attention.environment(prepared.engine_settings),
             "profile": dataclasses.asdict(prepared.profile),
             "letter_token_ids": prepared.letters,
         },

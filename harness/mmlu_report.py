@@ -68,7 +68,7 @@ def make_report(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
         percent=percent,
         machine=list(pages.machine_rows(record["system"])),
         settings=list(_settings(config)),
-        engine=sorted(config["resolved"]["engine"].items()),
+        engine=pages.engine_rows(config["resolved"]),
         phases=[(_PHASES.get(name, name), s) for name, s in record["meta"]["phases_s"].items()],
         command=shlex.join(record["meta"]["command"]),
         plots=[(name, _CAPTIONS[name], path) for name, path in plots.items() if path],

@@ -87,6 +87,12 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
+def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:
+    """What vLLM was told: its engine arguments, then the variables it was given."""
+    told, variables = (resolved.get(key) or {} for key in ("engine", "engine_environment"))
+    return [*sorted(told.items()), *sorted(variables.items())]
+
+
 def wrapped(text: str, first: str, others: str) -> list[str]:
     """A sentence as lines of the terminal, the first and the others indented by those."""
     return textwrap.wrap(

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import (
     accuracy,
+    attention,
     capacity,
     config,
     dataset,
@@ -90,12 +91,11 @@ def prepare(
     tuned = None  # a search begins from the profile, whatever an earlier one has found
     if settings.tune_minutes is None:
         tuned = tuning_file.find(Path(settings.results_dir), settings, machine)
-    profile = profiles.choose(
-        place_of(settings, device, model, machine),
-        settings.precision,
-        settings.scenario.value,
-        tuned,
-    )
+    place = place_of(settings, device, model, machine)
+    profile = profiles.choose(place, settings.precision, settings.scenario.value, tuned)
+    by_flashinfer = profiles.by_flashinfer(settings.precision, settings.scenario.value)
+    if by_flashinfer and attention.suits(machine.gpu_name, model.config) and not place.flashinfer:
+        say("fp8 is faster on this GPU after: python tools/compile_attention.py (once, minutes)")
     engine_settings = engine.engine_settings(
         settings,
         model,
@@ -144,6 +144,7 @@ def place_of(
         memory_bytes=None if memory is None else int(share * memory),
         weights_bytes=model.weights_bytes(size) // parts,
         kv_bytes_per_token=model.kv_bytes_per_token(size) // parts,
+        flashinfer=attention.available(machine.gpu_name, model.config),
     )
 
 
@@ -218,6 +219,7 @@ def config_record(prepared: Prepared, command: list[str]) -> dict[str, Any]:
             "max_model_len": prepared.engine_settings["max_model_len"],
             "device": prepared.device,
             "engine": prepared.engine_settings,
+            "engine_environment": attention.environment(prepared.engine_settings),
             "sampling": engine.sampling_settings(settings.max_new_tokens),
             "profile": dataclasses.asdict(prepared.profile),
             "target_qps": None,

@@ -78,7 +78,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         machine=list(pages.machine_rows(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
-        engine=sorted((config["resolved"].get("engine") or {}).items()),
+        engine=pages.engine_rows(config["resolved"]),
         phases=list(_phases(record["meta"])),
         plots=[(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
         files=[(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],

@@ -24,10 +24,23 @@ _UNIFORM = (
     "a step of B tokens holds B/7.8 answers in progress and their share of prompts (870 tokens in, "
     "128 out); with more sequences than that every step is full, with fewer the load goes in waves"
 )
-_OFFLINE_FP8: tuple[Pair, ...] = ((1536, 8192), (1792, 10240), (2048, 12288), (1024, 16384))
+_OFFLINE_FP8: tuple[Pair, ...] = (
+    (1024, 5120),
+    (1024, 8192),
+    (1536, 8192),
+    (1792, 10240),
+    (2048, 12288),
+    (1024, 16384),
+)
 _OFFLINE: tuple[Pair, ...] = ((900, 6144), (1024, 8192), (1024, 16384))
-_SERVER: tuple[Pair, ...] = ((1024, 4096), (1024, 5632), (1024, 8192), (1024, 16384))
-_INTERACTIVE: tuple[Pair, ...] = ((320, 1536), (320, 1024), (320, 2048), (256, 4096))
+_SERVER: tuple[Pair, ...] = (
+    (1024, 4096),
+    (1024, 4608),
+    (1024, 5632),
+    (1024, 8192),
+    (1024, 16384),
+)
+_INTERACTIVE: tuple[Pair, ...] = ((256, 1408), (320, 1536), (320, 1024), (320, 2048), (256, 4096))
 _SINGLE_STREAM: tuple[Pair, ...] = ((1, 4096),)
 _CPU: tuple[Pair, ...] = ((32, 2048), (128, 8192))
 # Steps of an Interactive run hold up to 1,536 tokens: with these sizes a graph is replayed for all
@@ -87,6 +100,7 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
             Step("compiled for full steps", "kernels tuned for the one shape", _full_step),
             _graphs(),
             _blocks(224 if precision == "fp8" else 128),
+            _attention(),
         )
     pairs = _SERVER if scenario == "server" else _INTERACTIVE
     steps = [
@@ -106,7 +120,7 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
             )
         )
         return tuple(steps)
-    return (*steps, _graphs())
+    return (*steps, _graphs(), _attention())
 
 
 def _seats(pairs: Sequence[Pair], why: str) -> Step:
@@ -123,10 +137,25 @@ def _graphs() -> Step:
 
 
 def _blocks(tile: int) -> Step:
+    def change(best: Settings) -> Sequence[Settings]:
+        # FlashInfer's kernels are compiled for one size.
+        return [] if best.get("attention_backend") else [{"block_size": 64}, {"block_size": tile}]
+
     return Step(
         "KV cache blocks",
         "a block as large as the attention kernel's tile loads in one go; may also lose",
-        _always({"block_size": 64}, {"block_size": tile}),
+        change,
+    )
+
+
+def _attention() -> Step:
+    def change(best: Settings) -> Sequence[Settings]:
+        return [{"attention_backend": "FLASH_ATTN"}] if best.get("attention_backend") else []
+
+    return Step(
+        "FlashAttention 3",
+        "one kernel for prompts and answers together, and vLLM's second model runner",
+        change,
     )
 
 

@@ -22,6 +22,7 @@ LAYERS = (
         "canvas",
         "system_info",
         "profiles",
+        "attention",
         "planning",
         "processes",
         "rouge",

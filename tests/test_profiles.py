@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness import profiles
@@ -12,7 +14,7 @@ GIB = 1 << 30
 LLAMA_BF16 = {"weights_bytes": 16_060_522_496, "kv_bytes_per_token": 131_072}
 
 
-def gpu(name: str, gib: float, **held: int) -> Place:
+def gpu(name: str, gib: float, **held: Any) -> Place:
     return Place("gpu", gpu_name=name, memory_bytes=int(gib * GIB), **(held or LLAMA_BF16))
 
 

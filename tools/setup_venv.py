@@ -109,6 +109,16 @@ def has_nvidia_driver() -> bool:
         return False
 
 
+def has_hopper() -> bool:
+    """Whether there is a GPU for which tools/compile_attention.py is worth its minutes."""
+    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "9.0" in done.stdout.split()
+
+
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
     """Waits while another set-up works on the same folder."""
@@ -225,6 +235,10 @@ def install(variant: str) -> None:
     run("sentence data (nltk punkt_tab)", [*IN_VENV, "tools/get_punkt.py"], hint=PIP_HINT)
     run("first import", [*IN_VENV, "-c", FIRST_IMPORT])
     print(f"  {log_lines()[-1]}", flush=True)
+    if variant == "gpu" and has_hopper():
+        kernels = "attention kernels for this GPU, 14 minutes of one core"
+        run(kernels, [*IN_VENV, "tools/compile_attention.py"], check=False)
+        print(f"  {log_lines()[-1]}", flush=True)
 
 
 def pip_install(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
