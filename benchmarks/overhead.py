@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, loadgen, planning, preparation, processes, sut
+from harness import attention, flags, loadgen, planning, preparation, processes, sut
 from harness.config import RunConfig
 from harness.engine import Engine
 from harness.errors import BenchmarkError
@@ -54,6 +55,7 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
     given = {
         name: value for name, value in prepared.engine_settings.items() if name != "stream_interval"
     }
+    os.environ |= attention.environment(given)
     llm = LLM(**given)
     params = SamplingParams(
         temperature=0.0,
