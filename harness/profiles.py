@@ -59,16 +59,22 @@ _H200 = {
         "655 ms mean with 8 sequences and nothing compiled for one token",
     ),
 }
-_MEASURED = {"H200": _H200}
+_H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-25"
+_H100 = {
+    ("fp8", "offline"): (
+        _seats(896, 16384),
+        f"{_H100_80GB}: LLM.generate 6,735 tokens/s of 2,500 prompts",
+    ),
+}
+_MEASURED = {"H200": _H200, "H100": _H100}
 # fp8 with FlashInfer's attention kernels, on every Hopper GPU. A step is a whole number of tiles of
 # 128 tokens: one matrix product took 1.45 times as long for 1,100 tokens as for 1,024. Its length
 # bounds TPOT: 5,120 tokens take about 95 ms on an H100, 1,408 by the same measure 27 ms.
-_H100 = "measured on one H100 with vLLM 0.26.0, dummy weights, 2026-11-25"
 _FLASHINFER = {
-    "offline": (_seats(1024, 5120), f"{_H100}: 7,030 tokens/s of 3,000 prompts"),
+    "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,030 tokens/s of 3,000 prompts"),
     "server": (
         _seats(1024, 5120),
-        f"{_H100}: p99 TTFT 1,358 ms, p99 TPOT 91 ms in a minute at 58.6 queries/s",
+        f"{_H100_80GB}: p99 TTFT 1,358 ms, p99 TPOT 91 ms in a minute at 58.6 queries/s",
     ),
     "interactive": (
         _seats(256, 1408),

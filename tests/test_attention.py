@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import importlib.util
 import itertools
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import attention, engine, profiles
+from harness import attention, engine, preparation, profiles, system_info
 from harness.config import RunConfig
 from harness.model import resolve_model
 from harness.profiles import Place
@@ -104,6 +105,43 @@ def test_fp8_on_a_hopper_gpu_takes_the_kernels_that_are_there() -> None:
     assert "attention_backend" not in settings("fp8", "offline", flashinfer=False)
     assert "attention_backend" not in settings("bf16", "offline", flashinfer=True)
     assert "attention_backend" not in settings("fp8", "singlestream", flashinfer=True)
+
+
+@pytest.mark.parametrize("kernels", [(), (ANSWERS, PROMPTS)], ids=["missing", "compiled"])
+def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
+    kernels: tuple[str, ...], flashinfer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(flashinfer, *kernels)
+    machine = dataclasses.replace(
+        system_info.collect(),
+        gpu_count=1,
+        gpu_name="NVIDIA H100 80GB HBM3",
+        gpu_memory_bytes=85_017_493_504,
+    )
+    monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
+    monkeypatch.setattr(system_info, "collect", lambda: machine)
+    monkeypatch.setattr(system_info, "gpu_memory_bytes", lambda: (None, None))
+    said: list[str] = []
+    asked = RunConfig(
+        weights="dummy",
+        dataset="synthetic",
+        mode="performance",
+        precision="fp8",
+        total_sample_count=20,
+        results_dir=str(tmp_path / "results"),
+    )
+
+    prepared = preparation.prepare(asked, said.append)
+
+    resolved = preparation.config_record(prepared, ["python", "run.py"])["resolved"]
+    if kernels:
+        assert prepared.profile.name == "hopper-fp8-offline"
+        assert resolved["engine"]["attention_backend"] == "FLASHINFER"
+        assert resolved["engine_environment"]["VLLM_KV_CACHE_LAYOUT"] == "HND"
+    else:
+        assert prepared.profile.name == "h100-fp8-offline"
+        assert resolved["engine_environment"] == {}
+    assert any("tools/compile_attention.py" in line for line in said) is not bool(kernels)
 
 
 def test_offline_and_server_share_an_engine() -> None:

@@ -23,6 +23,7 @@ ARCHITECTURE = "9.0a"
 # Llama-3.1-8B, whatever the tensor parallel size: 4 query heads share a key and value head of 128.
 HEAD_DIM = 128
 HEADS_OF_A_GROUP = 4
+BYTES_OF_A_JOB = 5 << 30  # what one compiler took at its worst
 BLOCK_SIZE = 16  # tokens of a block of the KV cache: harness/profiles.py asks vLLM for the same
 
 
@@ -37,7 +38,8 @@ def main() -> int:
     except CompileError as error:
         print(f"compile_attention.py: {error}", file=sys.stderr)
         return 1
-    print(f"{len(names)} attention kernels compiled in {time.monotonic() - started:.0f} s")
+    took = f", {len(names)} of them compiled in {time.monotonic() - started:.0f} s" if names else ""
+    print(f"the attention kernels are ready{took}")
     return 0
 
 
@@ -58,6 +60,7 @@ def compile_kernels() -> list[str]:
             "FLASHINFER_WORKSPACE_BASE": temporary,
             # A linker that drops what looks unused would drop the driver's library.
             "FLASHINFER_EXTRA_LDFLAGS": f"-L{build} -Wl,--no-as-needed -lcuda",
+            "MAX_JOBS": os.environ.get("MAX_JOBS", str(_jobs())),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
         specs = [spec for spec in _specs() if not (ready / spec.name / f"{spec.name}.so").exists()]
@@ -83,6 +86,14 @@ def _specs() -> list[Any]:
         "fa3", fp8, fp8, bf16, torch.int32, *dims, 0, False, False, False
     )
     return [answers, prompts]
+
+
+def _jobs() -> int:
+    """Compilers at a time: one for each core, as far as the memory goes."""
+    import psutil
+
+    fitting = psutil.virtual_memory().available // BYTES_OF_A_JOB
+    return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
 def _cuda_home() -> Path:
