@@ -97,7 +97,7 @@ class DoubleSession(Session):
         *,
         accuracy: bool,
         watch: LatencyWatch | None = None,
-        stop_when_lost: bool = False,
+        stop_when_decided: bool = False,
     ) -> None:
         assert isinstance(engine, DoubleEngine)
         pace = pace_of(self.config, self.prepared.min_duration_s)
@@ -106,7 +106,9 @@ class DoubleSession(Session):
         else:
             engine.answer_s = 0.1 if self._is_server else 1 / pace
             self.pace = targets.Pace(pace, "the pace set for the double", 1.0)
-        await super().test(engine, accuracy=accuracy, watch=watch, stop_when_lost=stop_when_lost)
+        await super().test(
+            engine, accuracy=accuracy, watch=watch, stop_when_decided=stop_when_decided
+        )
 
 
 def pace_of(settings: RunConfig, seconds: float) -> float:

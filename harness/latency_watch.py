@@ -10,6 +10,8 @@ from harness import formatting, rate_search
 from harness.early_stopping import allowed_over_limit
 from harness.rounds import LatencyLimits
 
+LOST, PLAIN = "lost", "plain"  # why a test was broken off
+
 
 class LatencyWatch:
     """Times of every query of one test; seconds are of time.monotonic().
@@ -18,9 +20,12 @@ class LatencyWatch:
     millisecond more than what is seen here.
     """
 
-    def __init__(self, limits: LatencyLimits, planned_queries: int):
+    def __init__(self, limits: LatencyLimits, planned_queries: int, plain_after: int | None = None):
+        """`plain_after` answers far below the limits say enough of a rate; None: none do."""
         self.limits = limits
         self.planned_queries = planned_queries
+        self.plain_after = plain_after
+        self.decision: str | None = None  # LOST or PLAIN, of a test that was broken off
         self.ttft_over = 0
         self.tpot_over = 0
         self._issued: dict[int, float] = {}  # until the first token
@@ -57,6 +62,19 @@ class LatencyWatch:
         self._tpot.append((now, tpot_ms))
         self.tpot_over += tpot_ms > self.limits.tpot_p99_ms
 
+    def decide(self) -> bool:
+        """Whether the rest of the test would tell nothing new; remembers why."""
+        if self.decision is None:
+            self.decision = LOST if self.is_lost else PLAIN if self.is_plain else None
+        return self.decision is not None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a rate holds with so much room that it need not be looked at for longer."""
+        if self.plain_after is None or len(self._tpot) < self.plain_after:
+            return False
+        return rate_search.is_plain(*self._p99s(), self.limits)
+
     @property
     def is_lost(self) -> bool:
         """Whether the test fails whatever its remaining queries do."""
@@ -71,18 +89,14 @@ class LatencyWatch:
             allowed = self.planned_queries // 100
         return self.ttft_over + waiting > allowed or self.tpot_over > allowed
 
-    def probe(
-        self, qps: float, *, full_s: float, stopped_early: bool, brief: bool = False
-    ) -> rate_search.Probe:
+    def probe(self, qps: float, *, full_s: float) -> rate_search.Probe:
         """What this test says of `qps` in a test of `full_s` seconds."""
         began = self._began or 0.0
         self._ttft.sort()  # by the moment of issue
-        ttft_p99, tpot_p99 = (
-            percentile([value for _, value in pairs], 0.99) for pairs in (self._ttft, self._tpot)
-        )
-        because = self._failure(ttft_p99, tpot_p99, stopped_early) or self._drift(
-            began, qps, full_s
-        )
+        ttft_p99, tpot_p99 = self._p99s()
+        because = None
+        if self.decision != PLAIN:  # so short a test shows no drift
+            because = self._failure(ttft_p99, tpot_p99) or self._drift(began, qps, full_s)
         seconds = max((issued for issued, _ in self._ttft), default=began) - began
         return rate_search.Probe(
             qps=qps,
@@ -92,9 +106,14 @@ class LatencyWatch:
             seconds=seconds,
             ttft_p99_ms=ttft_p99,
             tpot_p99_ms=tpot_p99,
-            brief=brief,
-            broken_off=stopped_early,
+            brief=self.decision == PLAIN,
+            broken_off=self.decision == LOST,
         )
+
+    def _p99s(self) -> tuple[float | None, float | None]:
+        """Of TTFT and TPOT so far, in ms."""
+        ttft, tpot = ([value for _, value in pairs] for pairs in (self._ttft, self._tpot))
+        return percentile(ttft, 0.99), percentile(tpot, 0.99)
 
     def _drift(self, began: float, qps: float, full_s: float) -> str | None:
         # After the last query the engine empties and quickens, which would hide a drift.
@@ -116,9 +135,7 @@ class LatencyWatch:
                 )
         return None
 
-    def _failure(
-        self, ttft_p99: float | None, tpot_p99: float | None, stopped_early: bool
-    ) -> str | None:
+    def _failure(self, ttft_p99: float | None, tpot_p99: float | None) -> str | None:
         allowed = allowed_over_limit(len(self._ttft))
         limits = (
             ("TTFT", self.ttft_over, ttft_p99, self.limits.ttft_p99_ms),
@@ -127,7 +144,7 @@ class LatencyWatch:
         for name, over, p99, limit in limits:
             if (allowed >= 0 and over > allowed) or (p99 is not None and p99 > limit):
                 return f"{formatting.count(over)} queries over the {name} limit"
-        return "queries waited past the TTFT limit" if stopped_early else None
+        return "queries waited past the TTFT limit" if self.decision == LOST else None
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

@@ -13,12 +13,12 @@ from harness.rounds import LatencyLimits
 FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
 PROBE_S = 60.0  # a tenth of a full test
 BRIEF_PROBE_S = 20.0  # on the way up, where a rate far too low need not be looked at for longer
-PLAIN_SHARE = 0.5  # of the limits: a brief probe under it says enough
+PLAIN_SHARE = 0.5  # of the limits: a rate that stays under it is far too low
 MOST_FULL_TESTS = 3
 STEP_DOWN = 0.02  # at least, after a whole test that did not hold
 MOST_STEP_DOWN = 0.06  # a test broken off early looks slower than the engine is
-# A rate that holds is raised, one that fails lowered, by this factor; the step grows each time, as
-# the first guess is close after an Offline run and may be far off after a burst.
+# A rate that holds is raised, one that fails lowered, by this factor; the step grows from the third
+# one on, as the first guess is close after an Offline run and may be far off after a burst.
 GROWTH = 1.12
 TOLERANCE = 0.02  # the search ends when the bracket is this narrow
 MOST_PROBES = 12
@@ -52,23 +52,18 @@ def next_rate(probes: Sequence[Probe], first_guess: float) -> float | None:
     best, worst = highest_that_holds(probes), _lowest_that_fails(probes)
     if worst is None:
         assert best is not None
-        return best * GROWTH ** len(probes)
+        return best * GROWTH ** max(1, len(probes) - 1)
     if best is None:
-        return worst / GROWTH ** len(probes)
+        return worst / GROWTH ** max(1, len(probes) - 1)
     if worst / best <= 1 + TOLERANCE:
         seen_well = any(probe.qps == best and not probe.brief for probe in probes)
         return None if seen_well else best
     return math.sqrt(best * worst)
 
 
-def is_plain(brief: Probe, limits: LatencyLimits) -> bool:
-    """Whether a brief probe says enough: it holds with room to spare, or was broken off as lost."""
-    if not brief.holds:
-        return brief.broken_off
-    within = (
-        (brief.ttft_p99_ms, limits.ttft_p99_ms),
-        (brief.tpot_p99_ms, limits.tpot_p99_ms),
-    )
+def is_plain(ttft_p99_ms: float | None, tpot_p99_ms: float | None, limits: LatencyLimits) -> bool:
+    """Whether a rate holds with room to spare."""
+    within = ((ttft_p99_ms, limits.ttft_p99_ms), (tpot_p99_ms, limits.tpot_p99_ms))
     return all(p99 is not None and p99 <= PLAIN_SHARE * limit for p99, limit in within)
 
 

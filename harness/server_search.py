@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness import formatting, last_offline, loadgen, planning, rate_search, sut
 from harness.errors import BenchmarkError
 from harness.latency_watch import LatencyWatch
+from harness.rounds import LatencyLimits
 from harness.run_folder import write_json, write_text
 
 if TYPE_CHECKING:
@@ -23,12 +24,8 @@ async def find_rate(session: Session, engine: sut.AnsweringEngine) -> None:
     assert limits is not None  # Server and Interactive have them
     probes: list[rate_search.Probe] = []
     while (qps := rate_search.next_rate(probes, rate_search.FIRST_SHARE * start)) is not None:
-        number = len(probes) + 1
-        probe = None
-        if rate_search.may_be_brief(probes) and session.prepared.min_duration_s > 0:
-            probe = await _probe(session, engine, qps, number, brief=True)
-        if probe is None or not rate_search.is_plain(probe, limits):
-            probe = await _probe(session, engine, qps, number, brief=False)
+        may_be_brief = rate_search.may_be_brief(probes) and session.prepared.min_duration_s > 0
+        probe = await _probe(session, engine, qps, len(probes) + 1, limits, may_be_brief)
         probes.append(probe)
         session.record["resolved"]["probes"] = [dataclasses.asdict(each) for each in probes]
         write_json(session.folder.config_json, session.record)
@@ -50,32 +47,36 @@ def offline_rate(session: Session) -> float | None:
 
 
 async def _probe(
-    session: Session, engine: sut.AnsweringEngine, qps: float, number: int, *, brief: bool
+    session: Session,
+    engine: sut.AnsweringEngine,
+    qps: float,
+    number: int,
+    limits: LatencyLimits,
+    may_be_brief: bool,
 ) -> rate_search.Probe:
-    limits = session.config.round.latency_limits(session.config.scenario.value)
-    assert limits is not None  # Server and Interactive have them
     full_s = session.prepared.min_duration_s
     # A smoke run is as long as its samples; a full one takes what p99 needs.
     queries = len(session.prompts)
     if full_s:
-        queries = rate_search.probe_queries(qps, full_s, brief=brief)
+        queries = rate_search.probe_queries(qps, full_s, brief=False)
     target = planning.Target("the search", queries, queries / qps, qps=qps)
-    watch = LatencyWatch(limits, queries)
+    plain_after = rate_search.probe_queries(qps, full_s, brief=True) if may_be_brief else None
+    watch = LatencyWatch(limits, queries, plain_after)
     progress = sut.Progress()
     label = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
     async with session.phase("probes_s", label, progress, queries):
-        ended = await sut.run_test(
+        await sut.run_test(
             engine,
             session.prompts,
-            _probe_plan(session, target, f"{number:02d}-brief" if brief else f"{number:02d}"),
+            _probe_plan(session, target, f"{number:02d}"),
             stream_first_token=True,
             admit_at_once=None,
             stall_timeout_s=session.config.stall_timeout_s,
             progress=progress,
             watch=watch,
-            stop_when_lost=True,
+            stop_when_decided=True,
         )
-    return watch.probe(qps, full_s=full_s, stopped_early=not ended, brief=brief)
+    return watch.probe(qps, full_s=full_s)
 
 
 async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> None:
@@ -90,8 +91,8 @@ async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> 
         qps, source = session.server_rate
         watch = LatencyWatch(limits, session.choose_target(accuracy=False).samples)
         last = attempt == rate_search.MOST_FULL_TESTS
-        await session.test(engine, accuracy=False, watch=watch, stop_when_lost=not last)
-        result = watch.probe(qps, full_s=0, stopped_early=False)
+        await session.test(engine, accuracy=False, watch=watch, stop_when_decided=not last)
+        result = watch.probe(qps, full_s=0)
         if result.holds or last:
             return
         assert session.pace is not None  # every test sets it

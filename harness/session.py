@@ -158,9 +158,9 @@ class Session:
         *,
         accuracy: bool,
         watch: LatencyWatch | None = None,
-        stop_when_lost: bool = False,
+        stop_when_decided: bool = False,
     ) -> None:
-        """One LoadGen test of the run; `stop_when_lost` breaks off one that `watch` calls lost."""
+        """One LoadGen test of the run; with `stop_when_decided`, until `watch` has seen enough."""
         name = "accuracy" if accuracy else "performance"
         target = self.choose_target(accuracy)
         plan = self._plan(target, accuracy)
@@ -178,7 +178,7 @@ class Session:
                 stall_timeout_s=self.config.stall_timeout_s,
                 progress=progress,
                 watch=watch,
-                stop_when_lost=stop_when_lost,
+                stop_when_decided=stop_when_decided,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
         # The first test's: how long the person at the terminal waited until something was timed.

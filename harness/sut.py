@@ -69,11 +69,12 @@ async def run_test(
     stall_timeout_s: float,
     progress: Progress,
     watch: LatencyWatch | None = None,
-    stop_when_lost: bool = False,
+    stop_when_decided: bool = False,
 ) -> bool:
     """Runs one LoadGen test; returns whether it came to its end.
 
-    `watch` is told of every query; with `stop_when_lost` a test that it calls lost is broken off.
+    `watch` is told of every query; with `stop_when_decided` a test of which it has seen enough is
+    broken off.
 
     `admit_at_once` bounds the queries handed to the engine at a time (None: all); the rest wait
     here, which keeps the engine's own queue short when LoadGen issues 40,000 at once.
@@ -83,9 +84,9 @@ async def run_test(
     log.info("LoadGen process %s begins", process.pid)
     server = _Server(engine, prompts, pipe, stream_first_token, admit_at_once, progress, watch)
     try:
-        await server.serve(stall_timeout_s, stop_when_lost)
+        await server.serve(stall_timeout_s, stop_when_decided)
         if server.broken_off:
-            log.info("LoadGen process %s broken off: the test is lost", process.pid)
+            log.info("LoadGen process %s broken off: the outcome is known", process.pid)
             return False
         await asyncio.to_thread(process.join, LOADGEN_EXIT_TIMEOUT_S)
         log.info("LoadGen process %s ended with exit code %s", process.pid, process.exitcode)
@@ -128,11 +129,11 @@ class _Server:
         self.last_query_at = time.monotonic()
         self.tokens_before = engine.tokens_generated
 
-    async def serve(self, stall_timeout_s: float, stop_when_lost: bool) -> None:
+    async def serve(self, stall_timeout_s: float, stop_when_decided: bool) -> None:
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self.loop.create_future()
         self.loop.add_reader(self.pipe.fileno(), self._read)
-        watching = asyncio.create_task(self._look_on(stall_timeout_s, stop_when_lost))
+        watching = asyncio.create_task(self._look_on(stall_timeout_s, stop_when_decided))
         try:
             await self.ended
         finally:
@@ -225,12 +226,12 @@ class _Server:
         with contextlib.suppress(OSError):
             self.pipe.send_bytes(message)
 
-    async def _look_on(self, stall_timeout_s: float, stop_when_lost: bool) -> None:
+    async def _look_on(self, stall_timeout_s: float, stop_when_decided: bool) -> None:
         """Notes the timeline, and gives up on an engine that has gone quiet."""
         while True:
             await asyncio.sleep(TIMELINE_STEP_S)
             self._note_time()
-            if stop_when_lost and self.watch is not None and self.watch.is_lost:
+            if stop_when_decided and self.watch is not None and self.watch.decide():
                 self.broken_off = True
                 if not self.ended.done():
                     self.ended.set_result(None)

@@ -54,18 +54,20 @@ def test_the_rate_found_has_had_a_probe_of_full_length() -> None:
     assert rate_search.next_rate([brief, fails, whole], 100) is None
 
 
-def test_a_brief_probe_counts_only_where_it_is_plain() -> None:
-    def brief(ttft_ms: float, tpot_ms: float, **said: bool) -> Probe:
-        known = {"holds": True, "broken_off": False} | said
-        return Probe(
-            100, known["holds"], "", 2000, 20.0, ttft_ms, tpot_ms, True, known["broken_off"]
-        )
+def test_a_rate_is_plain_under_half_of_both_limits() -> None:
+    assert rate_search.is_plain(1000, 50, LIMITS)
+    assert not rate_search.is_plain(1001, 50, LIMITS)
+    assert not rate_search.is_plain(1000, 51, LIMITS)
+    assert not rate_search.is_plain(None, 50, LIMITS)
 
-    assert rate_search.is_plain(brief(1000, 50), LIMITS)
-    assert not rate_search.is_plain(brief(1001, 50), LIMITS)
-    assert not rate_search.is_plain(brief(1000, 51), LIMITS)
-    assert not rate_search.is_plain(brief(10, 10, holds=False), LIMITS)
-    assert rate_search.is_plain(brief(2100, 10, holds=False, broken_off=True), LIMITS)
+
+@pytest.mark.parametrize(
+    ("held", "following"), [(1, 112), (2, 112), (3, 112 * 1.12), (4, 112 * 1.12**2)]
+)
+def test_the_step_upwards_grows_from_the_third_on(held: int, following: float) -> None:
+    probes = [probe_of(100, 1000)] * held
+
+    assert rate_search.next_rate(probes, 100) == pytest.approx(following)
 
 
 def test_probes_are_brief_until_one_has_failed() -> None:
@@ -169,15 +171,46 @@ def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
             stall_timeout_s=20,
             progress=progress,
             watch=watch,
-            stop_when_lost=True,
+            stop_when_decided=True,
         )
     )
 
-    probe = watch.probe(50, full_s=600, stopped_early=not ended)
+    probe = watch.probe(50, full_s=600)
     assert not ended
-    assert not probe.holds
+    assert (probe.holds, probe.broken_off, probe.brief) == (False, True, False)
     assert progress.elapsed_s < 5
     assert not (tmp_path / "samples.csv").exists()
+
+
+@pytest.mark.parametrize("most_ttft_ms", [5000, 500], ids=["far below", "near"])
+def test_a_test_is_broken_off_as_plain_only_far_below_the_limits(
+    most_ttft_ms: float, tmp_path: Path
+) -> None:
+    engine = FakeEngine(first_token_after_s=0.3, seconds_per_answer=0.1)
+    watch = LatencyWatch(LatencyLimits(most_ttft_ms, 1000), 500, plain_after=60)
+    progress = Progress()
+
+    ended = asyncio.run(
+        run_test(
+            engine,
+            make_prompts(50),
+            plan_for(
+                tmp_path, samples=50, scenario=Scenario.SERVER, target_qps=100, min_duration_s=3
+            ),
+            stream_first_token=True,
+            admit_at_once=None,
+            stall_timeout_s=20,
+            progress=progress,
+            watch=watch,
+            stop_when_decided=True,
+        )
+    )
+
+    probe = watch.probe(100, full_s=600)
+    far_below = most_ttft_ms == 5000
+    assert ended is not far_below
+    assert (probe.holds, probe.brief, probe.broken_off) == (True, far_below, False)
+    assert probe.queries >= 60
 
 
 def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
@@ -193,11 +226,11 @@ def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
             stall_timeout_s=20,
             progress=Progress(),
             watch=watch,
-            stop_when_lost=True,
+            stop_when_decided=True,
         )
     )
 
-    probe = watch.probe(100, full_s=600, stopped_early=not ended)
+    probe = watch.probe(100, full_s=600)
     assert ended
     assert (probe.holds, probe.because, probe.queries) == (True, "both limits kept", 100)
     assert probe.ttft_p99_ms is not None
@@ -217,7 +250,7 @@ def test_the_quick_answers_after_the_last_query_do_not_hide_a_drift(
         clock[0] = min(clock[0] + (20 + 0.05 * number) * 127 / 1000, 60.0)
         watch.completed(number, 128)
 
-    probe = watch.probe(10, full_s=600, stopped_early=False)
+    probe = watch.probe(10, full_s=600)
 
     assert not probe.holds
     assert probe.because.startswith("it falls behind: after 10 min the TPOT would be")
