@@ -14,6 +14,7 @@ line for each, and JSON last.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness import attention, flags
+from tools import compile_attention
 
 HEADS, GROUPS, HEAD_DIM = 32, 8, attention.HEAD_DIM
 ANSWER_TOKENS = 930  # of a sequence in the middle of its answer: 870 of prompt and half of 128
@@ -207,9 +209,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = parser.parse_args(arguments)
     import torch
 
-    if not torch.cuda.is_available():
-        print("attention.py: a GPU is needed; nvidia-smi lists them.", file=sys.stderr)
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        print("attention.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
         return 2
+    # For kernels that tools/compile_attention.py has not made.
+    os.environ["CUDA_HOME"] = str(compile_attention.cuda_home())
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     gpu = torch.cuda.get_device_name(0)
     print(f"{gpu}: {values.answers} answers of {ANSWER_TOKENS} tokens, {values.prompts} prompts")
     found = measure(values.answers, values.prompts, values.precision)

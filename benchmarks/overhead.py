@@ -25,7 +25,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import attention, flags, loadgen, planning, preparation, processes, sut
+from harness import flags, loadgen, planning, preparation, processes, sut
 from harness.config import RunConfig
 from harness.engine import Engine
 from harness.errors import BenchmarkError
@@ -55,7 +55,7 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
     given = {
         name: value for name, value in prepared.engine_settings.items() if name != "stream_interval"
     }
-    os.environ |= attention.environment(given)
+    os.environ |= prepared.engine_environment
     llm = LLM(**given)
     params = SamplingParams(
         temperature=0.0,
@@ -83,6 +83,7 @@ async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: in
         prepared.engine_settings,
         max_new_tokens=prepared.config.max_new_tokens,
         eos_token_ids=prepared.model.eos_token_ids,
+        environment=prepared.engine_environment,
     )
     await asyncio.to_thread(engine.load)
     await sut.burst(

@@ -8,13 +8,14 @@ the program is installed (tools/compile_attention.py), never in a run.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-HOPPER = ("H100", "H200", "H800", "H20", "GH200")
+GPUS = ("H100", "H200")  # and GH200; an H20, of the same generation, computes far more slowly
 BACKEND = "FLASHINFER"
 BLOCK_SIZE = 16  # tokens of a block of the KV cache
 # The kernels that are compiled are those of one shape: Llama-3.1-8B's.
@@ -29,6 +30,9 @@ _ENVIRONMENT = {
     "VLLM_USE_V2_MODEL_RUNNER": "0",
     "VLLM_KV_CACHE_LAYOUT": "HND",
 }
+# Engine arguments that ask for kernels which are not compiled.
+_DECIDE = {"attention_backend", "block_size", "kv_cache_dtype"}
+VERSION_FILE = "flashinfer_version.txt"  # beside the kernels: for which release they are
 _KERNELS = (
     f"xqa_*_kv_cache_e4m3_*_page_size_{BLOCK_SIZE}_head_dim_{HEAD_DIM}"
     f"_head_group_ratio_{HEADS_OF_A_GROUP}_*/*.so",
@@ -36,14 +40,20 @@ _KERNELS = (
 )
 
 
-def available(gpu_name: str | None, model_config: Mapping[str, Any]) -> bool:
-    """Whether this GPU and model (its config.json) can use the kernels, and they are compiled."""
-    return suits(gpu_name, model_config) and _compiled()
+def suits(
+    gpu_name: str | None,
+    model_config: Mapping[str, Any],
+    given: Mapping[str, Any],
+    tensor_parallel_size: int = 1,
+) -> bool:
+    """Whether the kernels are made for this GPU, this model (its config.json) and these settings.
 
-
-def suits(gpu_name: str | None, model_config: Mapping[str, Any]) -> bool:
-    """Whether the kernels are made for this GPU and for the shape of this model."""
-    hopper = any(name in (gpu_name or "") for name in HOPPER)
+    `given` are the engine arguments of the user. With tensor parallel, vLLM would take FlashInfer
+    for the exchange between GPUs as well, and that has not been tried.
+    """
+    if tensor_parallel_size > 1 or _DECIDE & given.keys():
+        return False
+    hopper = any(name in (gpu_name or "") for name in GPUS)
     heads, groups = (model_config.get(f"num_{kind}_heads") for kind in ("attention", "key_value"))
     if not hopper or not heads or not groups:
         return False
@@ -51,15 +61,28 @@ def suits(gpu_name: str | None, model_config: Mapping[str, Any]) -> bool:
     return (head_dim, heads / groups) == (HEAD_DIM, HEADS_OF_A_GROUP)
 
 
-def _compiled() -> bool:
+def compiled() -> bool:
+    """Whether the kernels are there, for the release of FlashInfer that is installed."""
     spec = importlib.util.find_spec("flashinfer")
     packages = (spec.submodule_search_locations if spec else None) or ()
-    places = [Path(root) / "data" / "aot" for root in packages]
-    return any(all(any(place.glob(kernel)) for kernel in _KERNELS) for place in places)
+    return any(_are_in(Path(root) / "data" / "aot") for root in packages)
 
 
-def environment(engine_settings: Mapping[str, Any]) -> dict[str, str]:
-    """vLLM's variables for an engine with these settings; what the user has set wins."""
-    if str(engine_settings.get("attention_backend", "")).upper() != BACKEND:
+def _are_in(folder: Path) -> bool:
+    if not all(any(folder.glob(kernel)) for kernel in _KERNELS):
+        return False
+    try:
+        installed = importlib.metadata.version("flashinfer-python")
+        return (folder / VERSION_FILE).read_text(encoding="utf-8").strip() == installed
+    except (importlib.metadata.PackageNotFoundError, OSError):
+        return False
+
+
+def environment(engine_settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """vLLM's variables for an engine with these settings; what the user has set wins.
+
+    Who asks for a backend in an engine argument (`given`) gets what vLLM makes of it.
+    """
+    if engine_settings.get("attention_backend") != BACKEND or "attention_backend" in given:
         return {}
     return {name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()}

@@ -11,11 +11,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import attention, profiles
+from harness import profiles
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.errors import EngineError, UsageError
 from harness.model import ModelSource
@@ -229,8 +229,10 @@ class Engine:
         max_new_tokens: int,
         eos_token_ids: Sequence[int],
         min_new_tokens: int = 1,
+        environment: Mapping[str, str] | None = None,
     ):
         self.settings = settings
+        self.environment = dict(environment or {})  # vLLM's variables while it starts
         self.tokens_generated = 0
         self.last_output_at = time.monotonic()
         self._max_new_tokens = max_new_tokens
@@ -248,7 +250,7 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         _prepare_environment()
-        with _variables(attention.environment(self.settings)):
+        with _variables(self.environment):
             self._load()
 
     def _load(self) -> None:

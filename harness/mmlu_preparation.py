@@ -33,6 +33,7 @@ class PreparedMmlu:
     profile: profiles.Profile
     departures: tuple[Departure, ...]
     system: system_info.SystemInfo
+    engine_environment: dict[str, str]  # vLLM's variables while the engine starts
 
 
 def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
@@ -87,6 +88,9 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
         profile=profile,
         departures=tuple(_departures(config, data)),
         system=machine,
+        engine_environment=attention.environment(
+            engine_settings, engine.parse_engine_args(run.engine_args)
+        ),
     )
 
 
@@ -171,7 +175,7 @@ def config_record(prepared: PreparedMmlu, command: list[str]) -> dict[str, Any]:
             "max_model_len": prepared.engine_settings["max_model_len"],
             "device": prepared.device,
             "engine": prepared.engine_settings,
-            "engine_environment": attention.environment(prepared.engine_settings),
+            "engine_environment": prepared.engine_environment,
             "profile": dataclasses.asdict(prepared.profile),
             "letter_token_ids": prepared.letters,
         },

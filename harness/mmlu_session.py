@@ -53,6 +53,7 @@ def make_engine(prepared: PreparedMmlu) -> Engine:
         max_new_tokens=ANSWER_TOKENS[prepared.config.protocol],
         eos_token_ids=prepared.model.eos_token_ids,
         min_new_tokens=0,  # neither protocol forbids an answer that ends at once
+        environment=prepared.engine_environment,
     )
 
 

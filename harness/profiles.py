@@ -12,7 +12,9 @@ from harness.attention import BACKEND, BLOCK_SIZE
 # H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
 # names both.
 #
-# What is known of one GPU family is not handed on to another: an unknown one gets `_computed`.
+# What is known of one GPU family is not handed on to another: an unknown one gets `_computed`. Only
+# the settings for FlashInfer go from the H100 to the H200, which computes as fast, from more and
+# faster memory; their source says where they were measured.
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Place:
     memory_bytes: int | None = None  # that the engine may use
     weights_bytes: int = 0
     kv_bytes_per_token: int = 0
-    flashinfer: bool = False  # whether its attention kernels for this GPU are compiled
+    # Whether FlashInfer's attention kernels are compiled; None: they are not for this GPU and work.
+    flashinfer: bool | None = None
 
 
 def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
@@ -67,9 +70,9 @@ _H100 = {
     ),
 }
 _MEASURED = {"H200": _H200, "H100": _H100}
-# fp8 with FlashInfer's attention kernels, on every Hopper GPU. A step is a whole number of tiles of
-# 128 tokens: one matrix product took 1.45 times as long for 1,100 tokens as for 1,024. Its length
-# bounds TPOT: 5,120 tokens take about 95 ms on an H100, 1,408 by the same measure 27 ms.
+# fp8 with FlashInfer's attention kernels. A step is a whole number of 128 tokens: on an H100 one
+# matrix product took 1.45 times as long for 1,100 tokens as for 1,024. Its length bounds TPOT:
+# 5,120 tokens take about 95 ms there, 1,408 by the same measure 26 ms.
 _FLASHINFER = {
     "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,030 tokens/s of 3,000 prompts"),
     "server": (
@@ -103,7 +106,9 @@ def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = 
 
     `tuned` is what a search on this very machine has found, if there was one.
     """
-    if tuned is not None:
+    if tuned is not None and (
+        place.flashinfer or tuned.settings.get("attention_backend") != BACKEND
+    ):
         return tuned
     if place.device == "cpu":
         return _CPU
@@ -128,14 +133,16 @@ def _flashinfer(place: Place, scenario: str) -> Profile:
     if fitting is not None:
         sequences = min(sequences, fitting)
     chosen = {"max_num_seqs": sequences, "attention_backend": BACKEND, "block_size": BLOCK_SIZE}
-    return Profile(f"hopper-fp8-{scenario}", {**settings, **chosen}, source)
+    if "H100" not in (place.gpu_name or ""):
+        source += "; not on this GPU"
+    return Profile(f"flashinfer-fp8-{scenario}", {**settings, **chosen}, source)
 
 
 def graph_sizes(sequences: int) -> list[int]:
     """The numbers of answers for which a decode step is captured as a CUDA graph, ascending.
 
-    A step between two of them is padded, by 64 answers at most. vLLM's own list is three times as
-    long, and every entry is captured twice at every start.
+    A step between two of them is padded, by 63 answers at most. vLLM's own list is nearly four
+    times as long, and every entry is captured twice at every start.
     """
     small = [size for size in (1, 2, 4, 8, 16, 32) if size < sequences]
     return [*small, *range(64, sequences, 64), sequences]

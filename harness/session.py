@@ -111,6 +111,7 @@ class Session:
             self.prepared.engine_settings,
             max_new_tokens=self.config.max_new_tokens,
             eos_token_ids=self.prepared.model.eos_token_ids,
+            environment=self.prepared.engine_environment,
         )
 
     @property

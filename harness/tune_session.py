@@ -14,7 +14,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import capacity, engine_life, job, processes, trial, tuning, tuning_file, tuning_plans
+from harness import (
+    attention,
+    capacity,
+    engine_life,
+    job,
+    processes,
+    trial,
+    tuning,
+    tuning_file,
+    tuning_plans,
+)
 from harness import engine as engines
 from harness.errors import BenchmarkError, EngineError, UsageError
 from harness.preparation import Prepared, place_of
@@ -195,6 +205,9 @@ class TuneSession:
             engine_settings,
             max_new_tokens=self.config.max_new_tokens,
             eos_token_ids=self.prepared.model.eos_token_ids,
+            environment=attention.environment(
+                engine_settings, engines.parse_engine_args(self.config.engine_args)
+            ),
         )
 
     def _save(self) -> None:

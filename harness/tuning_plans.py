@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.attention import BACKEND
 from harness.profiles import Place, Profile, sequences_that_fit
 from harness.tuning import (
     FIRST_GUESS_S,
@@ -119,7 +120,7 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
                 _mixed_step_graphs,
             )
         )
-        return tuple(steps)
+        return (*steps, _attention())
     return (*steps, _graphs(), _attention())
 
 
@@ -138,8 +139,9 @@ def _graphs() -> Step:
 
 def _blocks(tile: int) -> Step:
     def change(best: Settings) -> Sequence[Settings]:
-        # FlashInfer's kernels are compiled for one size.
-        return [] if best.get("attention_backend") else [{"block_size": 64}, {"block_size": tile}]
+        if _by_flashinfer(best):
+            return []  # its kernels are compiled for one size
+        return [{"block_size": 64}, {"block_size": tile}]
 
     return Step(
         "KV cache blocks",
@@ -150,13 +152,17 @@ def _blocks(tile: int) -> Step:
 
 def _attention() -> Step:
     def change(best: Settings) -> Sequence[Settings]:
-        return [{"attention_backend": "FLASH_ATTN"}] if best.get("attention_backend") else []
+        return [{"attention_backend": "FLASH_ATTN"}] if _by_flashinfer(best) else []
 
     return Step(
         "FlashAttention 3",
         "one kernel for prompts and answers together, and vLLM's second model runner",
         change,
     )
+
+
+def _by_flashinfer(best: Settings) -> bool:
+    return best.get("attention_backend") == BACKEND
 
 
 def _scheduling() -> Step:

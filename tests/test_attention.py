@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import itertools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import attention, engine, preparation, profiles, system_info
 from harness.config import RunConfig
 from harness.model import resolve_model
-from harness.profiles import Place
+from harness.profiles import Place, Profile
+from tools import compile_attention
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHIPPED = PROJECT / "harness" / "data" / "llama3_1_8b_instruct" / "config.json"
@@ -31,61 +34,102 @@ PROMPTS = (
 )
 
 
+VERSION = "0.6.14"
+
+
 @pytest.fixture
 def flashinfer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation of FlashInfer without kernels."""
     found = importlib.machinery.ModuleSpec("flashinfer", None, is_package=True)
     found.submodule_search_locations = [str(tmp_path)]
-    real = importlib.util.find_spec
+    find_spec, version = importlib.util.find_spec, importlib.metadata.version
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: found if name == "flashinfer" else real(name)
+        importlib.util, "find_spec", lambda name: found if name == "flashinfer" else find_spec(name)
+    )
+    monkeypatch.setattr(
+        importlib.metadata,
+        "version",
+        lambda name: VERSION if name == "flashinfer-python" else version(name),
     )
     return tmp_path
 
 
-def compiled(flashinfer: Path, *names: str) -> None:
+def put(flashinfer: Path, *names: str, version: str = VERSION) -> None:
+    """Kernels, as the tool leaves them."""
+    ready = flashinfer / "data" / "aot"
     for name in names:
-        folder = flashinfer / "data" / "aot" / name
+        folder = ready / name
         folder.mkdir(parents=True)
         (folder / f"{name}.so").touch()
+    (ready / attention.VERSION_FILE).write_text(f"{version}\n", encoding="utf-8")
 
 
-def test_both_kernels_must_be_compiled(flashinfer: Path) -> None:
-    found = [attention.available("NVIDIA H200", LLAMA)]
+def test_both_kernels_must_be_there(flashinfer: Path) -> None:
+    found = [attention.compiled()]
     for name in (ANSWERS, PROMPTS):
-        compiled(flashinfer, name)
-        found.append(attention.available("NVIDIA H200", LLAMA))
+        put(flashinfer, name)
+        found.append(attention.compiled())
 
     assert found == [False, False, True]
 
 
 def test_kernels_of_another_shape_do_not_count(flashinfer: Path) -> None:
-    compiled(flashinfer, ANSWERS.replace("page_size_16", "page_size_64"), PROMPTS)
+    put(flashinfer, ANSWERS.replace("page_size_16", "page_size_64"), PROMPTS)
 
-    assert not attention.available("NVIDIA H200", LLAMA)
+    assert not attention.compiled()
 
 
-@pytest.mark.parametrize("gpu", ["NVIDIA L4", "NVIDIA B200", "NVIDIA A100-SXM4-80GB", None])
-def test_other_gpus_do_without(gpu: str | None, flashinfer: Path) -> None:
-    compiled(flashinfer, ANSWERS, PROMPTS)
+def test_kernels_of_another_release_do_not_count(flashinfer: Path) -> None:
+    put(flashinfer, ANSWERS, PROMPTS, version="0.6.13")
 
-    assert not attention.available(gpu, LLAMA)
+    assert not attention.compiled()
+
+
+def test_without_flashinfer_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+    assert not attention.compiled()
+
+
+@pytest.mark.parametrize("gpu", ["NVIDIA H100 80GB HBM3", "NVIDIA H200", "NVIDIA GH200 480GB"])
+def test_the_kernels_are_for_these_gpus(gpu: str) -> None:
+    assert attention.suits(gpu, LLAMA, {})
+
+
+@pytest.mark.parametrize(
+    "gpu", ["NVIDIA L4", "NVIDIA B200", "NVIDIA H20", "NVIDIA A100-SXM4-80GB", None]
+)
+def test_other_gpus_do_without(gpu: str | None) -> None:
+    assert not attention.suits(gpu, LLAMA, {})
 
 
 @pytest.mark.parametrize(
     "other", [{"num_key_value_heads": 32}, {"head_dim": 64}, {"num_attention_heads": None}]
 )
-def test_models_of_another_shape_do_without(other: dict[str, int | None], flashinfer: Path) -> None:
-    compiled(flashinfer, ANSWERS, PROMPTS)
-
-    assert attention.available("NVIDIA H100 80GB HBM3", LLAMA)
-    assert not attention.available("NVIDIA H100 80GB HBM3", LLAMA | other)
+def test_models_of_another_shape_do_without(other: dict[str, int | None]) -> None:
+    assert not attention.suits("NVIDIA H200", LLAMA | other, {})
 
 
-def test_without_flashinfer_nothing_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+@pytest.mark.parametrize(
+    "given",
+    [{"block_size": 32}, {"kv_cache_dtype": "auto"}, {"attention_backend": "FLASH_ATTN"}],
+    ids=str,
+)
+def test_engine_arguments_that_ask_for_other_kernels_are_followed(given: dict[str, Any]) -> None:
+    assert attention.suits("NVIDIA H200", LLAMA, {"max_num_seqs": 512})
+    assert not attention.suits("NVIDIA H200", LLAMA, given)
 
-    assert not attention.available("NVIDIA H200", LLAMA)
+
+def test_with_tensor_parallel_the_kernels_are_left_alone() -> None:
+    assert not attention.suits("NVIDIA H200", LLAMA, {}, tensor_parallel_size=2)
+
+
+def test_the_tool_compiles_what_a_run_looks_for() -> None:
+    shape = ("HEAD_DIM", "HEADS_OF_A_GROUP", "BLOCK_SIZE", "VERSION_FILE")
+
+    assert [getattr(compile_attention, name) for name in shape] == [
+        getattr(attention, name) for name in shape
+    ]
 
 
 def settings(precision: str, scenario: str, *, flashinfer: bool) -> dict[str, object]:
@@ -111,7 +155,8 @@ def test_fp8_on_a_hopper_gpu_takes_the_kernels_that_are_there() -> None:
 def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
     kernels: tuple[str, ...], flashinfer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled(flashinfer, *kernels)
+    if kernels:
+        put(flashinfer, *kernels)
     machine = dataclasses.replace(
         system_info.collect(),
         gpu_count=1,
@@ -135,7 +180,7 @@ def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
 
     resolved = preparation.config_record(prepared, ["python", "run.py"])["resolved"]
     if kernels:
-        assert prepared.profile.name == "hopper-fp8-offline"
+        assert prepared.profile.name == "flashinfer-fp8-offline"
         assert resolved["engine"]["attention_backend"] == "FLASHINFER"
         assert resolved["engine_environment"]["VLLM_KV_CACHE_LAYOUT"] == "HND"
     else:
@@ -173,9 +218,38 @@ def test_the_variables_of_vllm_hold_while_the_engine_starts_and_no_longer(
             seen.update({name: os.environ.get(name) for name in names})
 
     told = settings("fp8", "offline", flashinfer=True)
-    Watched(told, max_new_tokens=128, eos_token_ids=[2]).load()
+    environment = attention.environment(told, {})
+    Watched(told, max_new_tokens=128, eos_token_ids=[2], environment=environment).load()
 
     assert seen == {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_KV_CACHE_LAYOUT": "NHD"}
     assert "VLLM_USE_V2_MODEL_RUNNER" not in os.environ
     assert os.environ["VLLM_KV_CACHE_LAYOUT"] == "NHD"
-    assert attention.environment({"attention_backend": "FLASH_ATTN"}) == {}
+
+
+def test_who_asks_for_a_backend_gets_no_variables_with_it() -> None:
+    given = {"attention_backend": "FLASHINFER"}
+
+    assert attention.environment(given, given) == {}
+    assert attention.environment({"attention_backend": "FLASH_ATTN"}, {}) == {}
+    assert attention.environment({"max_num_seqs": 4}, {}) == {}
+
+
+def test_tuned_settings_for_kernels_that_are_gone_are_not_used() -> None:
+    tuned = Profile("tuned", {"max_num_seqs": 900, "attention_backend": "FLASHINFER"}, "a search")
+    there, gone = (
+        Place("gpu", "NVIDIA H100 80GB HBM3", 78 << 30, 8 << 30, 65_536, found)
+        for found in (True, False)
+    )
+
+    assert profiles.choose(there, "fp8", "offline", tuned) is tuned
+    assert profiles.choose(gone, "fp8", "offline", tuned).name == "h100-fp8-offline"
+
+
+def test_settings_say_where_they_were_not_measured() -> None:
+    h100, h200 = (
+        profiles.choose(Place("gpu", name, 129 << 30, 8 << 30, 65_536, True), "fp8", "server")
+        for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")
+    )
+
+    assert h100.settings == h200.settings
+    assert h200.source == f"{h100.source}; not on this GPU"

@@ -41,6 +41,17 @@ def search(of: Plan, scores: dict[str, float | None]) -> list[tuple[str, float |
     return [(tuning.changed(trial.settings, of.base), trial.score) for trial in trials]
 
 
+@pytest.mark.parametrize("scenario", ["offline", "server", "interactive"])
+def test_with_flashinfer_the_other_kernels_are_tried_and_no_other_blocks(scenario: str) -> None:
+    place = replace(H200, flashinfer=True)
+    found = tuning_plans.make_plan(place, "fp8", scenario, profiles.choose(place, "fp8", scenario))
+    tried = [candidate for one in found.steps for candidate in found.candidates(one, found.base)]
+
+    assert found.base["attention_backend"] == "FLASHINFER"
+    assert {candidate["block_size"] for candidate in tried} == {16}
+    assert "FLASH_ATTN" in {candidate["attention_backend"] for candidate in tried}
+
+
 def test_each_step_starts_from_the_best_of_the_one_before() -> None:
     two_steps = plan(
         step({"max_num_seqs": 32}, {"max_num_seqs": 128}), step({"enforce_eager": False})

@@ -3,12 +3,14 @@
     .venv/bin/python tools/compile_attention.py
 
 run.py takes them for fp8 when they are there, and FlashAttention 3 otherwise. They go beside
-FlashInfer in this Python's packages. No GPU is needed, but time: some 14 minutes of one core, less
-the more cores there are. `make venv` does this by itself on a machine with such a GPU.
+FlashInfer in this Python's packages, and are compiled anew for another release of it. No GPU is
+needed, but a C++ compiler and time: some 14 minutes of one core, less the more cores there are.
+`make venv` does this by itself on a machine with such a GPU.
 """
 
 import contextlib
 import ctypes
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -24,7 +26,8 @@ ARCHITECTURE = "9.0a"
 HEAD_DIM = 128
 HEADS_OF_A_GROUP = 4
 BYTES_OF_A_JOB = 5 << 30  # what one compiler took at its worst
-BLOCK_SIZE = 16  # tokens of a block of the KV cache: harness/profiles.py asks vLLM for the same
+BLOCK_SIZE = 16  # tokens of a block of the KV cache
+VERSION_FILE = "flashinfer_version.txt"  # harness/attention.py reads it, and knows the same shape
 
 
 class CompileError(Exception):
@@ -46,10 +49,14 @@ def main() -> int:
 def compile_kernels() -> list[str]:
     """Compiles what is not there yet and returns its names. Raises CompileError."""
     packages = _package("flashinfer", "FlashInfer is not installed; it comes with the GPU build.")
-    home = _cuda_home()
+    home = cuda_home()
     if shutil.which(os.environ.get("CXX", "c++")) is None:
         raise CompileError("a C++ compiler is needed: sudo apt install g++ (Debian, Ubuntu).")
     ready = packages / "data" / "aot"
+    # pip leaves files it did not bring, and new code must not call the kernels of an old release.
+    version = importlib.metadata.version("flashinfer-python")
+    noted = ready / VERSION_FILE
+    up_to_date = noted.is_file() and noted.read_text(encoding="utf-8").strip() == version
     with tempfile.TemporaryDirectory() as temporary:
         build = Path(temporary)
         _stand_in_for_the_driver(build)
@@ -63,13 +70,18 @@ def compile_kernels() -> list[str]:
             "MAX_JOBS": os.environ.get("MAX_JOBS", str(_jobs())),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
-        specs = [spec for spec in _specs() if not (ready / spec.name / f"{spec.name}.so").exists()]
+        specs = [
+            spec
+            for spec in _specs()
+            if not (up_to_date and (ready / spec.name / f"{spec.name}.so").exists())
+        ]
         for spec in specs:
             try:
                 spec.build(verbose=False)
             except Exception as error:  # FlashInfer raises what the compiler said
-                raise CompileError(f"{spec.name} was not compiled: {_last_lines(error)}") from error
+                raise CompileError(f"{_telling_lines(error)} ({spec.name})") from error
             _install(Path(spec.jit_library_path), ready / spec.name, build)
+    noted.write_text(f"{version}\n", encoding="utf-8")
     return [spec.name for spec in specs]
 
 
@@ -96,8 +108,8 @@ def _jobs() -> int:
     return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
-def _cuda_home() -> Path:
-    """The CUDA toolkit that pip installed with vLLM, else the machine's own."""
+def cuda_home() -> Path:
+    """The CUDA toolkit that pip installed with vLLM, else another. Raises CompileError."""
     places = [Path(root) / "cu13" for root in _search_path("nvidia")]
     places += [Path(place) for place in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if place]
     for home in places:
@@ -109,7 +121,7 @@ def _cuda_home() -> Path:
                 with contextlib.suppress(FileExistsError):
                     (home / "lib64" / "libcudart.so").symlink_to(library.name)
             return home
-    raise CompileError("the CUDA compiler is needed: pip install nvidia-cuda-nvcc, as vLLM does.")
+    raise CompileError("the CUDA compiler is missing: pip install -r requirements.txt brings it.")
 
 
 def _stand_in_for_the_driver(folder: Path) -> None:
@@ -134,7 +146,7 @@ def _install(library: Path, folder: Path, build: Path) -> None:
     beside.replace(folder / library.name)
 
 
-def _last_lines(error: Exception) -> str:
+def _telling_lines(error: Exception) -> str:
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in said if "error" in line.lower()] or said
     return " / ".join(telling[:3])

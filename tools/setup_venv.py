@@ -238,7 +238,11 @@ def install(variant: str) -> None:
     if variant == "gpu" and has_hopper():
         kernels = "attention kernels for this GPU, 14 minutes of one core"
         run(kernels, [*IN_VENV, "tools/compile_attention.py"], check=False)
-        print(f"  {log_lines()[-1]}", flush=True)
+        said = log_lines()[-1:]
+        print(f"  {''.join(said)}", flush=True)
+        if not said or "are ready" not in said[0]:
+            again = f"{PYTHON.relative_to(ROOT)} tools/compile_attention.py"
+            print(f"  fp8 will use FlashAttention 3; to try again: {again}", flush=True)
 
 
 def pip_install(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
