@@ -153,18 +153,27 @@ def test_percentiles_are_picked_as_loadgen_picks_them() -> None:
     assert percentile([float(value) for value in range(1000)], 0.99) == 990.0
 
 
-def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
-    engine = FakeEngine(first_token_after_s=0.6)
-    limits = LatencyLimits(ttft_p99_ms=200, tpot_p99_ms=100)
-    watch = LatencyWatch(limits, planned_queries=500)
+def watched(
+    engine: FakeEngine,
+    watch: LatencyWatch,
+    tmp_path: Path,
+    *,
+    samples: int,
+    qps: float,
+    least_s: float,
+) -> tuple[bool, Progress]:
+    """A Server test that `watch` may break off: whether it came to its end, and where it stood."""
     progress = Progress()
-
     ended = asyncio.run(
         run_test(
             engine,
-            make_prompts(50),
+            make_prompts(samples),
             plan_for(
-                tmp_path, samples=50, scenario=Scenario.SERVER, target_qps=50, min_duration_s=10
+                tmp_path,
+                samples=samples,
+                scenario=Scenario.SERVER,
+                target_qps=qps,
+                min_duration_s=least_s,
             ),
             stream_first_token=True,
             admit_at_once=None,
@@ -173,6 +182,16 @@ def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
             watch=watch,
             stop_when_decided=True,
         )
+    )
+    return ended, progress
+
+
+def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
+    limits = LatencyLimits(ttft_p99_ms=200, tpot_p99_ms=100)
+    watch = LatencyWatch(limits, planned_queries=500)
+
+    ended, progress = watched(
+        FakeEngine(first_token_after_s=0.6), watch, tmp_path, samples=50, qps=50, least_s=10
     )
 
     probe = watch.probe(50, full_s=600)
@@ -188,23 +207,8 @@ def test_a_test_is_broken_off_as_plain_only_far_below_the_limits(
 ) -> None:
     engine = FakeEngine(first_token_after_s=0.3, seconds_per_answer=0.1)
     watch = LatencyWatch(LatencyLimits(most_ttft_ms, 1000), 500, plain_after=60)
-    progress = Progress()
 
-    ended = asyncio.run(
-        run_test(
-            engine,
-            make_prompts(50),
-            plan_for(
-                tmp_path, samples=50, scenario=Scenario.SERVER, target_qps=100, min_duration_s=3
-            ),
-            stream_first_token=True,
-            admit_at_once=None,
-            stall_timeout_s=20,
-            progress=progress,
-            watch=watch,
-            stop_when_decided=True,
-        )
-    )
+    ended, _ = watched(engine, watch, tmp_path, samples=50, qps=100, least_s=3)
 
     probe = watch.probe(100, full_s=600)
     far_below = most_ttft_ms == 5000
@@ -214,21 +218,10 @@ def test_a_test_is_broken_off_as_plain_only_far_below_the_limits(
 
 
 def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
+    engine = FakeEngine(first_token_after_s=0.001, seconds_per_answer=0.01)
     watch = LatencyWatch(LatencyLimits(10_000, 5_000), planned_queries=100)
 
-    ended = asyncio.run(
-        run_test(
-            FakeEngine(first_token_after_s=0.001, seconds_per_answer=0.01),
-            make_prompts(100),
-            plan_for(tmp_path, samples=100, scenario=Scenario.SERVER, target_qps=100),
-            stream_first_token=True,
-            admit_at_once=None,
-            stall_timeout_s=20,
-            progress=Progress(),
-            watch=watch,
-            stop_when_decided=True,
-        )
-    )
+    ended, _ = watched(engine, watch, tmp_path, samples=100, qps=100, least_s=0)
 
     probe = watch.probe(100, full_s=600)
     assert ended
