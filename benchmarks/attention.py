@@ -13,6 +13,7 @@ line for each, and JSON last.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -212,8 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
         print("attention.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
         return 2
-    # For kernels that tools/compile_attention.py has not made.
-    os.environ["CUDA_HOME"] = str(compile_attention.cuda_home())
+    # For kernels that tools/compile_attention.py has not made; those that it has need no compiler.
+    with contextlib.suppress(compile_attention.CompileError):
+        os.environ["CUDA_HOME"] = str(compile_attention.cuda_home())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     gpu = torch.cuda.get_device_name(0)
     print(f"{gpu}: {values.answers} answers of {ANSWER_TOKENS} tokens, {values.prompts} prompts")

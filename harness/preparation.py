@@ -158,13 +158,13 @@ def place_of(
 def _flashinfer(
     settings: RunConfig, model: models.ModelSource, machine: system_info.SystemInfo
 ) -> bool | None:
+    """Whether FlashInfer's kernels are compiled; None: they are not for this GPU and work."""
     given = engine.parse_engine_args(settings.engine_args)
     tensor = settings.tensor_parallel_size or 1
-    if not profiles.by_flashinfer(
-        settings.precision, settings.scenario.value
-    ) or not attention.suits(machine.gpu_name, model.config, given, tensor):
-        return None
-    return attention.compiled()
+    wanted = profiles.by_flashinfer(settings.precision, settings.scenario.value)
+    if wanted and attention.suits(machine.gpu_name, model.config, given, tensor):
+        return attention.compiled()
+    return None
 
 
 def _bytes_per_value(settings: RunConfig) -> int:
