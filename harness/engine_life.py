@@ -49,9 +49,10 @@ def root_cause(run_log: str) -> str | None:
     for line in reversed(run_log.splitlines()):
         words = line.split()
         for position, word in enumerate(words):
-            if word.endswith(("Error:", "Exception:")) and word[0].isupper():
+            name = word.split(".")[-1]
+            if name.endswith(("Error:", "Exception:")) and name[0].isupper():
                 found = " ".join(words[position:])
-                if "Engine core initialization failed" in found or word == "EngineDeadError:":
+                if "Engine core initialization failed" in found or name == "EngineDeadError:":
                     break
                 return found if len(found) <= 300 else found[:297] + "..."
     return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import preparation, server_search
+from harness import engine_life, preparation, server_search
 from harness.config import RunConfig, Scenario
 from harness.run_folder import RunFolder
 from harness.session import ESTIMATE_FILLS, WARM_UP_SAMPLES, Session
@@ -40,3 +40,24 @@ def test_a_search_that_knows_the_offline_rate_only_warms_up(
     monkeypatch.setattr(server_search, "offline_rate", lambda _session: 54.4)
 
     assert searching._warm_up_samples() == WARM_UP_SAMPLES
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "ValueError: No available memory for the cache blocks.",
+        "torch.AcceleratorError: CUDA error: an illegal memory access was encountered",
+        "torch._inductor.exc.InductorError: CompilationError: at 7:4",
+    ],
+)
+def test_why_an_engine_did_not_start_is_found_in_what_it_said(cause: str) -> None:
+    said = f"""
+(EngineCore pid=39) Traceback (most recent call last):
+(EngineCore pid=39)   File "vllm/v1/worker/gpu_worker.py", line 784, in compile_or_warm_up_model
+(EngineCore pid=39) {cause}
+(EngineCore pid=39) For debugging consider passing CUDA_LAUNCH_BLOCKING=1
+ERROR 11-25 07:55:10 [async_llm.py:704] vllm.v1.engine.exceptions.EngineDeadError: EngineCore died.
+RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}
+"""
+
+    assert engine_life.root_cause(said) == cause
