@@ -1,4 +1,4 @@
-"""The only import of vLLM: token ids in, token ids out, on one AsyncLLM."""
+"""All that a run knows of vLLM: token ids in, token ids out, on one AsyncLLM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import Any
 
-from harness import profiles
+from harness import attention, fp8, profiles
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.errors import EngineError, UsageError
 from harness.model import ModelSource
@@ -55,6 +55,7 @@ TUNING = {
     "enforce_eager",
     "kv_cache_dtype",
     "kv_cache_memory_bytes",
+    "linear_backend",
     "long_prefill_token_threshold",
     "max_cudagraph_capture_size",
     "max_long_partial_prefills",
@@ -155,7 +156,7 @@ def engine_settings(
                 # Unsaid, vLLM wants all copies on this machine and refuses when they do not fit.
                 settings["data_parallel_size_local"] = copies_here
     if config.precision == "fp8":
-        settings |= {"quantization": "fp8", "kv_cache_dtype": "fp8"}
+        settings = {"quantization": "fp8", "kv_cache_dtype": "fp8"} | settings
     if config.weights == "dummy":
         settings["load_format"] = "dummy"
     if device == "gpu":
@@ -166,12 +167,46 @@ def engine_settings(
         settings["gpu_memory_utilization"] = config.gpu_memory_utilization
     else:
         settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
-    settings |= parse_engine_args(config.engine_args)
-    graphs = ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
-    if device == "gpu" and not any(name in settings for name in graphs):
+    given = parse_engine_args(config.engine_args)
+    settings |= given
+    sequences, tokens = (int(settings[name]) for name in WHOLE_NUMBERS)
+    if "max_num_batched_tokens" not in given:
+        tokens = _longest_step(tokens, sequences, max_model_len)
+        settings["max_num_batched_tokens"] = tokens
+    if device == "gpu" and not _names_graphs(settings):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
-        settings["cudagraph_capture_sizes"] = profiles.graph_sizes(int(settings["max_num_seqs"]))
+        settings["cudagraph_capture_sizes"] = (
+            profiles.mixed_graph_sizes(sequences, tokens)
+            if config.scenario is Scenario.INTERACTIVE
+            else profiles.graph_sizes(sequences)
+        )
     return settings
+
+
+def _longest_step(tokens: int, sequences: int, max_model_len: int) -> int:
+    """At most `tokens`, and so few that no sequence is longer than it may be when vLLM shares them.
+
+    With FlashInfer installed, vLLM 0.26 warms up with its longest step, shared among all sequences
+    and the rest to the last, and reads past its table of blocks where one is too long.
+    """
+    sequences = min(sequences, tokens)
+    tokens = min(tokens, sequences * max_model_len)
+    rest = tokens % sequences
+    return tokens if tokens // sequences + rest <= max_model_len else tokens - rest
+
+
+def _names_graphs(settings: Mapping[str, Any]) -> bool:
+    """Whether the settings say already which CUDA graphs there are to be."""
+    names = {"max_cudagraph_capture_size", "cudagraph_capture_sizes"}
+    compilation = settings.get("compilation_config")
+    inside = compilation.keys() if isinstance(compilation, Mapping) else set()
+    return bool(names & (settings.keys() | inside))
+
+
+def environment(settings: Mapping[str, Any], given: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """vLLM's variables for an engine with these settings, `given` being the user's --engine-arg."""
+    named = parse_engine_args(given)
+    return attention.environment(settings, named) | fp8.environment(settings)
 
 
 def check_engine_args(given: Sequence[tuple[str, str]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import attention, capacity, engine, mmlu_prompts, profiles, run_folder, system_info
+from harness import capacity, engine, mmlu_prompts, profiles, run_folder, system_info
 from harness import model as models
 from harness.config import DEMO_MODEL, Departure, RunConfig
 from harness.errors import UsageError
@@ -88,9 +88,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
         profile=profile,
         departures=tuple(_departures(config, data)),
         system=machine,
-        engine_environment=attention.environment(
-            engine_settings, engine.parse_engine_args(run.engine_args)
-        ),
+        engine_environment=engine.environment(engine_settings, run.engine_args),
     )
 
 

@@ -14,6 +14,7 @@ from harness import (
     config,
     dataset,
     engine,
+    fp8,
     loadgen,
     processes,
     profiles,
@@ -132,9 +133,7 @@ def prepare(
         loadgen_version=loadgen_version,
         loadgen_round=loadgen_round,
         system=machine,
-        engine_environment=attention.environment(
-            engine_settings, engine.parse_engine_args(settings.engine_args)
-        ),
+        engine_environment=engine.environment(engine_settings, settings.engine_args),
     )
 
 
@@ -152,6 +151,7 @@ def place_of(
         weights_bytes=model.weights_bytes(size) // parts,
         kv_bytes_per_token=model.kv_bytes_per_token(size) // parts,
         flashinfer=_flashinfer(settings, model, machine),
+        fp8_products=_fp8_products(settings, model, machine),
     )
 
 
@@ -165,6 +165,18 @@ def _flashinfer(
     if wanted and attention.suits(machine.gpu_name, model.config, given, tensor):
         return attention.compiled()
     return None
+
+
+def _fp8_products(
+    settings: RunConfig, model: models.ModelSource, machine: system_info.SystemInfo
+) -> bool:
+    """Whether cuBLASLt can multiply; an engine argument beyond tuning may change the layers."""
+    parts = (settings.tensor_parallel_size or 1) * settings.pipeline_parallel_size
+    spread = parts > 1 or settings.distributed_executor_backend == "ray"
+    given = engine.parse_engine_args(settings.engine_args)
+    if settings.precision != "fp8" or engine.beyond_tuning(settings.engine_args):
+        return False
+    return fp8.suits(machine.gpu_name, machine.vllm_version, model.config, given, spread=spread)
 
 
 def _bytes_per_value(settings: RunConfig) -> int:

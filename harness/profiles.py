@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from harness import fp8
 from harness.attention import BACKEND, BLOCK_SIZE
 
 # vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
@@ -37,6 +38,7 @@ class Place:
     kv_bytes_per_token: int = 0
     # Whether FlashInfer's attention kernels are compiled; None: they are not for this GPU and work.
     flashinfer: bool | None = None
+    fp8_products: bool = False  # whether cuBLASLt's products can be used (harness/fp8.py)
 
 
 def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
@@ -50,10 +52,13 @@ _H200 = {
         _seats(1024, 16384),
         f"{_PROTOTYPE}: 5,120 tokens/s of prompts of mean 765",
     ),
-    ("fp8", "offline"): (_seats(1024, 16384), f"{_PROTOTYPE}: 6,962 tokens/s, 2026-11-24"),
+    ("fp8", "offline"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: 6,962 tokens/s by CUTLASS, 2026-11-24",
+    ),
     ("fp8", "server"): (
         _seats(1024, 16384),
-        f"{_PROTOTYPE}: p99 TTFT 370 ms, p99 TPOT 80 ms at 54.8 queries/s, 2026-11-24",
+        f"{_PROTOTYPE}: p99 TTFT 370 ms, p99 TPOT 80 ms at 54.8 queries/s by CUTLASS, 2026-11-24",
     ),
     ("bf16", "singlestream"): (
         # Compiled for one token a step, the matrix products become sums that read each weight once.
@@ -66,25 +71,24 @@ _H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 202
 _H100 = {
     ("fp8", "offline"): (
         _seats(896, 16384),
-        f"{_H100_80GB}: LLM.generate 6,735 tokens/s of 2,500 prompts",
+        f"{_H100_80GB}: LLM.generate 6,735 tokens/s of 2,500 prompts, by CUTLASS",
     ),
 }
 _MEASURED = {"H200": _H200, "H100": _H100}
-# fp8 with FlashInfer's attention kernels. A step is a whole number of 128 tokens: on an H100 one
-# matrix product took 1.45 times as long for 1,100 tokens as for 1,024. Its length bounds TPOT:
-# 5,120 tokens take about 95 ms there, 1,408 by the same measure 26 ms.
+
+
+# fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
-    "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,030 tokens/s of 3,000 prompts"),
+    "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts"),
     "server": (
         _seats(1024, 5120),
-        f"{_H100_80GB}: p99 TTFT 1,358 ms, p99 TPOT 91 ms in a minute at 58.6 queries/s",
+        f"{_H100_80GB}: p99 TTFT 1,008 ms, p99 TPOT 84 ms of 5,000 queries at 62 queries/s",
     ),
     "interactive": (
         _seats(256, 1408),
-        "computed from what a step takes in Server; not measured in Interactive",
+        f"{_H100_80GB}: p99 TTFT 255 ms, p99 TPOT 23.6 ms of 2,000 queries at 50 queries/s",
     ),
 }
-
 _CPU = Profile(
     name="cpu",
     # Compiling takes longer than the demo model runs.
@@ -99,6 +103,7 @@ _RESERVED_BYTES = 4 << 30  # activations, graphs, the logits of a full batch
 _MOST_SEQUENCES = 1024
 _LEAST_SEQUENCES = 16
 _SMALL_GPU_BYTES = 40 << 30
+_LONGEST_GRAPH = 2048  # tokens: a longer step takes the GPU longer than the processor
 
 
 def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = None) -> Profile:
@@ -106,10 +111,26 @@ def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = 
 
     `tuned` is what a search on this very machine has found, if there was one.
     """
-    if tuned is not None and (
-        place.flashinfer or tuned.settings.get("attention_backend") != BACKEND
-    ):
+    products = precision == "fp8" and scenario in fp8.SCENARIOS and place.fp8_products
+    if tuned is not None and _kernels_are_as_tuned(tuned, place, products=products):
         return tuned
+    profile = _choose(place, precision, scenario)
+    source = profile.source
+    if products:
+        source += "; by cuBLASLt here" if "CUTLASS" in source else ""
+        return replace(profile, settings={**profile.settings, **fp8.settings()}, source=source)
+    if profile.settings.get("attention_backend") == BACKEND:
+        source += "; with cuBLASLt's products, not with vLLM's own"
+    return replace(profile, source=source)
+
+
+def _kernels_are_as_tuned(profile: Profile, place: Place, *, products: bool) -> bool:
+    attention = profile.settings.get("attention_backend")
+    tuned_products = profile.settings.get("worker_extension_cls") is not None
+    return tuned_products == products and (attention != BACKEND or bool(place.flashinfer))
+
+
+def _choose(place: Place, precision: str, scenario: str) -> Profile:
     if place.device == "cpu":
         return _CPU
     if place.flashinfer and by_flashinfer(precision, scenario):
@@ -146,6 +167,19 @@ def graph_sizes(sequences: int) -> list[int]:
     """
     small = [size for size in (1, 2, 4, 8, 16, 32) if size < sequences]
     return [*small, *range(64, sequences, 64), sequences]
+
+
+def mixed_graph_sizes(sequences: int, tokens: int) -> list[int]:
+    """The numbers of tokens for which a step becomes CUDA graphs, prompts in it or not, ascending.
+
+    Launched kernel by kernel, a step with prompts took 40 to 57 ms of the processor beside an H100,
+    however few its tokens; that suits Offline and Server, whose steps take the GPU longer.
+    """
+    small = [size for size in (1, 2, 4, 8, 16) if size < sequences]
+    answers = [*small, *range(32, sequences, 16), sequences]
+    longest = min(tokens, _LONGEST_GRAPH)
+    mixed = [*range(sequences + 128, longest, 128), longest]
+    return [*answers, *(size for size in mixed if size > sequences)]
 
 
 def _computed(place: Place, scenario: str) -> Profile:

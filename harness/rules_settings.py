@@ -18,6 +18,8 @@ from harness.rule import (
 )
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16"}
+# vLLM's names: one scale for a matrix, or one for each of its outputs.
+_FP8 = ("fp8", "fp8_per_channel")
 _SAME_AS_WEIGHTS = (None, "auto")  # a KV cache in the precision of the weights
 
 
@@ -93,8 +95,8 @@ def _precision(evidence: Evidence) -> Finding:
     parts += [f"quantised to {quantization}"] if quantization else []
     parts += [f"KV cache in {cache}"] if cache not in _SAME_AS_WEIGHTS else []
     found = ", ".join(parts)
-    wanted = "fp8" if precision == "fp8" else None
-    if engine.get("dtype") != _DTYPES[precision] or quantization != wanted:
+    wanted = _FP8 if precision == "fp8" else (None,)
+    if engine.get("dtype") != _DTYPES[precision] or quantization not in wanted:
         text = (
             f"The run calls itself {precision}, but the engine ran with {found}. Say with "
             "--precision what is to run, so that the report names what was measured."

@@ -157,7 +157,12 @@ class _Tree:
         source_copy.copy_source(project, commit, self.made(self.layout.code))
         precisions = {config["flags"]["precision"] for config in configs}
         versions = {str(config["system"].get("vllm_version")) for config in configs}
-        text = submission_texts.calibration(precisions, versions)
+        schemes: dict[str, list[str]] = {}
+        for run in self.runs:
+            engine = run.evidence.config["resolved"]["engine"]
+            if scheme := engine.get("quantization"):
+                schemes.setdefault(scheme, []).append(run.evidence.scenario.label)
+        text = submission_texts.calibration(precisions, versions, schemes)
         write_text(self.root / "calibration.md", text)
 
     def write_run(self, run: FinishedRun) -> None:

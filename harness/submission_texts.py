@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,20 @@ def measurement_readme(evidence: Evidence, code: str) -> str:
     )
 
 
-def calibration(precisions: Collection[str], vllm_versions: Collection[str]) -> str:
-    """calibration.md: how the weights became what ran, for each precision in the submission."""
+def calibration(
+    precisions: Collection[str],
+    vllm_versions: Collection[str],
+    schemes: Mapping[str, Sequence[str]],
+) -> str:
+    """calibration.md: how the weights became what ran, for each precision in the submission.
+
+    `schemes` are vLLM's names of the quantisations that ran, each with its scenarios.
+    """
     return _rendered(
-        "calibration.md.j2", precisions=precisions, vllm_versions=sorted(vllm_versions)
+        "calibration.md.j2",
+        precisions=precisions,
+        vllm_versions=sorted(vllm_versions),
+        schemes=schemes,
     )
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from harness import (
-    attention,
     capacity,
     engine_life,
     job,
@@ -205,9 +204,7 @@ class TuneSession:
             engine_settings,
             max_new_tokens=self.config.max_new_tokens,
             eos_token_ids=self.prepared.model.eos_token_ids,
-            environment=attention.environment(
-                engine_settings, engines.parse_engine_args(self.config.engine_args)
-            ),
+            environment=engines.environment(engine_settings, self.config.engine_args),
         )
 
     def _save(self) -> None:

@@ -41,15 +41,9 @@ _SERVER: tuple[Pair, ...] = (
     (1024, 8192),
     (1024, 16384),
 )
-_INTERACTIVE: tuple[Pair, ...] = ((256, 1408), (320, 1536), (320, 1024), (320, 2048), (256, 4096))
+_INTERACTIVE: tuple[Pair, ...] = ((256, 1408), (256, 1536), (256, 1152), (320, 1664), (320, 2048))
 _SINGLE_STREAM: tuple[Pair, ...] = ((1, 4096),)
 _CPU: tuple[Pair, ...] = ((32, 2048), (128, 8192))
-# Steps of an Interactive run hold up to 1,536 tokens: with these sizes a graph is replayed for all
-# of them, at 8 % of padding or less.
-_MIXED_STEP_GRAPHS = (
-    *(1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896),
-    *(1024, 1152, 1280, 1408, 1536),
-)
 
 
 def make_plan(
@@ -103,25 +97,15 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
             _blocks(224 if precision == "fp8" else 128),
             _attention(),
         )
-    pairs = _SERVER if scenario == "server" else _INTERACTIVE
-    steps = [
-        _seats(_fitting(pairs, most), "fewer tokens a step lower TPOT, more lower TTFT"),
-        Step(
-            "prompts share steps",
-            "no prompt takes a whole step, which caps the tail of TPOT",
-            _always({"long_prefill_token_threshold": 768}),
-        ),
-    ]
+    share = Step(
+        "prompts share steps",
+        "no prompt takes a whole step, which caps the tail of TPOT",
+        _always({"long_prefill_token_threshold": 768}),
+    )
+    why = "fewer tokens a step lower TPOT, more lower TTFT"
     if scenario == "interactive":
-        steps.append(
-            Step(
-                "graphs of mixed steps",
-                "a step with prompts in it is replayed instead of launched kernel by kernel",
-                _mixed_step_graphs,
-            )
-        )
-        return (*steps, _attention())
-    return (*steps, _graphs(), _attention())
+        return (_seats(_fitting(_INTERACTIVE, most), why), share, _attention())
+    return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
 
 
 def _seats(pairs: Sequence[Pair], why: str) -> Step:
@@ -185,11 +169,6 @@ def _graphs_up_to_512(best: Settings) -> Sequence[Settings]:
     if "cudagraph_capture_sizes" in best:
         return []  # vLLM refuses a highest size beside a list that ends elsewhere
     return [{"max_cudagraph_capture_size": 512}]
-
-
-def _mixed_step_graphs(best: Settings) -> Sequence[Settings]:
-    sizes = [size for size in _MIXED_STEP_GRAPHS if size <= best["max_num_batched_tokens"]]
-    return [{"cudagraph_capture_sizes": sizes, "max_cudagraph_capture_size": sizes[-1]}]
 
 
 def _fitting(pairs: Sequence[Pair], most: int | None) -> Sequence[Pair]:

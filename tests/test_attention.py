@@ -247,7 +247,7 @@ def test_tuned_settings_for_kernels_that_are_gone_are_not_used() -> None:
 
 def test_settings_say_where_they_were_not_measured() -> None:
     h100, h200 = (
-        profiles.choose(Place("gpu", name, 129 << 30, 8 << 30, 65_536, True), "fp8", "server")
+        profiles.choose(Place("gpu", name, 129 << 30, 8 << 30, 65_536, True, True), "fp8", "server")
         for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")
     )
 

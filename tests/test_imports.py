@@ -12,7 +12,11 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("run", "mmlu", "report", "util_logs")
 # Only these modules may import these libraries, at the top or inside a function.
-OWNERS = {"vllm": {"engine"}, "mlperf_loadgen": {"loadgen"}, "matplotlib": {"canvas"}}
+OWNERS = {
+    "vllm": {"engine", "fp8_products"},
+    "mlperf_loadgen": {"loadgen"},
+    "matplotlib": {"canvas"},
+}
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
     {"errors", "rounds", "metrics", "formatting", "hardware"},
@@ -23,6 +27,8 @@ LAYERS = (
         "system_info",
         "profiles",
         "attention",
+        "fp8",
+        "fp8_products",
         "planning",
         "processes",
         "rouge",

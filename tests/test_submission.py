@@ -491,14 +491,16 @@ def test_no_path_of_the_machine_gets_into_the_measurements(
     [
         ("bf16", "Nothing is quantised"),
         ("fp16", "converted to fp16"),
-        ("fp8", "max |W| / 448"),
+        ("fp8", '- `quantization="fp8_per_channel"` in Offline'),
     ],
 )
 def test_the_calibration_says_what_was_done_to_the_weights(
     precision: str, words: str, good: list[FinishedRun], tmp_path: Path, project: Path,
     system_json: Path,
 ) -> None:  # fmt: skip
+    scheme = "fp8_per_channel" if precision == "fp8" else None
     runs = [changed(one, "flags", "precision", value=precision) for one in good]
+    runs = [changed(one, "resolved", "engine", "quantization", value=scheme) for one in runs]
 
     out = make(runs, tmp_path, project, system_json)
 

@@ -149,9 +149,10 @@ def test_a_rule_of_the_scenario_is_asked_and_one_of_another_is_not() -> None:
     assert set.union(*asked.values()) == everything
 
 
-def test_fp8_is_allowed_and_the_calibration_document_is_named() -> None:
+@pytest.mark.parametrize("scheme", ["fp8", "fp8_per_channel"])
+def test_fp8_is_allowed_and_the_calibration_document_is_named(scheme: str) -> None:
     evidence = good(precision="fp8")
-    evidence.config["resolved"]["engine"] |= {"quantization": "fp8", "kv_cache_dtype": "fp8"}
+    evidence.config["resolved"]["engine"] |= {"quantization": scheme, "kv_cache_dtype": "fp8"}
     found = judge(evidence)
     assert found.official
     assert "calibration.md" in next(r for r in found.rules if r.id == "precision").sentence
