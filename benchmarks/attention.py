@@ -1,4 +1,4 @@
-"""What one layer's attention and one matrix product take on this GPU, in microseconds.
+"""What one layer's attention takes on this GPU, in microseconds.
 
   python benchmarks/attention.py                       (one Hopper GPU; no model)
   python benchmarks/attention.py --precision bf16 --answers 400 --prompts 4
@@ -6,9 +6,8 @@
 A step of vLLM holds answers in progress, a token each, and some prompts. FlashAttention 3 takes
 them in one call; FlashInfer takes the answers by XQA and the prompts by kernels of their own, which
 it compiles first (minutes) where tools/compile_attention.py has not. Shape of Llama-3.1-8B, random
-numbers, pages in random order. The products are those of the first feed-forward matrix, for step
-lengths at and off a whole number of tiles. Medians of single calls, between CUDA events. Prints a
-line for each, and JSON last.
+numbers, pages in random order. Medians of single calls, between CUDA events. Prints a line for
+each, and JSON last.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ from tools import compile_attention
 HEADS, GROUPS, HEAD_DIM = 32, 8, attention.HEAD_DIM
 ANSWER_TOKENS = 930  # of a sequence in the middle of its answer: 870 of prompt and half of 128
 PROMPT_TOKENS = 870
-FEED_FORWARD = (28672, 4096)
-STEPS = (1024, 1100, 5120, 8192, 16384)
 WORKSPACE_BYTES = 394 << 20  # as vLLM gives FlashInfer
 REPEATS = 7
 
@@ -158,22 +155,6 @@ def flashinfer_prompts(prompts: Sequence[int], dtype: Any, layout: str) -> float
     return time_us(lambda: wrapper.run(query, cache.pages, out=out))
 
 
-def product(tokens: int) -> float:
-    """The first feed-forward matrix in fp8 with a scale for each token, as vLLM multiplies."""
-    import torch
-    from vllm import _custom_ops as ops
-
-    rows, columns = FEED_FORWARD
-    fp8 = torch.float8_e4m3fn
-    weight = torch.randn(rows, columns, device="cuda").to(fp8).t()
-    inputs = torch.randn(tokens, columns, device="cuda").to(fp8)
-    of_tokens = torch.full((tokens, 1), 0.01, device="cuda")
-    of_weight = torch.full((1,), 0.01, device="cuda")
-    return time_us(
-        lambda: ops.cutlass_scaled_mm(inputs, weight, of_tokens, of_weight, torch.bfloat16)
-    )
-
-
 def measure(answer_count: int, prompt_count: int, precision: str) -> dict[str, float]:
     """Every figure under its name, in microseconds."""
     import torch
@@ -190,7 +171,6 @@ def measure(answer_count: int, prompt_count: int, precision: str) -> dict[str, f
         "XQA, answers, HND": partial(xqa, answers, dtype, "HND"),
         "FlashInfer, prompts, HND": partial(flashinfer_prompts, prompts, dtype, "HND"),
     }
-    calls |= {f"fp8 product, {tokens} tokens": partial(product, tokens) for tokens in STEPS}
     return {label: _said(label, call()) for label, call in calls.items()}
 
 
