@@ -93,9 +93,7 @@ def cutlass(one: Operands) -> Any:
     import torch
     from vllm import _custom_ops as ops
 
-    return ops.cutlass_scaled_mm(
-        one.rows, one.weight, one.of_rows, one.of_weight, torch.bfloat16
-    )  # fmt: skip
+    return ops.cutlass_scaled_mm(one.rows, one.weight, one.of_rows, one.of_weight, torch.bfloat16)
 
 
 def cublas(one: Operands) -> Any:
@@ -108,17 +106,21 @@ def cublas(one: Operands) -> Any:
     )  # fmt: skip
 
 
-def silu_then_quantised(gate_and_up: Any) -> tuple[Any, Any]:
-    """(tokens, 2n) bfloat16 to (tokens, n) fp8 and (tokens, 1) scales, as vLLM writes it."""
-    import torch
+def vllms_activation() -> Callable[[Any], tuple[Any, Any]]:
+    """(tokens, 2n) bfloat16 to (tokens, n) fp8 and (tokens, 1) scales, as vLLM has it compiled."""
+    from vllm.config import VllmConfig, set_current_vllm_config
+    from vllm.model_executor.layers.activation import SiluAndMul
+    from vllm.model_executor.layers.quantization.input_quant_fp8 import QuantFP8
+    from vllm.model_executor.layers.quantization.utils.quant_utils import GroupShape
 
-    width = gate_and_up.shape[1] // 2
-    value = torch.nn.functional.silu(gate_and_up[:, :width]) * gate_and_up[:, width:]
-    scales = (value.abs().max(dim=-1)[0].unsqueeze(-1).float() / LARGEST).clamp(
-        min=1 / (LARGEST * 512)
-    )
-    rows = (value.float() * scales.reciprocal()).clamp(-LARGEST, LARGEST)
-    return rows.to(torch.float8_e4m3fn), scales
+    with set_current_vllm_config(VllmConfig()):
+        quantise = QuantFP8(static=False, group_shape=GroupShape.PER_TOKEN)
+
+    def activation(gate_and_up: Any) -> tuple[Any, Any]:
+        rows, scales = quantise.forward_native(SiluAndMul.forward_native(gate_and_up))
+        return rows, scales
+
+    return activation
 
 
 def measure(tokens: int, seconds: float) -> dict[str, float]:
@@ -137,7 +139,7 @@ def measure(tokens: int, seconds: float) -> dict[str, float]:
         got = product(layer["down"])[:CHECKED_TOKENS].float()
         found[f"down, {name}, off by"] = float((got - exact).norm() / exact.norm())
     gate_and_up = torch.randn(tokens, 2 * MATRICES["down"][1], device="cuda", dtype=torch.bfloat16)
-    compiled = torch.compile(silu_then_quantised, fullgraph=True, dynamic=True)
+    compiled = torch.compile(vllms_activation(), fullgraph=True, dynamic=True)
     for name, activation in (("compiled", compiled), ("silu_mul", silu_mul)):
         found[f"activation, {name}, us"] = time_us(partial(activation, gate_and_up), seconds)
     (rows, scales), (other, of_other) = compiled(gate_and_up), silu_mul(gate_and_up)

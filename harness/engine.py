@@ -155,7 +155,7 @@ def engine_settings(
             if copies_here is not None:
                 # Unsaid, vLLM wants all copies on this machine and refuses when they do not fit.
                 settings["data_parallel_size_local"] = copies_here
-    if config.precision == "fp8":
+    if config.precision == "fp8":  # a profile may name another scheme of fp8
         settings = {"quantization": "fp8", "kv_cache_dtype": "fp8"} | settings
     if config.weights == "dummy":
         settings["load_format"] = "dummy"

@@ -28,7 +28,7 @@ _OTHERS = (
 # Variables of vLLM's under which the products it expects are its own.
 _OTHER_PRODUCTS = ("VLLM_BATCH_INVARIANT", "VLLM_TEST_FORCE_FP8_MARLIN")
 _ARCHITECTURE = "LlamaForCausalLM"  # whose activation has nothing behind it but a product
-_ALIGNED = 16  # cuBLASLt takes rows of a multiple of 16 bytes
+ALIGNED_TO = 16  # cuBLASLt takes rows of a multiple of 16 bytes
 
 
 def suits(
@@ -54,7 +54,7 @@ def suits(
         return False
     hopper = any(name in (gpu_name or "") for name in GPUS)
     known = (vllm_version or "").startswith(_RELEASE)
-    return hopper and known and not any(size % _ALIGNED for size in sizes)
+    return hopper and known and not any(size % ALIGNED_TO for size in sizes)
 
 
 def settings() -> dict[str, Any]:

@@ -26,8 +26,9 @@ from vllm.model_executor.layers.quantization.utils.quant_utils import (
 from vllm.platforms import PlatformEnum
 from vllm.utils.torch_utils import direct_register_custom_op
 
+from harness.fp8 import ALIGNED_TO
+
 FP8 = torch.float8_e4m3fn
-_ALIGNED = 16  # cuBLASLt takes rows of a multiple of 16 bytes
 _library = torch.library.Library("mlperf_fp8", "FRAGMENT")
 
 
@@ -50,8 +51,8 @@ class CublasFP8LinearKernel(FP8ScaledMMLinearKernel):
             return False, "needs a scale for each token"
         if c.weight_quant_key != kFp8StaticChannelSym:
             return False, "needs a scale for each output"
-        if c.out_dtype != torch.bfloat16 or any(size % _ALIGNED for size in c.weight_shape):
-            return False, "needs bfloat16 results and sizes that are multiples of 16"
+        if c.out_dtype != torch.bfloat16 or any(size % ALIGNED_TO for size in c.weight_shape):
+            return False, f"needs bfloat16 results and sizes that are multiples of {ALIGNED_TO}"
         return True, None
 
     def input_quant_key(self) -> QuantKey:
@@ -100,7 +101,7 @@ class SiluMulFP8(SiluAndMul):
     """silu(gate) * up, left in fp8 for the product that follows; gate and up are read once."""
 
     def forward(self, x: torch.Tensor) -> QuantizedActivation:
-        """x: (tokens, 2 * outputs), the gate before the rest."""
+        """x: (tokens, 2n) bfloat16, gate before up. Returns (tokens, n) fp8 and its scales."""
         tokens, width = x.shape
         rows, scales = torch.ops.mlperf_fp8.silu_mul(x)
         shape = torch.Size((tokens, width // 2))

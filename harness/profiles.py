@@ -14,8 +14,8 @@ from harness.attention import BACKEND, BLOCK_SIZE
 # names both.
 #
 # What is known of one GPU family is not handed on to another: an unknown one gets `_computed`. Only
-# the settings for FlashInfer go from the H100 to the H200, which computes as fast, from more and
-# faster memory; their source says where they were measured.
+# the settings for FlashInfer and cuBLASLt's products go from the H100 to the H200, which computes
+# as fast, from more and faster memory; their source says where they were measured.
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,6 @@ _H100 = {
     ),
 }
 _MEASURED = {"H200": _H200, "H100": _H100}
-
-
 # fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
     "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts"),
@@ -89,6 +87,7 @@ _FLASHINFER = {
         f"{_H100_80GB}: p99 TTFT 255 ms, p99 TPOT 23.6 ms of 2,000 queries at 50 queries/s",
     ),
 }
+
 _CPU = Profile(
     name="cpu",
     # Compiling takes longer than the demo model runs.

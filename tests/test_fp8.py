@@ -249,7 +249,11 @@ def test_no_step_is_longer_than_its_sequences_may_be(sequences: int, tokens: int
     [
         ({"fp8": ["SingleStream"]}, "for the whole matrix", "for each output"),
         ({"fp8_per_channel": ["Offline", "Server"]}, "for each output", "for the whole matrix"),
-        ({"fp8": ["SingleStream"], "fp8_per_channel": ["Offline"]}, '"fp8"` in SingleStream', "/n"),
+        (
+            {"fp8": ["SingleStream"], "fp8_per_channel": ["Offline"]},
+            '"fp8"` in SingleStream\n- `quantization="fp8_per_channel"` in Offline\n\n- **Weights',
+            "\n\n\n",
+        ),
     ],
     ids=["matrix", "output", "both"],
 )
