@@ -30,14 +30,14 @@ from harness.config import RunConfig
 from harness.errors import BenchmarkError
 
 if TYPE_CHECKING:
-    from harness.mmlu_config import MmluConfig
+    from harness.mmlu.config import MmluConfig
 
 PROJECT = Path(__file__).resolve().parent
 
 
 def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     """The command line as an MmluConfig; argparse ends the program with status 2 on a misuse."""
-    from harness.mmlu_config import DATASETS, MOST_SHOTS, PLAIN, PROTOCOLS, SHARED_FLAGS, MmluConfig
+    from harness.mmlu.config import DATASETS, MOST_SHOTS, PLAIN, PROTOCOLS, SHARED_FLAGS, MmluConfig
 
     parser = flags.Parser(__doc__ or "")
     what = parser.add_argument_group("what to ask")
@@ -124,7 +124,11 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
     """Resolves and checks every input, asks, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
     import report
-    from harness import job, mmlu_preparation, mmlu_report, mmlu_session, run_folder
+    from harness.measure import job
+    from harness.mmlu import preparation as mmlu_preparation
+    from harness.mmlu import report as mmlu_report
+    from harness.mmlu import session as mmlu_session
+    from harness.results import folder as run_folder
     from harness.terminal import Terminal
 
     terminal = Terminal()

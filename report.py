@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import util_logs
-from harness import figures, mmlu_report, report_text, summary
-from harness.accuracy import from_rouge_json
 from harness.errors import BenchmarkError, LogError, UsageError
-from harness.evidence import Evidence
 from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
-from harness.report_text import terminal_summary
-from harness.run_folder import (
+from harness.mmlu import report as mmlu_report
+from harness.report import figures, summary
+from harness.report import text as report_text
+from harness.report.text import terminal_summary
+from harness.results.folder import (
     ACCURACY_LOG,
     DETAIL_LOG,
     MMLU,
@@ -35,6 +35,8 @@ from harness.run_folder import (
     write_json,
     write_text,
 )
+from harness.rules.evidence import Evidence
+from harness.scoring.accuracy import from_rouge_json
 
 __all__ = ["make_report", "terminal_summary"]
 

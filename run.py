@@ -34,10 +34,10 @@ from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError, UsageError
 
 if TYPE_CHECKING:
-    from harness.preparation import Prepared
-    from harness.run_folder import RunFolder
-    from harness.submission import Submission
-    from harness.submission_checks import FinishedRun
+    from harness.measure.preparation import Prepared
+    from harness.results.folder import RunFolder
+    from harness.submission.checks import FinishedRun
+    from harness.submission.tree import Submission
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -182,7 +182,7 @@ def measure(config: RunConfig, command: list[str]) -> int:
     """Resolves and checks every input, measures, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
     import report
-    from harness import execution, preparation
+    from harness.measure import execution, preparation
     from harness.terminal import Terminal
 
     terminal = Terminal()
@@ -194,7 +194,8 @@ def measure(config: RunConfig, command: list[str]) -> int:
 def measure_all(values: argparse.Namespace, command: list[str]) -> int:
     """Every scenario of the category, and then the submission if one is asked for."""
     import report
-    from harness import execution, preparation, series, submission
+    from harness.measure import execution, preparation, series
+    from harness.submission import tree as submission
     from harness.terminal import Terminal
 
     if values.tune_minutes is not None:
@@ -218,8 +219,9 @@ def measure_all(values: argparse.Namespace, command: list[str]) -> int:
 
 def tune(config: RunConfig, command: list[str]) -> int:
     """Searches for the fastest engine settings of this machine; returns the exit status."""
-    from harness import preparation, tune_session
+    from harness.measure import preparation
     from harness.terminal import Terminal
+    from harness.tuning import session as tune_session
 
     terminal = Terminal()
     # Nothing is scored, so nothing of what scoring needs has to be there.
@@ -241,14 +243,14 @@ def submit(values: argparse.Namespace) -> int:
 
 
 def _to_submission(values: argparse.Namespace) -> Submission:
-    from harness.submission import Submission
+    from harness.submission.tree import Submission
 
     return Submission(values.submission, values.submitter, values.division, values.system_json)
 
 
 def make_submission(asked: Submission, run_dirs: Sequence[Path]) -> tuple[str, ...]:
     """The tree of these run folders; returns doubts. Raises UsageError, LogError."""
-    from harness import submission
+    from harness.submission import tree as submission
 
     return submission.make_tree(asked, [read_run(path) for path in run_dirs], PROJECT)
 
@@ -256,9 +258,9 @@ def make_submission(asked: Submission, run_dirs: Sequence[Path]) -> tuple[str, .
 def read_run(run_dir: Path) -> FinishedRun:
     """A run folder and the verdict on it. Raises UsageError, LogError."""
     import report
-    from harness import verdict
-    from harness.run_folder import RunFolder
-    from harness.submission_checks import FinishedRun
+    from harness.results.folder import RunFolder
+    from harness.rules import verdict
+    from harness.submission.checks import FinishedRun
 
     folder = RunFolder(run_dir.resolve())
     evidence = report.read_evidence(folder)
@@ -278,9 +280,9 @@ def score(prepared: Prepared, folder: RunFolder) -> None:
 def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
     import util_logs
-    from harness import accuracy
-    from harness.model import decode
-    from harness.run_folder import ACCURACY_LOG, write_json
+    from harness.inputs.model import decode
+    from harness.results.folder import ACCURACY_LOG, write_json
+    from harness.scoring import accuracy
 
     answers = util_logs.read_accuracy_log(folder.accuracy / ACCURACY_LOG)
     samples = prepared.dataset.samples
@@ -309,8 +311,7 @@ def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
 def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's TEST06 logs to verify_accuracy.txt and result.json. Raises LogError."""
     import util_logs
-    from harness import compliance
-    from harness.run_folder import (
+    from harness.results.folder import (
         ACCURACY_LOG,
         DETAIL_LOG,
         TEST06_RESULT,
@@ -318,6 +319,7 @@ def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
         write_json,
         write_text,
     )
+    from harness.scoring import test06 as compliance
 
     result = compliance.judge(
         util_logs.read_audit_log(folder.test06 / ACCURACY_LOG),

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import BenchmarkError, LogError, UsageError
+from harness.logs.validity import cross_check, invalid_reasons, number
 from harness.metrics import (
     AuditedAnswer,
     Generation,
@@ -36,8 +37,7 @@ from harness.metrics import (
     SampleTimes,
     TimelinePoint,
 )
-from harness.run_folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
-from harness.validity import cross_check, invalid_reasons, number
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
 
 _T = TypeVar("_T")
 _MARK = ":::MLLOG "

@@ -25,7 +25,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import attention, flags
+from harness import flags
+from harness.engine import attention
 from tools import compile_attention
 
 HEADS, GROUPS, HEAD_DIM = 32, 8, attention.HEAD_DIM

@@ -25,10 +25,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import engine_life, flags, preparation, processes, sut
+from harness import flags, processes
 from harness.config import RunConfig, Scenario
-from harness.engine import Engine
+from harness.engine import life as engine_life
+from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
+from harness.loadgen import sut
+from harness.measure import preparation
 from harness.terminal import output_to
 
 SHORT, LONG = 2, 128  # tokens of an answer

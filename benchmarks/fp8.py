@@ -5,9 +5,9 @@
 
 The four matrices of a layer of Llama-3.1-8B, random numbers, a scale for each token and each
 output, one after the other and each alone, and how far a product is from an exact one; the
-activation that leaves fp8 for the last of them, as vLLM compiles it and as harness/fp8_products.py
-has it. Each is repeated for --seconds, since a GPU at its power limit multiplies more slowly than
-in a single call. Prints a line for each, and JSON last.
+activation that leaves fp8 for the last of them, as vLLM compiles it and as
+harness/engine/cublas_fp8.py has it. Each is repeated for --seconds, since a GPU at its power limit
+multiplies more slowly than in a single call. Prints a line for each, and JSON last.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def cutlass(one: Operands) -> Any:
 
 
 def cublas(one: Operands) -> Any:
-    """(tokens, outputs) bfloat16, as harness/fp8_products.py multiplies."""
+    """(tokens, outputs) bfloat16, as harness/engine/cublas_fp8.py multiplies."""
     import torch
 
     return torch._scaled_mm(
@@ -127,7 +127,7 @@ def measure(tokens: int, seconds: float) -> dict[str, float]:
     """Every figure under its name: microseconds, or a share of the norm."""
     import torch
 
-    from harness.fp8_products import silu_mul
+    from harness.engine.cublas_fp8 import silu_mul
 
     layer = {name: operands(tokens, *shape) for name, shape in MATRICES.items()}
     exact = layer["down"].exactly(CHECKED_TOKENS)

@@ -28,8 +28,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import overhead
-from harness import flags, preparation, system_info
+from harness import flags
 from harness.config import MODEL_ALIASES, RunConfig
+from harness.machine import system as system_info
+from harness.measure import preparation
 
 PROJECT = Path(__file__).resolve().parent.parent
 

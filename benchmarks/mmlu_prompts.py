@@ -20,11 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import mmlu_prompts
 from harness.config import RunConfig
-from harness.mmlu_config import FULL_SIZE, PROTOCOLS
-from harness.mmlu_files import load_questions
-from harness.model import load_tokenizer, resolve_model
+from harness.inputs.model import load_tokenizer, resolve_model
+from harness.mmlu import prompts as mmlu_prompts
+from harness.mmlu.config import FULL_SIZE, PROTOCOLS
+from harness.mmlu.files import load_questions
 
 
 def main() -> None:

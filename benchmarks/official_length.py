@@ -27,16 +27,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import report
 import run
-from harness import config, dataset, engine, flags, loadgen, profiles, system_info, targets
-from harness import model as models
+from harness import config, flags
 from harness.config import CATEGORIES, RunConfig, Scenario
+from harness.engine import profiles
+from harness.engine import vllm as engine
 from harness.errors import BenchmarkError
-from harness.execution import Programs, execute
-from harness.latency_watch import LatencyWatch
-from harness.preparation import Prepared
+from harness.inputs import dataset
+from harness.inputs import model as models
+from harness.loadgen import process as loadgen
+from harness.loadgen.latency_watch import LatencyWatch
+from harness.loadgen.sut import AnsweringEngine
+from harness.machine import system as system_info
+from harness.measure import targets
+from harness.measure.execution import Programs, execute
+from harness.measure.preparation import Prepared
+from harness.measure.session import Session
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
-from harness.session import Session
-from harness.sut import AnsweringEngine
 from harness.terminal import Terminal
 
 DOUBLE = "an engine double with made-up articles, not the model"

@@ -25,11 +25,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, loadgen, planning, preparation, processes, sut
+from harness import flags, processes
 from harness.config import RunConfig
-from harness.engine import Engine
+from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
-from harness.preparation import Prepared
+from harness.loadgen import planning, sut
+from harness.loadgen import process as loadgen
+from harness.measure import preparation
+from harness.measure.preparation import Prepared
 
 WARM_UP_SAMPLES = 64
 STALL_TIMEOUT_S = 300.0

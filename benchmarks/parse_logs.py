@@ -21,8 +21,8 @@ from typing import TypeVar
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, RunFolder
 from harness.rounds import V5_1
-from harness.run_folder import ACCURACY_LOG, DETAIL_LOG, RunFolder
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent

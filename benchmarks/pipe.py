@@ -25,9 +25,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, loadgen, planning, sut
+from harness import flags
 from harness.config import RunConfig, Scenario
-from harness.run_folder import DETAIL_LOG
+from harness.loadgen import planning, sut
+from harness.loadgen import process as loadgen
+from harness.results.folder import DETAIL_LOG
 
 ANSWER_TOKENS = 128
 SAMPLES = 13368

@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import accuracy
 from harness.rounds import V5_1
+from harness.scoring import accuracy
 
 SUMMARY_WORDS = 98  # 128 tokens of Llama 3 at 1.3 tokens a word
 REFERENCE_WORDS = 55

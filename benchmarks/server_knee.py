@@ -24,11 +24,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import util_logs
-from harness import flags, preparation, server_search
+from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError
-from harness.run_folder import RunFolder
-from harness.session import Session
+from harness.measure import preparation, server_search
+from harness.measure.session import Session
+from harness.results.folder import RunFolder
 from harness.terminal import Terminal
 
 ANSWER_TOKENS = 128

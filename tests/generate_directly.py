@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness.config import RunConfig, Scenario
-from harness.dataset import load_dataset
-from harness.model import load_tokenizer, resolve_model
+from harness.inputs.dataset import load_dataset
+from harness.inputs.model import load_tokenizer, resolve_model
 
 
 def main() -> None:

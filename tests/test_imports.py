@@ -13,71 +13,77 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("run", "mmlu", "report", "util_logs")
 # Only these modules may import these libraries, at the top or inside a function.
 OWNERS = {
-    "vllm": {"engine", "fp8_products"},
-    "mlperf_loadgen": {"loadgen"},
-    "matplotlib": {"canvas"},
+    "vllm": {"engine.vllm", "engine.cublas_fp8"},
+    "mlperf_loadgen": {"loadgen.process"},
+    "matplotlib": {"report.canvas"},
 }
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
-    {"errors", "rounds", "metrics", "formatting", "hardware"},
+    {"errors", "rounds", "metrics", "formatting", "machine.hardware"},
     {
         "config",
-        "run_index",
-        "canvas",
-        "system_info",
-        "profiles",
-        "attention",
-        "fp8",
-        "fp8_products",
-        "planning",
+        "results.index",
+        "report.canvas",
+        "machine.system",
+        "engine.profiles",
+        "engine.attention",
+        "engine.fp8",
+        "engine.cublas_fp8",
+        "loadgen.planning",
         "processes",
-        "rouge",
+        "scoring.rouge",
         "early_stopping",
-        "rate_search",
-        "latency",
-        "source_copy",
-        "system_description",
-        "mmlu_subjects",
+        "loadgen.rate_search",
+        "limits",
+        "submission.source_copy",
+        "submission.system_description",
+        "mmlu.subjects",
     },
     {
-        "run_folder",
-        "mmlu_plots",
-        "plots",
-        "latency_plots",
-        "search_plot",
+        "results.folder",
+        "mmlu.plots",
+        "report.plots",
+        "report.latency_plots",
+        "report.search_plot",
         "flags",
         "terminal",
-        "demo_model",
-        "model",
-        "validity",
-        "tuning",
+        "inputs.demo_model",
+        "inputs.model",
+        "logs.validity",
+        "tuning.search",
     },
-    {"tuning_plans", "tuning_text", "mmlu_config", "mmlu_questions"},
-    {"mmlu_prompts", "mmlu_score"},
-    {"mmlu_results"},
-    {"dataset", "engine", "loadgen", "accuracy", "compliance"},
-    {"mmlu_files"},
-    {"evidence", "latency_watch"},
-    {"sut", "figures", "rule"},
-    {"advice"},
-    {"rules_run", "rules_settings", "rules_loadgen", "rules_latency"},
-    {"rules_performance", "rules_accuracy"},
-    {"verdict"},
-    {"submission_checks"},
-    {"submission_texts"},
-    {"submission"},
-    {"summary"},
-    {"latency_text"},
-    {"report_text", "pages"},
-    {"mmlu_report"},
-    {"capacity", "engine_life", "job", "tuning_file", "trial"},
-    {"preparation", "last_offline"},
-    {"mmlu_preparation"},
-    {"mmlu_session"},
-    {"targets"},
-    {"engine_keeper", "session", "server_search", "audit", "tune_session"},
-    {"execution"},
-    {"series"},
+    {"tuning.plans", "tuning.text", "mmlu.config", "mmlu.questions"},
+    {"mmlu.prompts", "mmlu.score"},
+    {"mmlu.results"},
+    {"inputs.dataset", "engine.vllm", "loadgen.process", "scoring.accuracy", "scoring.test06"},
+    {"mmlu.files"},
+    {"rules.evidence", "loadgen.latency_watch"},
+    {"loadgen.sut", "report.figures", "rules.rule"},
+    {"rules.advice"},
+    {"rules.run", "rules.settings", "rules.loadgen", "rules.latency"},
+    {"rules.performance", "rules.accuracy"},
+    {"rules.verdict"},
+    {"submission.checks"},
+    {"submission.texts"},
+    {"submission.tree"},
+    {"report.summary"},
+    {"report.latency_text"},
+    {"report.text", "report.pages"},
+    {"mmlu.report"},
+    {"engine.capacity", "engine.life", "measure.job", "tuning.file", "tuning.trial"},
+    {"measure.preparation", "measure.last_offline"},
+    {"mmlu.preparation"},
+    {"mmlu.session"},
+    {"measure.targets"},
+    {
+        "engine.keeper",
+        "measure.session",
+        "measure.server_search",
+        "measure.audit",
+        "tuning.session",
+    },
+    {"measure.execution"},
+    {"measure.series"},
 )
 
 
@@ -94,25 +100,32 @@ def imported(path: Path) -> set[str]:
 
 
 def harness_modules() -> list[Path]:
-    return sorted(path for path in (PROJECT / "harness").glob("*.py") if path.stem != "__init__")
+    return sorted(path for path in (PROJECT / "harness").rglob("*.py") if path.stem != "__init__")
 
 
-@pytest.mark.parametrize("path", harness_modules(), ids=lambda path: path.stem)
+def dotted(path: Path) -> str:
+    """`engine.vllm` for harness/engine/vllm.py."""
+    if path.parent == PROJECT:
+        return path.stem
+    return ".".join(path.relative_to(PROJECT / "harness").with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", harness_modules(), ids=dotted)
 def test_a_part_imports_only_from_its_layer_or_above(path: Path) -> None:
     layer_of = {name: number for number, layer in enumerate(LAYERS) for name in layer}
     parts = {
-        name.split(".")[1] for name in imported(path) if name.startswith("harness.")
+        name.removeprefix("harness.") for name in imported(path) if name.startswith("harness.")
     } & layer_of.keys()
 
-    assert path.stem in layer_of, f"give {path.stem} a place in LAYERS"
-    assert {part for part in parts if layer_of[part] > layer_of[path.stem]} == set()
+    assert dotted(path) in layer_of, f"give {dotted(path)} a place in LAYERS"
+    assert {part for part in parts if layer_of[part] > layer_of[dotted(path)]} == set()
     assert imported(path) & set(PROGRAMS) == set()
 
 
 @pytest.mark.parametrize("library", sorted(OWNERS))
 def test_a_heavy_library_is_imported_by_its_owner_alone(library: str) -> None:
     users = {
-        path.stem
+        dotted(path)
         for path in [*harness_modules(), *(PROJECT / f"{name}.py" for name in PROGRAMS)]
         if path.exists() and any(name.split(".")[0] == library for name in imported(path))
     }

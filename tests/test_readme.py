@@ -15,8 +15,8 @@ import pytest
 
 import mmlu
 import run
-from harness import verdict
-from harness.mmlu_config import MmluConfig
+from harness.mmlu.config import MmluConfig
+from harness.rules import verdict
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def test_every_file_of_the_tree_exists() -> None:
 
 def test_every_file_at_the_top_and_every_part_is_in_the_tree() -> None:
     at_the_top = {path.name for path in PROJECT.iterdir() if path.is_file()} - NOT_OURS
-    parts = {f"harness/{path.name}" for path in (PROJECT / "harness").glob("*.py")}
+    parts = {f"harness/{path.parent.name}/" for path in (PROJECT / "harness").glob("*/__init__.py")}
 
     assert at_the_top | parts <= set(in_the_tree())
 

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import run
-from harness import capacity, engine, loadgen, profiles, system_info
 from harness.config import RunConfig
+from harness.engine import capacity, profiles
+from harness.engine import vllm as engine
 from harness.errors import UsageError
-from harness.model import resolve_model
+from harness.inputs.model import resolve_model
+from harness.loadgen import process as loadgen
+from harness.machine import system as system_info
 
 PROJECT = Path(__file__).resolve().parent.parent
 

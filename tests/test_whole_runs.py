@@ -104,7 +104,9 @@ def test_rouge_equals_rouge_score_and_nltk_computed_independently(both_run: Whol
 
     record = both_run.read_json("config.json")
     tokenizer = AutoTokenizer.from_pretrained(record["model"]["path"])
-    articles = json.loads((PROJECT / "harness" / "data" / "sample_articles.json").read_text())
+    articles = json.loads(
+        (PROJECT / "harness" / "inputs" / "data" / "sample_articles.json").read_text()
+    )
     by_prompt = {
         tuple(tokenizer.encode(one["instruction"].replace("{input}", one["input"]))): one
         for one in articles
@@ -135,8 +137,8 @@ def test_rouge_equals_rouge_score_and_nltk_computed_independently(both_run: Whol
 def _samples(run: WholeRun) -> list[list[int]]:
     """The run's prompts in LoadGen's order, from the project's own loader."""
     from harness.config import RunConfig
-    from harness.dataset import load_dataset
-    from harness.model import load_tokenizer, resolve_model
+    from harness.inputs.dataset import load_dataset
+    from harness.inputs.model import load_tokenizer, resolve_model
 
     source = resolve_model(RunConfig(model=run.read_json("config.json")["model"]["path"]))
     config = RunConfig(model="demo", dataset="sample", total_sample_count=12)

@@ -27,7 +27,9 @@ HEAD_DIM = 128
 HEADS_OF_A_GROUP = 4
 BYTES_OF_A_JOB = 5 << 30  # what one compiler took at its worst
 BLOCK_SIZE = 16  # tokens of a block of the KV cache
-VERSION_FILE = "flashinfer_version.txt"  # harness/attention.py reads it, and knows the same shape
+VERSION_FILE = (
+    "flashinfer_version.txt"  # harness/engine/attention.py reads it, and knows the same shape
+)
 
 
 class CompileError(Exception):

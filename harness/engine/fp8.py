@@ -1,0 +1,72 @@
+"""fp8 on a Hopper GPU: whose matrix products vLLM uses, and what it is told for it.
+
+vLLM multiplies fp8 matrices by CUTLASS. cuBLASLt is faster there in the steps that count for every
+scenario but SingleStream (docs/performance.md); cublas_fp8.py brings it in. A weight then has a
+scale for each output instead of one for its matrix, so it is nearer to what it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from harness.engine.attention import GPUS
+
+QUANTIZATION = "fp8_per_channel"  # vLLM's name for it
+EXTENSION = "harness.engine.cublas_fp8.WorkerExtension"
+SCENARIOS = ("offline", "server", "interactive")  # SingleStream multiplies one row at a time
+# cublas_fp8.py uses names of vLLM's that other releases may have given up.
+_RELEASE = "0.26."
+# The kernels that come before a registered one in vLLM's list and would take its place.
+_DISABLED = "VLLM_DISABLED_KERNELS"
+_OTHERS = (
+    "CutlassFP8ScaledMMLinearKernel",
+    "ChannelWiseTorchFP8ScaledMMLinearKernel",
+    "HummingFP8ScaledMMLinearKernel",
+)
+# Variables of vLLM's under which the products it expects are its own.
+_OTHER_PRODUCTS = ("VLLM_BATCH_INVARIANT", "VLLM_TEST_FORCE_FP8_MARLIN")
+_ARCHITECTURE = "LlamaForCausalLM"  # whose activation has nothing behind it but a product
+ALIGNED_TO = 16  # cuBLASLt takes rows of a multiple of 16 bytes
+
+
+def suits(
+    gpu_name: str | None,
+    vllm_version: str | None,
+    model_config: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    spread: bool,
+) -> bool:
+    """Whether the products are made for this GPU, vLLM, model (its config.json) and run.
+
+    `given` are the engine arguments of the user, of those that tune. A model that comes quantised
+    has its own scheme, and with one model over several GPUs or machines (`spread`) the products
+    have not been tried.
+    """
+    if spread or "linear_backend" in given or "quantization_config" in model_config:
+        return False
+    if any(os.environ.get(name, "0") not in ("", "0") for name in _OTHER_PRODUCTS):
+        return False
+    sizes = [model_config.get(name) or 1 for name in ("hidden_size", "intermediate_size")]
+    if _ARCHITECTURE not in (model_config.get("architectures") or ()):
+        return False
+    hopper = any(name in (gpu_name or "") for name in GPUS)
+    known = (vllm_version or "").startswith(_RELEASE)
+    return hopper and known and not any(size % ALIGNED_TO for size in sizes)
+
+
+def settings() -> dict[str, Any]:
+    """vLLM's engine arguments for these products."""
+    return {"quantization": QUANTIZATION, "worker_extension_cls": EXTENSION}
+
+
+def environment(engine_settings: Mapping[str, Any]) -> dict[str, str]:
+    """vLLM's variables for an engine with these settings; kernels that the user has switched off
+    stay off.
+    """
+    if engine_settings.get("worker_extension_cls") != EXTENSION:
+        return {}
+    off = [name for name in os.environ.get(_DISABLED, "").split(",") if name]
+    return {_DISABLED: ",".join(dict.fromkeys([*off, *_OTHERS]))}

@@ -1,0 +1,76 @@
+"""Loading an engine, ending it, and saying why it died."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from pathlib import Path
+
+from harness import processes
+from harness.engine.vllm import Engine
+from harness.errors import EngineError
+
+
+async def load(engine: Engine) -> None:
+    """Loads in a thread, so that progress shows and signals are heard;
+    cancelled, leaves no process.
+    """
+    with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
+    loading = with_own_thread.submit(engine.load)
+    with_own_thread.shutdown(wait=False)
+    try:
+        await asyncio.wrap_future(loading)
+    except asyncio.CancelledError:
+        if engine.abandon():
+            while not loading.done():
+                processes.end_children()
+                time.sleep(0.05)
+        raise
+
+
+def explain(error: EngineError, run_log: Path) -> str:
+    """vLLM says "see root cause above";
+    this finds that cause in run.log and adds the way out.
+    """
+    text = with_cause(error, run_log.read_text(errors="replace"))
+    return f"{text}. {_way_out(text)}"
+
+
+def with_cause(error: EngineError, said: str) -> str:
+    """The error with the cause that stands in what the engine said, without a full stop."""
+    cause = root_cause(said)
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{text} ({cause})" if cause and cause not in text else text
+
+
+def root_cause(run_log: str) -> str | None:
+    """The last line of an engine's traceback, such as "ValueError: ...", shortened."""
+    for line in reversed(run_log.splitlines()):
+        words = line.split()
+        for position, word in enumerate(words):
+            name = word.split(".")[-1]
+            if name.endswith(("Error:", "Exception:")) and name[0].isupper():
+                found = " ".join(words[position:])
+                if "Engine core initialization failed" in found or name == "EngineDeadError:":
+                    break
+                return found if len(found) <= 300 else found[:297] + "..."
+    return None
+
+
+def _way_out(text: str) -> str:
+    lowered = text.lower()
+    if "out of memory" in lowered or "no available memory for the cache blocks" in lowered:
+        return "Lower --gpu-memory-utilization or --max-model-len, or use more GPUs."
+    if "kv cache" in lowered and "larger" in lowered:
+        return (
+            "Raise --gpu-memory-utilization, or lower --max-model-len "
+            "(auto is the least that fits)."
+        )
+    return "run.log in the run folder holds the engine's own words."
+
+
+def shut_down(engine: Engine) -> None:
+    """Ends the engine and whatever it left behind."""
+    engine.shutdown()
+    processes.end_children()

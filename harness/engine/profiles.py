@@ -1,0 +1,209 @@
+"""Engine settings per GPU family, precision and scenario, each with where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.engine import fp8
+from harness.engine.attention import BACKEND, BLOCK_SIZE
+
+# vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
+# H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
+# names both.
+#
+# What is known of one GPU family is not handed on to another: an unknown one gets `_computed`. Only
+# the settings for FlashInfer and cuBLASLt's products go from the H100 to the H200, which computes
+# as fast, from more and faster memory; their source says where they were measured.
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings that decide speed; any of them can be overridden with --engine-arg."""
+
+    name: str
+    settings: Mapping[str, Any]  # engine arguments of vLLM
+    source: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an engine runs on, and what it has to hold there. Bytes are of one GPU."""
+
+    device: str  # "gpu" or "cpu"
+    gpu_name: str | None = None
+    memory_bytes: int | None = None  # that the engine may use
+    weights_bytes: int = 0
+    kv_bytes_per_token: int = 0
+    # Whether FlashInfer's attention kernels are compiled; None: they are not for this GPU and work.
+    flashinfer: bool | None = None
+    fp8_products: bool = False  # whether cuBLASLt's products can be used (harness/engine/fp8.py)
+
+
+def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
+    return {"max_num_seqs": sequences, "max_num_batched_tokens": tokens, **more}
+
+
+# Prompts of mean 870 tokens unless it says 765; the experiments are in docs/performance.md.
+_PROTOTYPE = "measured on one H200 with vLLM 0.26.0, dummy weights"
+_H200 = {
+    ("bf16", "offline"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: 5,120 tokens/s of prompts of mean 765",
+    ),
+    ("fp8", "offline"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: 6,962 tokens/s by CUTLASS, 2026-11-24",
+    ),
+    ("fp8", "server"): (
+        _seats(1024, 16384),
+        f"{_PROTOTYPE}: p99 TTFT 370 ms, p99 TPOT 80 ms at 54.8 queries/s by CUTLASS, 2026-11-24",
+    ),
+    ("bf16", "singlestream"): (
+        # Compiled for one token a step, the matrix products become sums that read each weight once.
+        _seats(1, 4096, compilation_config={"compile_sizes": [1]}),
+        f"{_PROTOTYPE}: mean 619 ms, p90 626 ms of 24 queries, 2026-11-24; "
+        "655 ms mean with 8 sequences and nothing compiled for one token",
+    ),
+}
+_H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-25"
+_H100 = {
+    ("fp8", "offline"): (
+        _seats(896, 16384),
+        f"{_H100_80GB}: LLM.generate 6,735 tokens/s of 2,500 prompts, by CUTLASS",
+    ),
+}
+_MEASURED = {"H200": _H200, "H100": _H100}
+# fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
+_FLASHINFER = {
+    "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts"),
+    "server": (
+        _seats(1024, 5120),
+        f"{_H100_80GB}: p99 TTFT 1,008 ms, p99 TPOT 84 ms of 5,000 queries at 62 queries/s",
+    ),
+    "interactive": (
+        _seats(256, 1408),
+        f"{_H100_80GB}: p99 TTFT 255 ms, p99 TPOT 23.6 ms of 2,000 queries at 50 queries/s",
+    ),
+}
+
+_CPU = Profile(
+    name="cpu",
+    # Compiling takes longer than the demo model runs.
+    settings=_seats(64, 4096, enforce_eager=True),
+    source="2 cores and the demo model: loads in about 20 s instead of 55 s",
+)
+_PUBLISHED_INTERACTIVE = (256, 4096)  # harnesses of earlier rounds, for the 500 / 30 ms limits
+_SINGLE_STREAM = (8, 4096)
+# A prompt of CNN/DailyMail takes 870 tokens on average and its answer 128.
+_TOKENS_OF_A_SEQUENCE = 1000
+_RESERVED_BYTES = 4 << 30  # activations, graphs, the logits of a full batch
+_MOST_SEQUENCES = 1024
+_LEAST_SEQUENCES = 16
+_SMALL_GPU_BYTES = 40 << 30
+_LONGEST_GRAPH = 2048  # tokens: a longer step takes the GPU longer than the processor
+
+
+def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = None) -> Profile:
+    """The profile for a machine; precision and scenario as spelled on the command line.
+
+    `tuned` is what a search on this very machine has found, if there was one.
+    """
+    products = precision == "fp8" and scenario in fp8.SCENARIOS and place.fp8_products
+    if tuned is not None and _kernels_are_as_tuned(tuned, place, products=products):
+        return tuned
+    profile = _choose(place, precision, scenario)
+    source = profile.source
+    if products:
+        source += "; by cuBLASLt here" if "CUTLASS" in source else ""
+        return replace(profile, settings={**profile.settings, **fp8.settings()}, source=source)
+    if profile.settings.get("attention_backend") == BACKEND:
+        source += "; with cuBLASLt's products, not with vLLM's own"
+    return replace(profile, source=source)
+
+
+def _kernels_are_as_tuned(profile: Profile, place: Place, *, products: bool) -> bool:
+    attention = profile.settings.get("attention_backend")
+    tuned_products = profile.settings.get("worker_extension_cls") is not None
+    return tuned_products == products and (attention != BACKEND or bool(place.flashinfer))
+
+
+def _choose(place: Place, precision: str, scenario: str) -> Profile:
+    if place.device == "cpu":
+        return _CPU
+    if place.flashinfer and by_flashinfer(precision, scenario):
+        return _flashinfer(place, scenario)
+    for family, measured in _MEASURED.items():
+        if family in (place.gpu_name or "") and (precision, scenario) in measured:
+            settings, source = measured[precision, scenario]
+            return Profile(f"{family.lower()}-{precision}-{scenario}", settings, source)
+    return _computed(place, scenario)
+
+
+def by_flashinfer(precision: str, scenario: str) -> bool:
+    """Whether FlashInfer's attention kernels are the faster ones, where they can be used."""
+    return precision == "fp8" and scenario in _FLASHINFER
+
+
+def _flashinfer(place: Place, scenario: str) -> Profile:
+    settings, source = _FLASHINFER[scenario]
+    sequences = settings["max_num_seqs"]
+    fitting = sequences_that_fit(place)
+    if fitting is not None:
+        sequences = min(sequences, fitting)
+    chosen = {"max_num_seqs": sequences, "attention_backend": BACKEND, "block_size": BLOCK_SIZE}
+    if "H100" not in (place.gpu_name or ""):
+        source += "; not on this GPU"
+    return Profile(f"flashinfer-fp8-{scenario}", {**settings, **chosen}, source)
+
+
+def graph_sizes(sequences: int) -> list[int]:
+    """The numbers of answers for which a decode step is captured as a CUDA graph, ascending.
+
+    A step between two of them is padded, by 63 answers at most. vLLM's own list is nearly four
+    times as long, and every entry is captured twice at every start.
+    """
+    small = [size for size in (1, 2, 4, 8, 16, 32) if size < sequences]
+    return [*small, *range(64, sequences, 64), sequences]
+
+
+def mixed_graph_sizes(sequences: int, tokens: int) -> list[int]:
+    """The numbers of tokens for which a step becomes CUDA graphs, prompts in it or not, ascending.
+
+    Launched kernel by kernel, a step with prompts took 40 to 57 ms of the processor beside an H100,
+    however few its tokens; that suits Offline and Server, whose steps take the GPU longer.
+    """
+    small = [size for size in (1, 2, 4, 8, 16) if size < sequences]
+    answers = [*small, *range(32, sequences, 16), sequences]
+    longest = min(tokens, _LONGEST_GRAPH)
+    mixed = [*range(sequences + 128, longest, 128), longest]
+    return [*answers, *(size for size in mixed if size > sequences)]
+
+
+def _computed(place: Place, scenario: str) -> Profile:
+    """Safe settings for a GPU that nobody has measured: as many sequences as its memory holds."""
+    if scenario == "singlestream":
+        settings = _seats(*_SINGLE_STREAM)
+        return Profile("gpu-singlestream", settings, "one query at a time; not measured here")
+    fitting = sequences_that_fit(place)
+    sequences = _MOST_SEQUENCES if fitting is None else min(fitting, _MOST_SEQUENCES)
+    tokens = 16384
+    if place.memory_bytes is not None and place.memory_bytes < _SMALL_GPU_BYTES:
+        tokens = 8192
+    if scenario == "interactive":
+        sequences, tokens = min(sequences, _PUBLISHED_INTERACTIVE[0]), _PUBLISHED_INTERACTIVE[1]
+    return Profile(
+        f"gpu-{scenario}",
+        _seats(sequences, tokens),
+        "computed from the GPU's memory and the model's shape; not measured here",
+    )
+
+
+def sequences_that_fit(place: Place) -> int | None:
+    """How many sequences of the usual length the memory holds; None: not known."""
+    if place.memory_bytes is None or not place.kv_bytes_per_token:
+        return None
+    free = place.memory_bytes - place.weights_bytes - _RESERVED_BYTES
+    fitting = free // (place.kv_bytes_per_token * _TOKENS_OF_A_SEQUENCE)
+    return max(_LEAST_SEQUENCES, fitting // _LEAST_SEQUENCES * _LEAST_SEQUENCES)

@@ -1,0 +1,192 @@
+"""One invocation from its folder to its report:
+whatever ends it, the folder says so and no process is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness import processes
+from harness.errors import BenchmarkError
+from harness.results.folder import RunFolder, finish, write_json
+from harness.terminal import Terminal, output_to
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a program brings to a run.
+
+    `record` is config.json as it stands before the engine starts. `work` measures, and leaves
+    what `make_report` turns into a report; that works on the finished folder alone.
+    `exit_status` judges what summary.json holds (None: no report could be made).
+    """
+
+    program: str  # as typed, for the last line of a run that failed
+    category: str
+    scenario: str | None
+    results_dir: Path
+    keep_all: bool
+    record: dict[str, Any]
+    work: Callable[[RunFolder, dict[str, Any]], Coroutine[Any, Any, None]]
+    make_report: Callable[[Path], dict[str, Any]]
+    terminal_summary: Callable[[dict[str, Any]], str]
+    exit_status: Callable[[dict[str, Any] | None], int]
+    loop: asyncio.AbstractEventLoop | None = None  # None: one of its own
+    keeps_processes: Callable[[], bool] = lambda: False  # whether a later job needs the engine
+    spared: tuple[str, ...] = ()  # run folders that stay although keep_all is False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A job that is over."""
+
+    folder: RunFolder
+    summary: dict[str, Any] | None  # summary.json; None: no report could be made
+    exit_status: int
+    interrupted: bool
+    threads_left: bool  # a thread may still wait for an engine that is gone
+
+
+def execute(job: Job, command: list[str], terminal: Terminal) -> int:
+    """Everything from the run folder to the report; returns the exit status."""
+    outcome = carry_out(job, command, terminal)
+    if outcome.threads_left:
+        leave(outcome.exit_status)
+    return outcome.exit_status
+
+
+def leave(exit_status: int) -> NoReturn:
+    """Ends this process without waiting for threads that wait for an engine."""
+    sys.stdout.flush()
+    os._exit(exit_status)
+
+
+def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
+    """Everything from the run folder to the report."""
+    processes.adopt_orphans()
+    started = datetime.now().astimezone()
+    folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
+    record = job.record
+    record["run"] |= {"name": folder.name, "started": started.isoformat(timespec="seconds")}
+    write_json(folder.config_json, record)
+    terminal.say(f"results go to {folder.path}")
+    with output_to(folder.run_log):
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+        )
+        logging.getLogger("harness").info("command: %s", " ".join(command))
+        ending = run_to_the_end(
+            lambda: job.work(folder, record), job.loop, keeps_processes=job.keeps_processes
+        )
+        # All is measured by now; what is left takes a second and should not be cut in half.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        record["run"] |= {
+            "status": ending.status,
+            "error": ending.error,
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        write_json(folder.config_json, record)
+        summary, ending = _report(folder, ending, job.make_report)
+        unreported = ending.status == "finished" and summary is None
+        notes = () if unreported else finish(folder, keep_all=job.keep_all, spared=job.spared)
+        folder.release()
+    terminal.say()
+    if summary is not None:
+        terminal.say(job.terminal_summary(summary))
+    for note in notes:
+        terminal.say(note)
+    if ending.error:
+        sys.stderr.write(f"{job.program}: {ending.error} (log: {folder.run_log})\n")
+    return Outcome(
+        folder=folder,
+        summary=summary,
+        exit_status=ending.exit_status or job.exit_status(summary),
+        interrupted=ending.status == "interrupted",
+        threads_left=ending.threads_left,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How the measuring part of a run ended."""
+
+    status: str  # finished, failed or interrupted
+    exit_status: int
+    error: str | None = None
+    threads_left: bool = False  # a thread may still wait for an engine that is gone
+
+
+def run_to_the_end(
+    measure: Callable[[], Coroutine[Any, Any, None]],
+    loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    keeps_processes: Callable[[], bool] = lambda: False,
+) -> Ending:
+    """Awaits what `measure` begins; whatever happens, no process of this run is left.
+
+    An engine that the next run goes on with stays, and with it the loop it belongs to.
+    """
+    on_loop = loop or asyncio.new_event_loop()
+    received: list[signal.Signals] = []
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop(number: int, _frame: object) -> None:
+            if os.getpid() != this_process:
+                os._exit(128 + number)  # an engine process just forked, still with our handler
+            received.append(signal.Signals(number))
+            on_loop.call_soon_threadsafe(task.cancel)
+
+        # Not loop.add_signal_handler: its wake-up socket would be shared with the engine processes
+        # that vLLM forks, and a signal to one of them would look like one to us.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        await measure()
+
+    this_process = os.getpid()
+    try:
+        on_loop.run_until_complete(work())
+        return Ending("finished", 0)
+    except asyncio.CancelledError:
+        number = received[0] if received else signal.SIGTERM
+        return Ending(
+            "interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True
+        )
+    except BenchmarkError as error:
+        return Ending("failed", error.exit_status, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return Ending("failed", 1, f"unexpected {type(error).__name__}: {error}", threads_left=True)
+    finally:
+        if not keeps_processes():
+            processes.end_children_for_good()
+
+
+def _report(
+    folder: RunFolder, ending: Ending, make_report: Callable[[Path], dict[str, Any]]
+) -> tuple[dict[str, Any] | None, Ending]:
+    """The report and the ending; a report that fails never costs what was measured."""
+    try:
+        return make_report(folder.path), ending
+    except Exception as error:  # the measurement is over and its logs are whole: say so and go on
+        traceback.print_exc()
+        if ending.status != "finished":
+            return None, ending
+        text = (
+            f"The run was measured, but its report could not be made: {error}. "
+            f"python report.py {folder.path} makes it anew."
+        )
+        return None, dataclasses.replace(ending, exit_status=1, error=text)

@@ -1,0 +1,64 @@
+"""What the newest Offline run of the same model and machine settings says about a rate
+for Server.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.results.folder import RunFolder, finished_runs
+
+# A rate carries over only between runs that agree in these flags.
+SAME_FLAGS = (
+    "model",
+    "precision",
+    "weights",
+    "dataset",
+    "max_new_tokens",
+    "data_parallel_size",
+    "pipeline_parallel_size",
+)
+
+
+@dataclass(frozen=True)
+class OfflineRate:
+    """An earlier Offline result."""
+
+    run: str
+    samples_per_second: float  # tokens per second over the average tokens of an answer
+
+
+def find(results_dir: Path, config: RunConfig) -> OfflineRate | None:
+    """The newest finished Offline performance run that `config` can be compared with, if any."""
+    for entry in finished_runs(results_dir):
+        if entry.get("scenario") != "offline" or not entry.get("tokens_per_sec"):
+            continue
+        folder = RunFolder(results_dir / str(entry["run"]))
+        flags = _read(folder.config_json)
+        performance = _read(folder.summary_json).get("run", {}).get("performance") or {}
+        if not _comparable(flags, config):
+            continue
+        tokens, count = performance.get("total_new_tokens"), performance.get("sample_count")
+        if tokens and count:
+            return OfflineRate(folder.name, performance["tokens_per_sec"] / (tokens / count))
+    return None
+
+
+def _comparable(record: dict[str, Any], config: RunConfig) -> bool:
+    theirs, ours = record.get("flags", {}), config.to_json()
+    if any(theirs.get(name) != ours[name] for name in SAME_FLAGS):
+        return False
+    tensor = record.get("resolved", {}).get("tensor_parallel_size")
+    return bool(tensor == config.tensor_parallel_size)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,135 @@
+"""One evaluation on a loaded engine: every question one request, all of them in flight at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from harness import processes
+from harness.engine import life as engine_life
+from harness.engine.vllm import Engine
+from harness.errors import EngineError
+from harness.inputs.model import decode
+from harness.loadgen.sut import check_stall
+from harness.mmlu import prompts as mmlu_prompts
+from harness.mmlu import results as mmlu_results
+from harness.mmlu.config import PLAIN
+from harness.mmlu.preparation import PreparedMmlu
+from harness.mmlu.prompts import ANSWER_TOKENS
+from harness.mmlu.questions import Question
+from harness.mmlu.score import Answered, likeliest
+from harness.results.folder import RunFolder
+from harness.terminal import Terminal, progress_line, timed_phase
+
+LOOK_EVERY_S = 0.5
+
+log = logging.getLogger("harness")
+
+
+async def evaluate(
+    prepared: PreparedMmlu, folder: RunFolder, record: dict[str, Any], terminal: Terminal
+) -> None:
+    """Leaves the results in the run folder. Raises BenchmarkError."""
+    phases = record["run"]["phases"]
+    engine = make_engine(prepared)
+    try:
+        async with timed_phase(terminal, phases, "engine_load_s", "loading the engine"):
+            await engine_life.load(engine)
+        record["run"]["first_query_s"] = round(processes.age_s(), 3)
+        answers = await answer_all(engine, prepared, phases, terminal)
+    except EngineError as error:
+        raise EngineError(engine_life.explain(error, folder.run_log)) from error
+    finally:
+        async with timed_phase(terminal, phases, "shutdown_s", "shutting the engine down"):
+            await asyncio.to_thread(engine_life.shut_down, engine)
+    record["run"]["requests"] = engine.requests
+    mmlu_results.write(folder, prepared.config, answers)
+
+
+def make_engine(prepared: PreparedMmlu) -> Engine:
+    """The engine of this evaluation, not loaded yet."""
+    return Engine(
+        prepared.engine_settings,
+        max_new_tokens=ANSWER_TOKENS[prepared.config.protocol],
+        eos_token_ids=prepared.model.eos_token_ids,
+        min_new_tokens=0,  # neither protocol forbids an answer that ends at once
+        environment=prepared.engine_environment,
+    )
+
+
+async def answer_all(
+    engine: Engine, prepared: PreparedMmlu, phases: dict[str, float], terminal: Terminal
+) -> list[Answered]:
+    """What became of each question, in their order. Raises EngineError."""
+    ask = _asker(engine, prepared)
+    total, started = len(prepared.prompts), time.monotonic()
+    tasks = [
+        asyncio.ensure_future(ask(question, prompt))
+        for question, prompt in zip(prepared.data.questions, prepared.prompts, strict=True)
+    ]
+    pending = set(tasks)
+    done_count = 0
+
+    def describe() -> str:
+        elapsed_s = time.monotonic() - started
+        return progress_line("MMLU", done_count, total, 0, elapsed_s, "questions")
+
+    async with timed_phase(terminal, phases, "questions_s", "MMLU", describe):
+        try:
+            while pending:
+                done, pending = await asyncio.wait(
+                    pending, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for task in done:
+                    task.result()
+                done_count += len(done)
+                check_stall(engine, started, len(pending), prepared.config.run.stall_timeout_s)
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    log.info("MMLU: %d questions, %d requests", total, engine.requests)
+    return [task.result() for task in tasks]
+
+
+def _asker(
+    engine: Engine, prepared: PreparedMmlu
+) -> Callable[[Question, list[int]], Awaitable[Answered]]:
+    """A function that puts one question to the engine, by the protocol asked for."""
+    if prepared.config.protocol == PLAIN:
+        score = engine.scorer(prepared.letters)
+
+        async def ask_plain(question: Question, prompt: list[int]) -> Answered:
+            started = time.monotonic()
+            logprobs = await score(prompt)
+            return Answered(
+                question=question,
+                pred=likeliest(logprobs),
+                logprobs=tuple(logprobs),
+                raw_text=None,
+                latency_ms=1000 * (time.monotonic() - started),
+                prompt_tokens=len(prompt),
+                answer_tokens=1,
+            )
+
+        return ask_plain
+
+    async def ask_llama(question: Question, prompt: list[int]) -> Answered:
+        started = time.monotonic()
+        tokens: Sequence[int] = await engine.answer(prompt)
+        latency_ms = 1000 * (time.monotonic() - started)
+        text = decode(prepared.tokenizer, [tokens])[0]
+        return Answered(
+            question=question,
+            pred=mmlu_prompts.parse_llama_answer(text),
+            logprobs=None,
+            raw_text=text,
+            latency_ms=latency_ms,
+            prompt_tokens=len(prompt),
+            answer_tokens=len(tokens),
+        )
+
+    return ask_llama

@@ -1,0 +1,234 @@
+"""What a run folder proves, as the dictionary that becomes summary.json.
+
+History of schema_version: 1, the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from harness import formatting
+from harness.config import DEMO_MODEL, Scenario
+from harness.limits import count_over_limits
+from harness.metrics import LatencyStats, PerformanceResult
+from harness.rules import advice
+from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
+from harness.rules.verdict import Verdict, judge
+
+SCHEMA_VERSION = 1
+
+
+def build(evidence: Evidence) -> dict[str, Any]:
+    """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
+    verdict = judge(evidence)
+    steps = advice.next_steps(evidence.config, verdict.failed)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "headline": headline(evidence),
+        "not_official": advice.short_labels(evidence.config),
+        "departures": [departure["sentence"] for departure in evidence.config["departures"]],
+        "meta": _meta(evidence),
+        "system": evidence.config["system"],
+        "run": {
+            "accuracy": _accuracy(evidence),
+            "performance": _performance(evidence),
+            "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
+        },
+        "verdict": _verdict(evidence, verdict),
+        "next_steps": [dataclasses.asdict(step) for step in steps],
+        "problems": list(evidence.problems),
+    }
+
+
+def _verdict(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
+    performance, accuracy = evidence.performance, evidence.accuracy
+    return {
+        "result": verdict.result,
+        "official": verdict.official,
+        "valid": performance.valid if performance else None,
+        "accuracy_passed": accuracy.passed if accuracy else None,
+        "reasons": [rule.sentence for rule in verdict.failed],
+        "rules": [dataclasses.asdict(rule) for rule in verdict.rules],
+    }
+
+
+def headline(evidence: Evidence) -> dict[str, Any]:
+    """The one figure of this run: its name, value and unit (None: there is none) and a text."""
+    performance, scenario = evidence.performance, evidence.scenario
+    if not evidence.finished:
+        how = {"failed": "failed", "interrupted": "was interrupted"}
+        status = how.get(evidence.config["run"]["status"], "did not finish")
+        return _headline(None, None, "", f"No result: the run {status}")
+    if performance is None:
+        return _accuracy_headline(evidence)
+    if scenario is Scenario.SINGLESTREAM:
+        p90_ms = performance.latency.p90_ms
+        text = f"p90 latency {formatting.milliseconds(p90_ms)}"
+        return _headline("latency_p90", p90_ms, "ms", text)
+    tokens = formatting.rate(performance.tokens_per_second, "tokens/s")
+    if scenario is Scenario.OFFLINE:
+        text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
+    else:
+        asked_for = formatting.rate(performance.target_qps, "queries/s")
+        text = f"{tokens} completed, at {asked_for} asked for"
+    return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
+
+
+def _accuracy_headline(evidence: Evidence) -> dict[str, Any]:
+    row = next((gate for gate in gates(evidence) if gate.name == "rougeLsum"), None)
+    if row is None:
+        return _headline(None, None, "", "No figure: the answers were not judged")
+    text = f"rougeLsum {row.value:.2f} % (the gate is {row.low:.2f} %)"
+    return _headline("rougeLsum", row.value, "%", text)
+
+
+def _headline(metric: str | None, value: float | None, unit: str, text: str) -> dict[str, Any]:
+    return {"metric": metric, "value": value, "unit": unit, "text": text}
+
+
+def _meta(evidence: Evidence) -> dict[str, Any]:
+    run, flags, resolved = (evidence.config[key] for key in ("run", "flags", "resolved"))
+    same = ("version", "category", "scenario", "mode", "model", "precision", "dataset")
+    return {
+        **{key: flags[key] for key in same},
+        "name": run["name"],
+        "started": run["started"],
+        "finished": run["finished"],
+        "status": run["status"],
+        "error": run["error"],
+        "sample_count": resolved["sample_count"],
+        "full_size": resolved["full_size"],
+        "weights": flags["weights"],
+        "results_dir": flags["results_dir"],
+        "command": run["command"],
+        "first_query_s": run.get("first_query_s"),
+        "phases_s": {key.removesuffix("_s"): seconds for key, seconds in run["phases"].items()},
+    }
+
+
+def _accuracy(evidence: Evidence) -> dict[str, Any] | None:
+    result = evidence.accuracy
+    if result is None and not evidence.answer_lengths:
+        return None
+    lengths = evidence.answer_lengths
+    mean_tokens = sum(lengths) / len(lengths) if lengths else None
+    rows = gates(evidence)
+    return {
+        "total_samples": result.total_samples if result else len(lengths),
+        "rouge": {name: getattr(result, name) if result else None for name in ROUGE_NAMES},
+        "passed": result.passed if result else None,
+        "run_gen_len": result.gen_len if result else None,
+        "run_gen_num": result.gen_num if result else len(lengths),
+        "gates": [dataclasses.asdict(row) for row in rows],
+        "failures": list(result.failures) if result else [],
+        "not_judged_because": _not_judged_because(evidence),
+        "remark": _remark(evidence),
+        "mean_answer_tokens": mean_tokens,
+    }
+
+
+def _not_judged_because(evidence: Evidence) -> str | None:
+    if evidence.accuracy is not None:
+        return evidence.accuracy.not_judged_because
+    reason: str | None = evidence.config["resolved"].get("accuracy_not_judged_because")
+    return reason or "There is no rouge.json in the run folder."
+
+
+def _remark(evidence: Evidence) -> str | None:
+    """What the score of a run is worth that is not the official one."""
+    flags = evidence.config["flags"]
+    if flags["model"] == DEMO_MODEL:
+        return "That is expected of the demo model: its weights are random numbers."
+    if not evidence.full_size:
+        samples = formatting.count(evidence.config["resolved"]["sample_count"])
+        return f"{samples} samples give only a rough idea of what the whole data set would score."
+    return None
+
+
+def _performance(evidence: Evidence) -> dict[str, Any] | None:
+    result = evidence.performance
+    if result is None:
+        return None
+    limits = evidence.limits
+    return {
+        "scenario": evidence.scenario.label,
+        "valid": result.valid,
+        "loadgen_valid": result.loadgen.valid,  # False goes with valid False, but not the reverse
+        "invalid_reasons": list(result.invalid_reasons),
+        "duration_s": result.duration_s,
+        "sample_count": result.sample_count,
+        "total_new_tokens": result.total_new_tokens,
+        "tokens_per_sec": _finite(result.tokens_per_second),
+        "samples_per_sec": _finite(result.samples_per_second),
+        "target_qps": result.target_qps,
+        "achieved_qps": _finite(result.achieved_qps),
+        "latency_ms": _latencies(result.latency),
+        "ttft_ms": _latencies(result.ttft),
+        "tpot_ms": _latencies(result.tpot),
+        "limits_ms": dataclasses.asdict(limits) if limits else None,
+        "early_stopping_min_queries": _least_queries(evidence),
+        **_against_limits(evidence, result),
+        "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
+        "loadgen_errors": list(result.loadgen.errors),
+        "extra": _extra(evidence, result),
+    }
+
+
+def _extra(evidence: Evidence, result: PerformanceResult) -> dict[str, float | None] | None:
+    """What --extra-metrics adds, none of it official; None without the flag."""
+    if not evidence.config["flags"]["extra_metrics"]:
+        return None
+    joules = evidence.config["run"].get("gpu_energy_j")
+    tokens = result.total_new_tokens
+    return {
+        "gpu_energy_j": joules,
+        "gpu_energy_j_per_token": joules / tokens if joules is not None and tokens else None,
+    }
+
+
+def _least_queries(evidence: Evidence) -> int | None:
+    """With fewer, LoadGen's early stopping calls any test INVALID; Offline has no such thing."""
+    if evidence.scenario is Scenario.OFFLINE:
+        return None
+    if evidence.scenario is Scenario.SINGLESTREAM:
+        return evidence.official.early_stopping_min_queries_single_stream
+    return evidence.official.early_stopping_min_queries_server
+
+
+def _against_limits(evidence: Evidence, result: PerformanceResult) -> dict[str, Any]:
+    """Queries over the limits, and those that met both (goodput); None where there are no limits.
+
+    Counted in samples.csv, which times a query from its issue; LoadGen times it from the scheduled
+    moment and may see a few more. The goodput is that share of LoadGen's rate. `allowed` None: so
+    few queries that early stopping would not even pass none.
+    """
+    counts = count_over_limits(evidence.samples, evidence.limits)
+    if counts is None:
+        return {"over_limit": None, "goodput": None}
+    rate = _finite(result.samples_per_second)
+    share = counts.goodput_share
+    return {
+        "over_limit": {
+            "ttft": counts.ttft_over,
+            "tpot": counts.tpot_over,
+            "allowed": counts.allowed,
+        },
+        "goodput": {
+            "share": share,
+            "queries_per_sec": None if rate is None else share * rate,
+        },
+    }
+
+
+def _latencies(stats: LatencyStats | None) -> dict[str, float | None] | None:
+    if stats is None:
+        return None
+    fields = dataclasses.asdict(stats)
+    return {name.removesuffix("_ms"): _finite(value) for name, value in fields.items()}
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN: a rate over no time at all is unknown."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,223 @@
+"""ROUGE and lengths of the answers as the official evaluation computes them, and the gate.
+
+The arithmetic is that of language/llama3.1-8b/evaluation.py: strip, one sentence a line,
+rouge_score with stemming (rouge.py), mean of the F-measures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from harness import formatting
+from harness.errors import BenchmarkError, UsageError
+from harness.metrics import AccuracyResult
+from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
+from harness.scoring.rouge import ROUGE_TYPES, Scored, score_chunk
+
+_CHUNK = 250  # a second of work: several for each process, and a quick end on an interrupt
+_ROUGE_HINT = (
+    "Check the model revision, the precision, the prompt, and that no answer is cut short."
+)
+SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
+LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
+
+
+@dataclasses.dataclass(frozen=True)
+class RougeScores:
+    """Means over all samples as fractions (0.3879), and the lengths the gate looks at."""
+
+    rouge1: float
+    rouge2: float
+    rougeL: float
+    rougeLsum: float
+    gen_len: int  # characters of all predictions together
+    gen_num: int  # predictions
+
+
+def check_sentence_splitter() -> None:
+    """Raises UsageError when nltk's sentence model is missing; nothing can be scored without it."""
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab/english/")
+    except LookupError:
+        raise UsageError(
+            "The sentence splitter's data (nltk punkt_tab) is not installed; run `make venv`, or "
+            "`python -m nltk.downloader punkt_tab`."
+        ) from None
+
+
+def score(
+    predictions: Sequence[str], references: Sequence[str], *, processes: int | None = None
+) -> RougeScores:
+    """ROUGE of each prediction against its reference, in `processes` processes (None: all cores).
+
+    Raises BenchmarkError when one of them dies.
+    """
+    if len(predictions) != len(references) or not predictions:
+        raise ValueError(f"{len(predictions)} predictions and {len(references)} references")
+    starts = range(0, len(predictions), _CHUNK)
+    chunks = [(predictions[i : i + _CHUNK], references[i : i + _CHUNK]) for i in starts]
+    workers = min(processes or len(os.sched_getaffinity(0)), len(chunks))
+    if workers == 1:
+        scored = [score_chunk(chunk) for chunk in chunks]
+    else:
+        scored = _score_in_processes(chunks, workers)
+    return _means([sample for chunk in scored for sample in chunk])
+
+
+def _score_in_processes(
+    chunks: Sequence[tuple[Sequence[str], Sequence[str]]], workers: int
+) -> list[Scored]:
+    # spawn, because a fork would copy the parent's threads, event loop and CUDA state half alive.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_begin_worker) as pool:
+            return list(pool.map(score_chunk, chunks))
+    except BrokenProcessPool:
+        raise BenchmarkError(
+            "A process that computes ROUGE died; the machine may be out of memory. The answers are "
+            "in the accuracy log."
+        ) from None
+
+
+def _begin_worker() -> None:
+    """Leaves an interrupt to the parent, and ends with the parent however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _means(scored: Scored) -> RougeScores:
+    import numpy as np  # its mean adds in another order than a plain sum, and the digits show it
+
+    columns = zip(*(rouge for rouge, _ in scored), strict=True)
+    means = {n: float(np.mean(column)) for n, column in zip(ROUGE_TYPES, columns, strict=True)}
+    return RougeScores(gen_len=sum(length for _, length in scored), gen_num=len(scored), **means)
+
+
+def printed_percent(fraction: float) -> float:
+    """A ROUGE mean as the official evaluation prints it: percent with four decimals."""
+    # numpy's way of rounding, without numpy; Python's round(..., 4) decides ties otherwise.
+    return round(fraction * 100 * 10_000) / 10_000
+
+
+def judge(
+    scores: RougeScores,
+    record: Round,
+    category: str,
+    *,
+    high_accuracy: bool,
+    not_judged_because: str | None,
+) -> AccuracyResult:
+    """Holds the scores against the round's gate as the submission checker does.
+
+    The gate on the length is a number of characters for the whole data set; for a run of fewer
+    samples it is taken in proportion.
+    """
+    thresholds = gate(record, category, scores.gen_num, high_accuracy=high_accuracy)
+    failures = () if not_judged_because else _failures(scores, thresholds)
+    return AccuracyResult(
+        total_samples=scores.gen_num,
+        **dataclasses.asdict(scores),
+        passed=None if not_judged_because else not failures,
+        failures=failures,
+        not_judged_because=not_judged_because,
+        thresholds=thresholds,
+    )
+
+
+def not_judged(answers: int, because: str) -> AccuracyResult:
+    """The result of a test whose answers nothing can be held against."""
+    return AccuracyResult(answers, None, None, None, None, None, answers, None, (), because)
+
+
+def gate(record: Round, category: str, answers: int, *, high_accuracy: bool) -> dict[str, float]:
+    """The least ROUGE in percent, and the least and greatest length in characters."""
+    official = record.category(category)
+    targets = official.accuracy
+    share = _multiplier(record, high_accuracy)
+    length = targets.gen_len * answers / official.dataset_samples
+    return {name: getattr(targets, name) * share for name in ROUGE_TYPES} | {
+        "gen_len_low": length * record.gen_len_low,
+        "gen_len_high": length * record.gen_len_high,
+    }
+
+
+def _multiplier(record: Round, high_accuracy: bool) -> float:
+    return HIGH_ACCURACY_MULTIPLIER if high_accuracy else record.gate_multiplier
+
+
+def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, ...]:
+    failures = []
+    for name in ROUGE_TYPES:
+        found = printed_percent(getattr(scores, name))
+        if found < thresholds[name]:
+            failures.append(
+                f"{name} is {found:.4f}, and the gate asks for at least {thresholds[name]:.4f}."
+            )
+    if failures:
+        failures[-1] += f" {_ROUGE_HINT}"
+    length = formatting.count(scores.gen_len)
+    low, high = thresholds["gen_len_low"], thresholds["gen_len_high"]
+    if scores.gen_len < low:
+        failures.append(
+            f"The summaries have {length} characters, and the gate asks for at least "
+            f"{formatting.count(math.ceil(low))}. {SHORT_HINT}"
+        )
+    if scores.gen_len > high:
+        failures.append(
+            f"The summaries have {length} characters, and the gate allows at most "
+            f"{formatting.count(math.floor(high))}. {LONG_HINT}"
+        )
+    return tuple(failures)
+
+
+def to_rouge_json(
+    result: AccuracyResult, record: Round, category: str, *, high_accuracy: bool
+) -> dict[str, Any]:
+    """The content of rouge.json: measured as fractions, baseline and thresholds as percent."""
+    return {
+        "total_samples": result.total_samples,
+        **{name: getattr(result, name) for name in ROUGE_TYPES},
+        "run_gen_len": result.gen_len,
+        "run_gen_num": result.gen_num,
+        "baseline": dataclasses.asdict(record.category(category).accuracy),
+        "gate_multiplier": _multiplier(record, high_accuracy),
+        **{f"threshold_{name}": value for name, value in result.thresholds.items()},
+        "passed": result.passed,
+        "failures": list(result.failures),
+        "not_judged_because": result.not_judged_because,
+    }
+
+
+def from_rouge_json(value: dict[str, Any]) -> AccuracyResult:
+    """Reads what `to_rouge_json` wrote. Raises KeyError when it did not write it."""
+    thresholds = {
+        k.removeprefix("threshold_"): v for k, v in value.items() if k.startswith("threshold_")
+    }
+    return AccuracyResult(
+        total_samples=value["total_samples"],
+        **{name: value[name] for name in ROUGE_TYPES},
+        gen_len=value["run_gen_len"],
+        gen_num=value["run_gen_num"],
+        passed=value["passed"],
+        failures=tuple(value["failures"]),
+        not_judged_because=value["not_judged_because"],
+        thresholds=thresholds,
+    )

@@ -1,0 +1,178 @@
+"""What is worth trying on which machine: the steps of a search, as data, each with its reason.
+
+The reasons are arithmetic and vLLM 0.26's source, not measurements: the search is what measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from harness.engine.attention import BACKEND
+from harness.engine.profiles import Place, Profile, sequences_that_fit
+from harness.tuning.search import (
+    FIRST_GUESS_S,
+    LATENCY,
+    NOISE,
+    TOKENS_PER_SECOND,
+    Plan,
+    Settings,
+    Step,
+)
+
+Pair = tuple[int, int]  # max_num_seqs, max_num_batched_tokens
+
+_UNIFORM = (
+    "a step of B tokens holds B/7.8 answers in progress and their share of prompts (870 tokens in, "
+    "128 out); with more sequences than that every step is full, with fewer the load goes in waves"
+)
+_OFFLINE_FP8: tuple[Pair, ...] = (
+    (1024, 5120),
+    (1024, 8192),
+    (1536, 8192),
+    (1792, 10240),
+    (2048, 12288),
+    (1024, 16384),
+)
+_OFFLINE: tuple[Pair, ...] = ((900, 6144), (1024, 8192), (1024, 16384))
+_SERVER: tuple[Pair, ...] = (
+    (1024, 4096),
+    (1024, 4608),
+    (1024, 5632),
+    (1024, 8192),
+    (1024, 16384),
+)
+_INTERACTIVE: tuple[Pair, ...] = ((256, 1408), (256, 1536), (256, 1152), (320, 1664), (320, 2048))
+_SINGLE_STREAM: tuple[Pair, ...] = ((1, 4096),)
+_CPU: tuple[Pair, ...] = ((32, 2048), (128, 8192))
+
+
+def make_plan(
+    place: Place, precision: str, scenario: str, profile: Profile, fixed: Sequence[str] = ()
+) -> Plan:
+    """The search for a machine, precision and scenario, as spelled on the command line.
+
+    `fixed` are the engine arguments that the user gave.
+    """
+    steps = _cpu_steps() if place.device == "cpu" else _gpu_steps(place, precision, scenario)
+    return Plan(
+        base=dict(profile.settings),
+        steps=steps,
+        goal=LATENCY if scenario == "singlestream" else TOKENS_PER_SECOND,
+        noise=NOISE[place.device],
+        first_guess_s=FIRST_GUESS_S[place.device],
+        fixed=frozenset(fixed),
+    )
+
+
+def _cpu_steps() -> tuple[Step, ...]:
+    return (
+        _seats(_CPU, "more sequences share the reading of the weights"),
+        Step(
+            "compiled",
+            "fused kernels, for a minute of compiling",
+            _always({"enforce_eager": False}),
+        ),
+    )
+
+
+def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
+    if scenario == "singlestream":
+        return (
+            _seats(_SINGLE_STREAM, "one sequence needs two graphs alone"),
+            Step(
+                "compiled for one token",
+                "kernels tuned for the one shape of every decode step",
+                _always({"compilation_config": {"compile_sizes": [1]}}),
+            ),
+            _blocks(128),
+            _scheduling(),
+        )
+    most = sequences_that_fit(place)
+    if scenario == "offline":
+        pairs = _OFFLINE_FP8 if precision == "fp8" else _OFFLINE
+        return (
+            _seats(_fitting(pairs, most), _UNIFORM),
+            Step("compiled for full steps", "kernels tuned for the one shape", _full_step),
+            _graphs(),
+            _blocks(224 if precision == "fp8" else 128),
+            _attention(),
+        )
+    share = Step(
+        "prompts share steps",
+        "no prompt takes a whole step, which caps the tail of TPOT",
+        _always({"long_prefill_token_threshold": 768}),
+    )
+    why = "fewer tokens a step lower TPOT, more lower TTFT"
+    if scenario == "interactive":
+        return (_seats(_fitting(_INTERACTIVE, most), why), share, _attention())
+    return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
+
+
+def _seats(pairs: Sequence[Pair], why: str) -> Step:
+    changes = [{"max_num_seqs": seqs, "max_num_batched_tokens": tokens} for seqs, tokens in pairs]
+    return Step("sequences and tokens of a step", why, _always(*changes))
+
+
+def _graphs() -> Step:
+    return Step(
+        "graphs up to 512 sequences",
+        "larger graphs make attention split its work for small batches, and take memory",
+        _graphs_up_to_512,
+    )
+
+
+def _blocks(tile: int) -> Step:
+    def change(best: Settings) -> Sequence[Settings]:
+        if _by_flashinfer(best):
+            return []  # its kernels are compiled for one size
+        return [{"block_size": 64}, {"block_size": tile}]
+
+    return Step(
+        "KV cache blocks",
+        "a block as large as the attention kernel's tile loads in one go; may also lose",
+        change,
+    )
+
+
+def _attention() -> Step:
+    def change(best: Settings) -> Sequence[Settings]:
+        return [{"attention_backend": "FLASH_ATTN"}] if _by_flashinfer(best) else []
+
+    return Step(
+        "FlashAttention 3",
+        "one kernel for prompts and answers together, and vLLM's second model runner",
+        change,
+    )
+
+
+def _by_flashinfer(best: Settings) -> bool:
+    return best.get("attention_backend") == BACKEND
+
+
+def _scheduling() -> Step:
+    return Step(
+        "scheduling in turn",
+        "tells whether the CPU is what limits",
+        _always({"async_scheduling": False}),
+    )
+
+
+def _always(*changes: Settings) -> Callable[[Settings], Sequence[Settings]]:
+    return lambda _best: changes
+
+
+def _full_step(best: Settings) -> Sequence[Settings]:
+    return [{"compilation_config": {"compile_sizes": [best["max_num_batched_tokens"]]}}]
+
+
+def _graphs_up_to_512(best: Settings) -> Sequence[Settings]:
+    if "cudagraph_capture_sizes" in best:
+        return []  # vLLM refuses a highest size beside a list that ends elsewhere
+    return [{"max_cudagraph_capture_size": 512}]
+
+
+def _fitting(pairs: Sequence[Pair], most: int | None) -> Sequence[Pair]:
+    """The pairs with no more sequences than the memory holds, each once."""
+    if most is None:
+        return pairs
+    return list(dict.fromkeys((min(sequences, most), tokens) for sequences, tokens in pairs))

@@ -1,0 +1,251 @@
+"""A search for the fastest settings on this machine: one engine after the other, each measured."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness import processes
+from harness.engine import capacity
+from harness.engine import life as engine_life
+from harness.engine import vllm as engines
+from harness.errors import BenchmarkError, EngineError, UsageError
+from harness.measure import job
+from harness.measure.preparation import Prepared, place_of
+from harness.results.folder import TUNING_JSON, TUNING_LOG
+from harness.terminal import Stopwatch, Terminal, output_to, timed_phase
+from harness.tuning import file as tuning_file
+from harness.tuning import plans as tuning_plans
+from harness.tuning import search as tuning
+from harness.tuning import trial
+from harness.tuning.search import Trial
+from harness.tuning.text import plan_lines, table, trial_line
+
+log = logging.getLogger("harness")
+
+
+def execute(
+    prepared: Prepared,
+    minutes: float,
+    command: list[str],
+    terminal: Terminal,
+    make_engine: Callable[[dict[str, Any]], engines.Engine] | None = None,
+) -> int:
+    """Searches for so many minutes at most; returns the exit status.
+
+    `make_engine` may bring an engine double. Whatever ends the search, what was measured is kept.
+    Raises UsageError when the time is too short for a single trial, or nothing is left to vary.
+    """
+    search = TuneSession(prepared, minutes, command, terminal, make_engine)
+    if search.plan.most_trials == 1:
+        raise UsageError(
+            f"--tune {minutes:g}: --engine-arg fixes all that would be varied "
+            f"({', '.join(sorted(search.plan.fixed))}); leave some of it out."
+        )
+    if search.trials_expected == 0 and not search.is_over:
+        raise UsageError(
+            f"--tune {minutes:g}: one trial takes about {search.expected_s / 60:.0f} min here; "
+            "allow more."
+        )
+    for line in plan_lines(search.plan, prepared.profile, search.trials, minutes):
+        terminal.say(line)
+    search.results_dir.mkdir(parents=True, exist_ok=True)
+    processes.adopt_orphans()
+    with output_to(search.log_path):
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+        )
+        log.info("command: %s", " ".join(command))
+        ending = job.run_to_the_end(search.run)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    search.conclude()
+    if ending.error:
+        sys.stderr.write(f"run.py: {ending.error} (log: {search.log_path})\n")
+    if ending.threads_left:
+        sys.stdout.flush()
+        os._exit(ending.exit_status)
+    return ending.exit_status
+
+
+class TuneSession:
+    """The trials of one search; `trials` grows as it goes on, and is kept in tuning.json."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        minutes: float,
+        command: list[str],
+        terminal: Terminal,
+        make_engine: Callable[[dict[str, Any]], engines.Engine] | None,
+    ):
+        config = prepared.config
+        self.prepared = prepared
+        self.config = config
+        self.terminal = terminal
+        self.command = command
+        self.results_dir = Path(config.results_dir)
+        self.log_path = self.results_dir / TUNING_LOG
+        self.budget_s = 60 * minutes
+        self.make_engine = make_engine or self._real_engine
+        self.plan = tuning_plans.make_plan(
+            place_of(config, prepared.device, prepared.model, prepared.system),
+            config.precision,
+            config.scenario.value,
+            prepared.profile,
+            tuple(engines.parse_engine_args(config.engine_args)),
+        )
+        self.search = tuning_file.describe(
+            config,
+            prepared.system,
+            prepared.engine_settings["max_model_len"],
+            prepared.dataset.checksum,
+        )
+        self.trials = tuning_file.read_trials(self.results_dir, self.search)
+        self.work = trial.Work(
+            scenario=config.scenario,
+            prompts=[sample.token_ids for sample in prepared.dataset.samples],
+            most_sequences=self._sequences_of_all_copies(self.plan.most_sequences),
+            limits=config.round.latency_limits(config.scenario.value),
+            stall_timeout_s=config.stall_timeout_s,
+        )
+        self._begun: Stopwatch | None = None  # when the first trial does
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds of the next trial."""
+        return tuning.expected_s(self.plan, self.trials)
+
+    @property
+    def trials_expected(self) -> int:
+        """How many trials still fit into the time."""
+        return int((self.budget_s - self.used_s) / self.expected_s)
+
+    @property
+    def used_s(self) -> float:
+        """Seconds of the budget that are gone."""
+        return self._begun.seconds if self._begun else 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to try."""
+        return tuning.next_settings(self.plan, self.trials) is None
+
+    async def run(self) -> None:
+        """Tries until nothing is left to try or the next trial would take too long."""
+        self._begun = Stopwatch()
+        recorded = len(self.trials)
+        while (settings := tuning.next_settings(self.plan, self.trials)) is not None:
+            # That the first one fits was found before anything was written.
+            if len(self.trials) > recorded and self.trials_expected == 0:
+                self.terminal.say("the time is used up; the same command goes on from here")
+                break
+            self.trials.append(await self._try(settings))
+            self._save()
+            self.terminal.say(trial_line(self.plan, self.trials[-1], len(self.trials)))
+        if all(one.score is None for one in self.trials):
+            raise BenchmarkError(f"No trial has worked. The last one: {self.trials[-1].failure}")
+
+    async def _try(self, settings: dict[str, Any]) -> Trial:
+        """One trial; settings with which the engine does not work are a result, too."""
+        watch = Stopwatch()
+        said_before = self.log_path.stat().st_size
+        engine_settings = engines.engine_settings(
+            self.config,
+            self.prepared.model,
+            device=self.prepared.device,
+            max_model_len=self.prepared.engine_settings["max_model_len"],
+            profile=replace(self.prepared.profile, settings=settings),
+            copies_here=capacity.copies_here(self.config, self.prepared.system),
+        )
+        engine = self.make_engine(engine_settings)
+        label = f"trial {len(self.trials) + 1}"
+        sequences = self._sequences_of_all_copies(int(engine_settings["max_num_seqs"]))
+        log.info("%s: %s", label, settings)
+        try:
+            async with timed_phase(self.terminal, {}, "load", f"{label}: loading the engine"):
+                await engine_life.load(engine)
+            async with timed_phase(self.terminal, {}, "measure", f"{label}: measuring"):
+                score = await trial.measure(
+                    engine, self.work, sequences=sequences, in_flight=self._last_in_flight()
+                )
+        except EngineError as error:
+            said = self.log_path.read_bytes()[said_before:].decode(errors="replace")
+            return Trial(settings, watch.seconds, None, engine_life.with_cause(error, said))
+        except trial.NoScoreError as error:
+            return Trial(settings, watch.seconds, None, str(error))
+        finally:
+            await asyncio.to_thread(engine_life.shut_down, engine)
+        return Trial(settings, watch.seconds, score.value, None, score.details)
+
+    def _last_in_flight(self) -> int | None:
+        """Where the limits lay in the best trial: a good place to begin the next."""
+        found = tuning.best(self.plan, self.trials)
+        number = found.details.get("in_flight") if found else None
+        return None if number is None else int(number)
+
+    def _sequences_of_all_copies(self, sequences: int) -> int:
+        given = engines.parse_engine_args(self.config.engine_args).get("max_num_seqs", sequences)
+        return int(given) * self.config.data_parallel_size
+
+    def _real_engine(self, engine_settings: dict[str, Any]) -> engines.Engine:
+        return engines.Engine(
+            engine_settings,
+            max_new_tokens=self.config.max_new_tokens,
+            eos_token_ids=self.prepared.model.eos_token_ids,
+            environment=engines.environment(engine_settings, self.config.engine_args),
+        )
+
+    def _save(self) -> None:
+        tuning_file.write(
+            self.results_dir,
+            self.search,
+            self.plan,
+            self.trials,
+            date=datetime.now().astimezone().isoformat(timespec="seconds"),
+            profile=self.prepared.profile,
+            system=asdict(self.prepared.system),
+        )
+
+    def conclude(self) -> None:
+        """The table, where it is kept, and the command that uses it."""
+        if not self.trials:
+            return
+        self.terminal.say()
+        self.terminal.say(table(self.plan, self.trials))
+        self.terminal.say()
+        self.terminal.say(f"kept in {self.results_dir / TUNING_JSON}")
+        found = tuning.best(self.plan, self.trials)
+        if found is None:
+            return
+        if tuning.key(found.settings) == tuning.key(self.plan.base):
+            self.terminal.say(
+                f"nothing tried {'' if self.is_over else 'so far '}was better: "
+                "later runs keep the profile's settings"
+            )
+            return
+        self.terminal.say(
+            "later runs with the same model, precision, scenario and results folder use the best:"
+        )
+        self.terminal.say(f"  {_without_tune(self.command)}")
+
+
+def _without_tune(command: list[str]) -> str:
+    """The command that was typed, as a run."""
+    words = iter(command)
+    kept = []
+    for word in words:
+        if word == "--tune":
+            next(words, None)
+        elif not word.startswith("--tune="):
+            kept.append(word)
+    return shlex.join(kept)

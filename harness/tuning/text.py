@@ -1,0 +1,71 @@
+"""A search for settings in words: the plan before it begins, a line for each trial, the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness import formatting
+from harness.engine.profiles import Profile
+from harness.tuning.search import Plan, Trial, best, changed, expected_s, key
+
+NOTHING_CHANGED = "the profile's settings"
+WIDEST_CHANGE = 64  # columns
+
+
+def plan_lines(
+    plan: Plan, profile: Profile, trials: Sequence[Trial], minutes: float
+) -> Iterator[str]:
+    """What will be tried, why, and how long it may take."""
+    done, each_s = len(trials), expected_s(plan, trials)
+    known = "as the longest so far" if trials else "a guess, until one was timed"
+    yield (
+        f"tuning: at most {plan.most_trials} trials"
+        + (f", {done} of them recorded earlier" if done else "")
+        + f"; about {formatting.duration(each_s)} each ({known}); {minutes:g} min are allowed"
+    )
+    yield f"  from {profile.name}: {changed(plan.base, {})}"
+    for step in plan.steps:
+        options = [changed(one, plan.base) for one in plan.candidates(step, plan.base)]
+        if options:
+            yield f"  {step.name} ({step.why}):"
+            yield from (f"    {option}" for option in options)
+    yield f"  a change is kept when it is better by more than {100 * plan.noise:g} %"
+
+
+def trial_line(plan: Plan, trial: Trial, number: int) -> str:
+    """'trial 2: max_num_seqs=1536: 7,402 tokens/s (3 min 4 s)'."""
+    result = (
+        f"failed: {trial.failure}"
+        if trial.score is None
+        else formatting.rate(trial.score, plan.goal.unit)
+    )
+    what = changed(trial.settings, plan.base) or NOTHING_CHANGED
+    return f"trial {number}: {what}: {result} ({formatting.duration(trial.seconds)})"
+
+
+def table(plan: Plan, trials: Sequence[Trial]) -> str:
+    """All trials, the best marked, each with what it changes of the profile's settings."""
+    chosen = best(plan, trials)
+    start = next((t.score for t in trials if key(t.settings) == key(plan.base)), None)
+    rows = [("", plan.goal.unit, "against the profile", "took", "what was changed")]
+    for trial in trials:
+        against = "-"
+        if trial.score is not None and start is not None and key(trial.settings) != key(plan.base):
+            against = f"{100 * plan.goal.gain(trial.score, start):+.1f} %"
+        score = "failed" if trial.score is None else f"{trial.score:,.1f}"
+        took = formatting.duration(trial.seconds)
+        what = changed(trial.settings, plan.base) or NOTHING_CHANGED
+        rows.append(("best" if trial is chosen else "", score, against, took, _shortened(what)))
+        if trial.failure:
+            rows.append(("", "", "", "", f"  {trial.failure}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"  {row[0]:<{widths[0]}}"
+        + "".join(f"  {row[column]:>{widths[column]}}" for column in (1, 2, 3))
+        + f"  {row[4]}".rstrip()
+        for row in rows
+    )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= WIDEST_CHANGE else text[: WIDEST_CHANGE - 3] + "..."

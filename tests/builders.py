@@ -1,0 +1,74 @@
+"""Run folders of full official length: LoadGen's logs of 600 seconds, unpacked for a test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+from harness.config import RunConfig
+from harness.loadgen import planning, sut
+from harness.loadgen import process as loadgen
+from harness.rounds import ROUNDS
+from tests.fakes import FakeEngine, make_prompts
+
+# Real LoadGen against benchmarks/official_length.py's double; tests/data/pack_official_length.py
+# packed them.
+PACKED = Path(__file__).with_name("data") / "official-length.tar.xz"
+
+
+def unpack(target: Path) -> dict[tuple[str, str, str], Path]:
+    """The run folders by round, category and scenario, each with an accuracy log of full size.
+
+    Those logs were left out of the archive for their size; LoadGen writes one for each category.
+    """
+    with tarfile.open(PACKED) as archive:
+        archive.extractall(target, filter="data")
+    found = {}
+    logs = {category: write_accuracy_log(target, category) for category in ("datacenter", "edge")}
+    for path in sorted(target.glob("*/*/config.json")):
+        flags = json.loads(path.read_text())["flags"]
+        category = flags["category"]
+        found[flags["version"], category, flags["scenario"]] = path.parent
+        shutil.copyfile(logs[category], path.parent / "Accuracy" / "mlperf_log_accuracy.json")
+    return found
+
+
+def write_accuracy_log(target: Path, category: str) -> Path:
+    """LoadGen's log of an accuracy test over as many samples as the data set has."""
+    folder = target / f"accuracy-{category}"
+    folder.mkdir()
+    settings = RunConfig(category=category)
+    count = ROUNDS["5.1"].category(category).dataset_samples
+    user_conf = folder / "user.conf"
+    user_conf.write_text(
+        loadgen.user_conf_text(
+            settings,
+            sample_count=count,
+            min_duration_s=600,
+            target=planning.Target("a test", count, 600, qps=1000),
+        )
+    )
+    plan = loadgen.LoadGenPlan(
+        loadgen_model=settings.category_record.loadgen_model,
+        scenario="Offline",
+        accuracy=True,
+        user_conf=user_conf,
+        log_dir=folder,
+        total_samples=count,
+        samples_csv=None,
+    )
+    asyncio.run(
+        sut.run_test(
+            FakeEngine(),
+            make_prompts(count),
+            plan,
+            stream_first_token=False,
+            admit_at_once=None,
+            stall_timeout_s=60,
+            progress=sut.Progress(),
+        )
+    )
+    return folder / "mlperf_log_accuracy.json"

@@ -1,0 +1,434 @@
+"""fp8 on a Hopper GPU: when cuBLASLt multiplies, and what the kernels of our own compute."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import RunConfig, Scenario
+from harness.engine import fp8, profiles
+from harness.engine import vllm as engine
+from harness.engine.profiles import Place, Profile
+from harness.inputs.model import resolve_model
+from harness.machine import system as system_info
+from harness.measure import preparation
+from harness.submission import texts as submission_texts
+
+PROJECT = Path(__file__).resolve().parents[2]
+H100 = "NVIDIA H100 80GB HBM3"
+LLAMA: dict[str, Any] = json.loads(
+    (PROJECT / "harness/inputs/data/llama3_1_8b_instruct/config.json").read_text(encoding="utf-8")
+)
+
+
+def suits(
+    gpu: str | None = H100,
+    vllm: str | None = "0.26.0",
+    model: dict[str, Any] = LLAMA,
+    given: dict[str, Any] | None = None,
+    *,
+    spread: bool = False,
+) -> bool:
+    return fp8.suits(gpu, vllm, model, given or {}, spread=spread)
+
+
+@pytest.mark.parametrize("gpu", [H100, "NVIDIA H200", "NVIDIA GH200 480GB"])
+def test_hopper_gpus_multiply_by_cublas(gpu: str) -> None:
+    assert suits(gpu)
+
+
+@pytest.mark.parametrize("gpu", ["NVIDIA B200", "NVIDIA L40S", "NVIDIA H20", None])
+def test_other_gpus_keep_what_vllm_chooses(gpu: str | None) -> None:
+    assert not suits(gpu)
+
+
+@pytest.mark.parametrize("release", ["0.25.1", "0.27.0", "0.260.0", None])
+def test_another_release_of_vllm_keeps_its_own_products(release: str | None) -> None:
+    assert not suits(vllm=release)
+
+
+def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
+    assert not suits(spread=True)
+    assert not suits(model=LLAMA | {"quantization_config": {"quant_method": "fp8"}})
+    assert not suits(given={"linear_backend": "cutlass"})
+    assert not suits(model=LLAMA | {"architectures": ["MixtralForCausalLM"]})
+    assert not suits(model=LLAMA | {"intermediate_size": 14_340})
+    assert suits(given={"max_num_seqs": 512})
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, True),
+        ({"data_parallel_size": 2}, True),
+        ({"tensor_parallel_size": 2}, False),
+        ({"pipeline_parallel_size": 2}, False),
+        ({"distributed_executor_backend": "ray"}, False),
+        ({"engine_args": (("linear_backend", "auto"),)}, False),
+        ({"engine_args": (("enable_lora", "true"),)}, False),
+        ({"engine_args": (("max_num_seqs", "512"),)}, True),
+        ({"precision": "bf16"}, False),
+    ],
+    ids=str,
+)
+def test_a_run_finds_out_whether_the_products_suit_it(asked: dict[str, Any], wanted: bool) -> None:
+    config = RunConfig(**{"model": "demo", "precision": "fp8", **asked})
+    machine = dataclasses.replace(system_info.collect(), gpu_name=H100, vllm_version="0.26.0")
+
+    place = preparation.place_of(config, "gpu", resolve_model(config), machine)
+
+    assert place.fp8_products is wanted
+
+
+def engine_settings(
+    scenario: str, *, products: bool, engine_args: tuple[tuple[str, str], ...] = ()
+) -> dict[str, Any]:
+    place = Place("gpu", H100, 78 << 30, 8 << 30, 65_536, flashinfer=True, fp8_products=products)
+    asked = RunConfig(
+        model="demo",
+        category="edge" if scenario == "singlestream" else "datacenter",
+        scenario=Scenario(scenario),
+        precision="fp8",
+        engine_args=engine_args,
+    )
+    profile = profiles.choose(place, "fp8", scenario)
+    return engine.engine_settings(
+        asked, resolve_model(asked), device="gpu", max_model_len=2668, profile=profile
+    )
+
+
+@pytest.mark.parametrize("scenario", ["offline", "server", "interactive"])
+def test_the_engine_is_told_of_the_products(scenario: str) -> None:
+    ours = engine_settings(scenario, products=True)
+    theirs = engine_settings(scenario, products=False)
+
+    assert (ours["quantization"], theirs["quantization"]) == ("fp8_per_channel", "fp8")
+    assert ours["worker_extension_cls"] == "harness.engine.cublas_fp8.WorkerExtension"
+    assert "worker_extension_cls" not in theirs
+    assert ours["kv_cache_dtype"] == theirs["kv_cache_dtype"] == "fp8"
+
+
+def test_one_query_at_a_time_keeps_what_vllm_chooses() -> None:
+    told = engine_settings("singlestream", products=True)
+
+    assert told["quantization"] == "fp8"
+    assert engine.environment(told, ()).get("VLLM_DISABLED_KERNELS") is None
+
+
+def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "VLLM_DISABLED_KERNELS", "MacheteLinearKernel,CutlassFP8ScaledMMLinearKernel"
+    )
+
+    told = engine.environment(engine_settings("offline", products=True), ())
+    off = told["VLLM_DISABLED_KERNELS"].split(",")
+
+    assert len(off) == len(set(off))
+    assert {"MacheteLinearKernel", "CutlassFP8ScaledMMLinearKernel"} <= set(off)
+    assert "HummingFP8ScaledMMLinearKernel" in off
+
+
+@pytest.mark.parametrize("name", ["VLLM_BATCH_INVARIANT", "VLLM_TEST_FORCE_FP8_MARLIN"])
+def test_who_asks_vllm_for_other_products_gets_them(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "0")
+    found = [suits()]
+    monkeypatch.setenv(name, "1")
+
+    assert [*found, suits()] == [True, False]
+
+
+def test_tuned_settings_for_products_that_do_not_suit_are_not_used() -> None:
+    tuned = Profile("tuned", {"max_num_seqs": 900, **fp8.settings()}, "a search")
+    suited, other = (
+        Place("gpu", H100, 78 << 30, 8 << 30, 65_536, fp8_products=found) for found in (True, False)
+    )
+
+    assert profiles.choose(suited, "fp8", "offline", tuned) is tuned
+    assert profiles.choose(other, "fp8", "offline", tuned).name == "h100-fp8-offline"
+
+
+def test_settings_that_were_tuned_with_vllms_products_give_way() -> None:
+    tuned = Profile("tuned", {"max_num_seqs": 900, "max_num_batched_tokens": 4096}, "a search")
+    place = Place("gpu", H100, 78 << 30, 8 << 30, 65_536, fp8_products=True)
+
+    assert profiles.choose(place, "fp8", "offline", tuned).name == "h100-fp8-offline"
+    assert profiles.choose(place, "fp8", "singlestream", tuned) is tuned
+    assert profiles.choose(place, "bf16", "offline", tuned) is tuned
+
+
+def test_a_figure_says_whose_products_gave_it() -> None:
+    sources = {
+        (attention, products): profiles.choose(
+            Place("gpu", H100, 78 << 30, 8 << 30, 65_536, attention, products), "fp8", "offline"
+        ).source
+        for attention in (True, False)
+        for products in (True, False)
+    }
+
+    assert "here" not in sources[True, True]
+    assert sources[True, False].endswith("with cuBLASLt's products, not with vLLM's own")
+    assert sources[False, True].endswith("by CUTLASS; by cuBLASLt here")
+    assert sources[False, False].endswith("by CUTLASS")
+
+
+def test_steps_of_interactive_are_graphs_whatever_they_hold() -> None:
+    told = engine_settings("interactive", products=True)
+    sizes = told["cudagraph_capture_sizes"]
+
+    assert sizes == sorted(set(sizes))
+    assert (sizes[0], sizes[-1]) == (1, told["max_num_batched_tokens"])
+    assert len(sizes) == 29
+    assert told["max_num_seqs"] in sizes
+    assert max(after - before for before, after in itertools.pairwise(sizes)) <= 128
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({"max_num_batched_tokens": 1024}, [*range(32, 257, 16), *range(384, 1025, 128)]),
+        ({"max_num_batched_tokens": 4096}, [*range(32, 257, 16), *range(384, 2049, 128)]),
+        ({"max_num_seqs": 64, "max_num_batched_tokens": 64}, [32, 48, 64]),
+        ({"max_num_seqs": 40, "max_num_batched_tokens": 200}, [32, 40, 168, 200]),
+    ],
+    ids=str,
+)
+def test_the_graphs_follow_what_the_user_asks_for(given: dict[str, int], sizes: list[int]) -> None:
+    args = tuple((name, str(value)) for name, value in given.items())
+
+    told = engine_settings("interactive", products=True, engine_args=args)
+
+    assert told["cudagraph_capture_sizes"] == [1, 2, 4, 8, 16, *sizes]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("max_cudagraph_capture_size", "512"),
+        ("compilation_config", '{"cudagraph_capture_sizes": [1, 8]}'),
+    ],
+)
+def test_who_names_graphs_gets_these_alone(given: tuple[str, str]) -> None:
+    for scenario in ("offline", "interactive"):
+        told = engine_settings(scenario, products=True, engine_args=(given,))
+
+        assert "cudagraph_capture_sizes" not in told
+
+
+@pytest.mark.parametrize(("sequences", "tokens"), [(1, 2668), (2, 4096), (8, 4096), (600, 4096)])
+def test_no_step_is_longer_than_its_sequences_may_be(sequences: int, tokens: int) -> None:
+    given = (("max_num_seqs", str(sequences)),)
+
+    told = engine_settings("singlestream", products=False, engine_args=given)
+    asked = engine_settings(
+        "singlestream", products=False, engine_args=(*given, ("max_num_batched_tokens", "5000"))
+    )
+
+    assert told["max_num_batched_tokens"] == tokens
+    assert (
+        engine.engine_settings(
+            RunConfig(model="demo"),
+            resolve_model(RunConfig(model="demo")),
+            device="gpu",
+            max_model_len=300,
+            profile=Profile("", {"max_num_seqs": 600, "max_num_batched_tokens": 4096}, ""),
+        )["max_num_batched_tokens"]
+        == 3600
+    )  # 7 tokens for each and 496 for the last would be left
+    assert asked["max_num_batched_tokens"] == 5000
+
+
+@pytest.mark.parametrize(
+    ("schemes", "said", "not_said"),
+    [
+        ({"fp8": ["SingleStream"]}, "for the whole matrix", "for each output"),
+        ({"fp8_per_channel": ["Offline", "Server"]}, "for each output", "for the whole matrix"),
+        (
+            {"fp8": ["SingleStream"], "fp8_per_channel": ["Offline"]},
+            '"fp8"` in SingleStream\n- `quantization="fp8_per_channel"` in Offline\n\n- **Weights',
+            "\n\n\n",
+        ),
+    ],
+    ids=["matrix", "output", "both"],
+)
+def test_the_calibration_describes_the_scales_that_ran(
+    schemes: dict[str, list[str]], said: str, not_said: str
+) -> None:
+    text = submission_texts.calibration({"fp8"}, {"0.26.0"}, schemes)
+
+    assert said in text
+    assert not_said not in text
+
+
+def in_a_worker(program: str) -> dict[str, Any]:
+    """What the program prints last, run beside vLLM with Triton's interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=PROJECT,
+        env=os.environ | {"TRITON_INTERPRET": "1", "VLLM_LOGGING_LEVEL": "ERROR"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_the_activation_computes_what_vllms_two_steps_do() -> None:
+    """To a step of fp8, but for what the interpreter gets wrong: it cuts bfloat16 off instead of
+    rounding it, and what rounds up to a power of two comes out as half of it.
+    """
+    found = in_a_worker(
+        """
+        import json, torch
+        from harness.engine import cublas_fp8 as fp8_products
+        from vllm.model_executor.layers.activation import SiluAndMul
+
+        torch.manual_seed(0)
+        x = torch.randn(9, 2 * 224, dtype=torch.bfloat16) * 3
+        x[4] = 0
+        rows, scales = fp8_products.silu_mul(x)
+        value = SiluAndMul.forward_native(x).float()
+        wanted = (value.abs().amax(1, keepdim=True) / 448).clamp(min=1 / (448 * 512))
+        off = (rows.float() * scales - value).abs()
+        print(json.dumps({
+            "dtype": str(rows.dtype),
+            "scale": ((scales - wanted).abs() / wanted).max().item(),
+            "near": (off <= value.abs() / 8 + wanted / 64).float().mean().item(),
+            "half": (off <= value.abs() / 1.9 + wanted / 64).all().item(),
+            "zero_row": rows[4].float().abs().sum().item(),
+        }))
+        """
+    )
+
+    assert found["dtype"] == "torch.float8_e4m3fn"
+    assert found["scale"] < 4 / 256
+    assert found["near"] > 0.9
+    assert found["half"]
+    assert found["zero_row"] == 0
+
+
+def test_the_layers_of_a_block_meet_in_fp8() -> None:
+    """Traced as vLLM traces them: two products by _scaled_mm, and one activation between them."""
+    found = in_a_worker(
+        """
+        import json, torch
+        from harness.engine import cublas_fp8 as fp8_products, fp8
+        from vllm.config import VllmConfig, set_current_vllm_config
+        from vllm.model_executor.kernels.linear import _POSSIBLE_FP8_KERNELS
+        from vllm.model_executor.kernels.linear.scaled_mm import FP8ScaledMMLinearLayerConfig
+        from vllm.model_executor.layers.activation import SiluAndMul
+        from vllm.model_executor.layers.quantization.utils.quant_utils import (
+            kFp8DynamicTokenSym, kFp8StaticChannelSym, kFp8StaticTensorSym)
+        from vllm.platforms import PlatformEnum
+
+        def asked(weight, shape=(64, 96)):
+            return FP8ScaledMMLinearLayerConfig(
+                weight_quant_key=weight, activation_quant_key=kFp8DynamicTokenSym,
+                weight_shape=shape, input_dtype=torch.bfloat16, out_dtype=torch.bfloat16)
+
+        Kernel = fp8_products.CublasFP8LinearKernel
+        names = ["weight", "weight_scale", "input_scale", "input_scale_ub"]
+
+        class Layer(torch.nn.Module):
+            def __init__(self, outputs, inputs, prefix):
+                super().__init__()
+                self.prefix = prefix
+                self.weight = torch.zeros(outputs, inputs).to(torch.float8_e4m3fn).t()
+                self.weight_scale = torch.ones(outputs, 1)
+                self.kernel = Kernel(asked(kFp8StaticChannelSym), names)
+
+            def forward(self, x):
+                return self.kernel.apply_weights(self, x)
+
+        with set_current_vllm_config(VllmConfig()):
+            up, down = Layer(192, 64, "0.gate_up_proj"), Layer(64, 96, "0.down_proj")
+            act = SiluAndMul()
+            graph = torch._dynamo.export(lambda x: down(act(up(x))))(
+                torch.zeros(5, 64, dtype=torch.bfloat16)).graph_module.code
+            listed = _POSSIBLE_FP8_KERNELS[PlatformEnum.CUDA]
+            print(json.dumps({
+                "products": graph.count("_scaled_mm"),
+                "activations": graph.count("mlperf_fp8.silu_mul"),
+                "quantised": graph.count("float8_e4m3fn"),
+                "whole_matrix": Kernel.can_implement(asked(kFp8StaticTensorSym))[0],
+                "odd_shape": Kernel.can_implement(asked(kFp8StaticChannelSym, (64, 100)))[0],
+                "before": [kernel.__name__ for kernel in listed[: listed.index(Kernel)]],
+            }))
+        """
+    )
+
+    assert (found["products"], found["activations"], found["quantised"]) == (2, 1, 1)
+    assert not found["whole_matrix"]
+    assert not found["odd_shape"]
+    # The list of vLLM 0.32, which has all of 0.26's. What is not switched off takes other scales,
+    # or no Hopper GPU.
+    off = set(fp8.environment(fp8.settings())["VLLM_DISABLED_KERNELS"].split(","))
+    assert off <= set(found["before"])
+    assert set(found["before"]) - off <= {
+        "MarlinFP8ScaledMMLinearKernel",
+        "FlashInferFP8ScaledMMLinearKernel",
+        "PerTensorTorchFP8ScaledMMLinearKernel",
+        "B12xTensorFP8ScaledMMLinearKernel",  # not in 0.26
+    }
+
+
+def test_a_product_is_that_of_what_was_quantised() -> None:
+    """With PyTorch's product, which has no scale for each row on a CPU, written out."""
+    found = in_a_worker(
+        """
+        import json, torch
+        from harness.engine import cublas_fp8 as fp8_products
+        from vllm.config import VllmConfig, set_current_vllm_config
+        from vllm.model_executor.kernels.linear.scaled_mm import FP8ScaledMMLinearLayerConfig
+        from vllm.model_executor.layers.quantization.utils.quant_utils import (
+            kFp8DynamicTokenSym, kFp8StaticChannelSym)
+
+        def quantised(x, use_per_token_if_dynamic=True):
+            scales = x.float().abs().amax(1, keepdim=True) / 448
+            return (x.float() / scales).to(torch.float8_e4m3fn), scales
+
+        def scaled_mm(a, b, *, scale_a, scale_b, bias, out_dtype, use_fast_accum):
+            assert scale_a.shape == (len(a), 1) and scale_b.shape == (1, b.shape[1])
+            product = (a.float() * scale_a) @ (b.float() * scale_b)
+            return (product if bias is None else product + bias).to(out_dtype)
+
+        asked = []
+        torch._scaled_mm = scaled_mm
+        fp8_products.ops.scaled_fp8_quant = lambda x, **given: (
+            asked.append(tuple(x.shape)), quantised(x))[1]
+        config = FP8ScaledMMLinearLayerConfig(
+            weight_quant_key=kFp8StaticChannelSym, activation_quant_key=kFp8DynamicTokenSym,
+            weight_shape=(96, 64), input_dtype=torch.bfloat16, out_dtype=torch.bfloat16)
+        torch.manual_seed(0)
+        weight = torch.randn(96, 64) * torch.logspace(-3, 3, 96)[:, None]
+        x = (torch.randn(5, 64) * torch.logspace(-3, 3, 5)[:, None]).to(torch.bfloat16)
+        layer = torch.nn.Module()
+        layer.weight, layer.weight_scale = quantised(weight)
+        layer.weight = layer.weight.t()
+        layer.input_scale = layer.input_scale_ub = None
+        off = {}
+        with set_current_vllm_config(VllmConfig()):
+            kernel = fp8_products.CublasFP8LinearKernel(
+                config, ["weight", "weight_scale", "input_scale", "input_scale_ub"])
+            for layer.prefix in ("0.self_attn.qkv_proj", "0.self_attn.o_proj"):
+                got, wanted = kernel.apply_weights(layer, x).float(), x.float() @ weight.t()
+                most = x.float().abs() @ weight.abs().t()
+                off[layer.prefix[-6:]] = ((got - wanted).abs() / most).max().item()
+        print(json.dumps({"off": off, "asked": asked}))
+        """
+    )
+
+    assert all(share < 0.05 for share in found["off"].values()), found
+    assert found["asked"] == [[5, 64]]  # attention's result alone, by vLLM's kernel

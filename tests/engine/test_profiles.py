@@ -1,0 +1,57 @@
+"""Which engine settings a machine gets when none are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.config import PRECISIONS, Scenario
+from harness.engine import profiles
+from harness.engine.profiles import Place
+
+GIB = 1 << 30
+LLAMA_BF16 = {"weights_bytes": 16_060_522_496, "kv_bytes_per_token": 131_072}
+
+
+def gpu(name: str, gib: float, **held: Any) -> Place:
+    return Place("gpu", gpu_name=name, memory_bytes=int(gib * GIB), **(held or LLAMA_BF16))
+
+
+def test_a_measured_gpu_gets_what_was_measured_on_it() -> None:
+    chosen = profiles.choose(gpu("NVIDIA H200", 129), "fp8", "offline")
+
+    assert chosen.name == "h200-fp8-offline"
+    assert "H200" in chosen.source
+
+
+@pytest.mark.parametrize("scenario", list(Scenario))
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    "place", [Place("cpu"), gpu("NVIDIA H200", 129), gpu("NVIDIA L4", 20), Place("gpu")]
+)
+def test_every_profile_names_sequences_and_tokens(
+    place: Place, precision: str, scenario: Scenario
+) -> None:
+    settings = profiles.choose(place, precision, scenario.value).settings
+
+    assert 0 < settings["max_num_seqs"] <= settings["max_num_batched_tokens"]
+
+
+def test_an_unknown_gpu_gets_as_many_sequences_as_its_memory_holds() -> None:
+    # 73 GiB less 15 of weights and 4 in reserve is 54 GiB: 442 sequences of 1,000 tokens.
+    assert profiles.choose(gpu("GPU of 80 GB", 73), "bf16", "offline").settings == {
+        "max_num_seqs": 432,
+        "max_num_batched_tokens": 16384,
+    }
+    assert profiles.choose(gpu("GPU of 24 GB", 21), "bf16", "offline").settings == {
+        "max_num_seqs": 16,
+        "max_num_batched_tokens": 8192,
+    }
+
+
+def test_interactive_never_gets_more_sequences_than_fit() -> None:
+    small = profiles.choose(gpu("GPU of 24 GB", 24), "bf16", "interactive").settings
+    large = profiles.choose(gpu("GPU of 180 GB", 165), "bf16", "interactive").settings
+
+    assert small["max_num_seqs"] < large["max_num_seqs"] == 256

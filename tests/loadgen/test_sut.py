@@ -1,0 +1,239 @@
+"""Real LoadGen in its own process against a fake engine:
+who asks, who answers, what happens when one of them dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import util_logs
+from harness import rounds
+from harness.config import RunConfig, Scenario
+from harness.errors import EngineError, LoadGenError
+from harness.loadgen import planning, sut
+from harness.loadgen import process as loadgen
+from tests.fakes import FakeEngine, answer_to, make_prompts
+
+
+def plan_for(
+    folder: Path,
+    *,
+    samples: int,
+    scenario: Scenario = Scenario.OFFLINE,
+    category: str = "datacenter",
+    accuracy: bool = False,
+    target_qps: float | None = None,
+    min_duration_s: float = 0.0,
+) -> loadgen.LoadGenPlan:
+    config = RunConfig(scenario=scenario, category=category)
+    user_conf = folder / "user.conf"
+    user_conf.write_text(
+        loadgen.user_conf_text(
+            config,
+            sample_count=samples,
+            min_duration_s=min_duration_s,
+            target=planning.Target("a test", samples, 1, qps=target_qps),
+        )
+    )
+    return loadgen.LoadGenPlan(
+        loadgen_model=config.round.loadgen_model(category, scenario.value),
+        scenario=scenario.loadgen_name,
+        accuracy=accuracy,
+        user_conf=user_conf,
+        log_dir=folder,
+        total_samples=samples,
+        samples_csv=None if accuracy else folder / "samples.csv",
+    )
+
+
+def run(
+    engine: FakeEngine,
+    plan: loadgen.LoadGenPlan,
+    *,
+    stream_first_token: bool = False,
+    admit_at_once: int | None = None,
+    stall_timeout_s: float = 20.0,
+) -> sut.Progress:
+    progress = sut.Progress()
+    asyncio.run(
+        sut.run_test(
+            engine,
+            make_prompts(plan.total_samples),
+            plan,
+            stream_first_token=stream_first_token,
+            admit_at_once=admit_at_once,
+            stall_timeout_s=stall_timeout_s,
+            progress=progress,
+        )
+    )
+    return progress
+
+
+def test_accuracy_log_holds_every_sample_once_with_the_tokens_the_engine_answered(
+    tmp_path: Path,
+) -> None:
+    run(FakeEngine(), plan_for(tmp_path, samples=30, accuracy=True))
+
+    answers = util_logs.read_accuracy_log(tmp_path / "mlperf_log_accuracy.json")
+    prompts = make_prompts(30)
+    assert sorted(answer.sample_index for answer in answers) == list(range(30))
+    assert {answer.sample_index: list(answer.token_ids) for answer in answers} == {
+        index: answer_to(prompt) for index, prompt in enumerate(prompts)
+    }
+
+
+def test_token_count_told_to_loadgen_is_the_length_of_the_logged_answer(tmp_path: Path) -> None:
+    run(FakeEngine(), plan_for(tmp_path, samples=12, accuracy=True))
+
+    entries = json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())
+    assert [len(entry["data"]) // 8 for entry in entries] == [
+        entry["token_count"] for entry in entries
+    ]
+
+
+def test_performance_run_carries_the_seeds_of_the_round_and_no_errors(tmp_path: Path) -> None:
+    run(FakeEngine(), plan_for(tmp_path, samples=20))
+
+    log = util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt")
+    assert (log.qsl_rng_seed, log.sample_index_rng_seed, log.schedule_rng_seed) == (
+        rounds.V5_1.seeds.qsl_rng_seed,
+        rounds.V5_1.seeds.sample_index_rng_seed,
+        rounds.V5_1.seeds.schedule_rng_seed,
+    )
+    assert log.errors == ()
+    assert log.valid is True
+    assert log.effective["sample_concatenate_permutation"] is True
+    assert log.effective["performance_sample_count"] == 20
+
+
+def test_no_query_is_lost_or_answered_twice_at_200_queries_per_second(tmp_path: Path) -> None:
+    engine = FakeEngine(first_token_after_s=0.002, seconds_per_answer=0.05)
+    plan = plan_for(
+        tmp_path, samples=100, scenario=Scenario.SERVER, target_qps=200, min_duration_s=2
+    )
+
+    progress = run(engine, plan, stream_first_token=True)
+
+    rows = util_logs.read_sample_times(tmp_path / "samples.csv")
+    assert len(engine.prompts) == len(rows) == progress.samples_issued == progress.samples_done
+    assert len(rows) >= 380  # 2 s at 200 queries/s, in whole passes
+    assert all(
+        row.first_token_s is not None and row.issued_s <= row.first_token_s <= row.completed_s
+        for row in rows
+    )
+    assert util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
+
+
+def test_single_stream_asks_one_query_at_a_time(tmp_path: Path) -> None:
+    engine = FakeEngine(seconds_per_answer=0.001)
+    plan = plan_for(tmp_path, samples=64, scenario=Scenario.SINGLESTREAM, category="edge")
+
+    run(engine, plan, stream_first_token=True)
+
+    assert engine.most_at_once == 1
+    assert util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
+
+
+def test_no_more_queries_than_admitted_reach_the_engine_at_once(tmp_path: Path) -> None:
+    engine = FakeEngine(seconds_per_answer=0.002)
+
+    run(engine, plan_for(tmp_path, samples=50), admit_at_once=8)
+
+    assert engine.most_at_once == 8
+    assert len(engine.prompts) == 50
+
+
+def test_performance_folder_holds_loadgens_files_and_no_empty_trace(tmp_path: Path) -> None:
+    run(FakeEngine(), plan_for(tmp_path, samples=5))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "mlperf_log_accuracy.json",
+        "mlperf_log_detail.txt",
+        "mlperf_log_summary.txt",
+        "samples.csv",
+        "user.conf",
+    ]
+
+
+def test_an_engine_that_dies_fails_the_test_with_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="as this double was asked to"):
+        run(FakeEngine(dies_after=3), plan_for(tmp_path, samples=20))
+
+    assert "result_validity" not in (tmp_path / "mlperf_log_detail.txt").read_text()
+
+
+def test_an_engine_that_goes_quiet_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"no token for \d+ s while 17 queries wait"):
+        run(FakeEngine(goes_quiet_after=3), plan_for(tmp_path, samples=20), stall_timeout_s=1.0)
+
+
+def test_a_loadgen_process_that_crashes_is_reported_with_the_open_queries(tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, samples=20)
+    broken = loadgen.LoadGenPlan(**{**vars(plan), "scenario": "NoSuchScenario"})
+
+    with pytest.raises(LoadGenError, match="ended in the middle of the test, with 0 queries"):
+        run(FakeEngine(), broken)
+
+
+def test_timeline_ends_with_all_samples_done_and_nothing_outstanding(tmp_path: Path) -> None:
+    progress = run(FakeEngine(seconds_per_answer=0.3), plan_for(tmp_path, samples=10))
+    sut.write_timeline(progress.timeline, tmp_path / "timeline.csv")
+
+    points = util_logs.read_timeline(tmp_path / "timeline.csv")
+    assert points[-1].samples_done == 10
+    assert points[-1].outstanding == 0
+    assert points[-1].tokens == sum(len(prompt) for prompt in make_prompts(10))
+    assert points[0].outstanding == 10
+
+
+def test_a_burst_answers_every_prompt_and_counts_the_tokens() -> None:
+    engine = FakeEngine(seconds_per_answer=0.01)
+    progress = sut.Progress()
+
+    result = asyncio.run(sut.burst(engine, make_prompts(25), stall_timeout_s=10, progress=progress))
+
+    assert len(engine.prompts) == result.samples == progress.samples_done == 25
+    assert result.tokens == sum(len(prompt) for prompt in make_prompts(25))
+    assert result.samples_per_second == 25 / result.seconds
+
+
+def test_a_burst_gives_up_on_a_quiet_engine() -> None:
+    with pytest.raises(EngineError, match="stuck"):
+        asyncio.run(
+            sut.burst(
+                FakeEngine(goes_quiet_after=0),
+                make_prompts(2),
+                stall_timeout_s=0.5,
+                progress=sut.Progress(),
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("samples", "seconds", "expected"),
+    [
+        (
+            20,
+            0.0,
+            {"target_qps", "performance_sample_count_override", "min_query_count", "min_duration"},
+        ),
+        (13368, 600.0, {"target_qps"}),
+        (13368, 60.0, {"target_qps", "min_duration"}),
+    ],
+)
+def test_user_conf_changes_sample_count_and_duration_and_nothing_else(
+    samples: int, seconds: float, expected: set[str]
+) -> None:
+    text = loadgen.user_conf_text(
+        RunConfig(),
+        sample_count=samples,
+        min_duration_s=seconds,
+        target=planning.Target("a test", samples, 1, qps=3.0),
+    )
+
+    assert set(re.findall(r"^\*\.Offline\.(\w+) =", text, re.MULTILINE)) == expected
