@@ -89,7 +89,6 @@ def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     flags.add_results_flags(results)
     given = vars(parser.parse_args(arguments))
     shared = {name: given.pop(name) for name in (*SHARED_FLAGS, "engine_args")}
-    shared["engine_args"] = tuple(shared["engine_args"])
     given["subjects"] = tuple(given["subjects"])
     return MmluConfig(run=RunConfig(**shared), **given)
 
@@ -104,8 +103,8 @@ def _names(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluates once and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    config = parse_flags(arguments)
     try:
+        config = parse_flags(arguments)
         settings.load_env_file(PROJECT)
         config.validate()
         return evaluate(config, ["python", "mmlu.py", *arguments])

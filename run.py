@@ -147,15 +147,14 @@ def _target_qps(text: str) -> float | str:
 def _to_config(values: argparse.Namespace) -> RunConfig:
     given = vars(values)
     fields = {field.name: given[field.name] for field in dataclasses.fields(RunConfig)}
-    fields["engine_args"] = tuple(fields["engine_args"])
     return RunConfig(**fields)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one benchmark and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    values = parse_arguments(arguments)
     try:
+        values = parse_arguments(arguments)
         flags.check_submission_flags(values)
         if values.run_dirs:
             return submit(values)

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 scenario=Scenario.SERVER,
                 total_sample_count=values.requests,
                 max_new_tokens=tokens,
-                engine_args=(("max_num_seqs", str(values.in_flight)),),
+                engine_args={"max_num_seqs": values.in_flight},
             )
             with output_to(Path(os.devnull)):
                 costs.append(asyncio.run(measure(config, values.in_flight)))

@@ -152,7 +152,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.add_engine_flags(group)
     values = vars(parser.parse_args(arguments))
     samples, repeat = values.pop("samples"), values.pop("repeat")
-    values["engine_args"] = tuple(values["engine_args"])
     config = RunConfig(
         **values, dataset="synthetic", mode="performance", total_sample_count=samples
     )

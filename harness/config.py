@@ -7,9 +7,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import engine_args
 from harness.errors import UsageError
 from harness.rounds import OFFICIAL_MODEL, ROUNDS, Category, Round
 
@@ -76,7 +78,7 @@ class RunConfig:
     weights: str = "real"
     min_duration_s: float | None = None
     stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S
-    engine_args: tuple[tuple[str, str], ...] = ()
+    engine_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     tune_minutes: float | None = None  # search for settings instead of a run
 
     @property
@@ -110,9 +112,9 @@ class RunConfig:
 
     def to_json(self) -> dict[str, Any]:
         """Every field under its own name; engine arguments as an object."""
-        fields = dataclasses.asdict(self)
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["scenario"] = self.scenario.value
-        fields["engine_args"] = dict(self.engine_args)
+        fields["engine_args"] = engine_args.as_text(self.engine_args)
         return fields
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from harness import engine_args
 from harness.config import (
     DEFAULT_STALL_TIMEOUT_S,
     MODEL_ALIASES,
@@ -23,7 +24,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Keeps the commands of the description as written and shows each default that is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, []):
+        if action.default in (None, [], {}):
             return action.help
         return super()._get_help_string(action)
 
@@ -77,12 +78,22 @@ def number_or_auto(text: str) -> float | None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto") from None
 
 
-def name_and_value(text: str) -> tuple[str, str]:
-    """NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    return name.strip(), value
+class EngineArgument(argparse.Action):
+    """Adds a NAME=VALUE to the mapping of engine arguments; the only place that parses one."""
+
+    def __call__(
+        self,
+        _parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        text: Any,
+        _option: str | None = None,
+    ) -> None:
+        """Raises UsageError for a name that may hold a secret."""
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise argparse.ArgumentError(self, f"{text!r} is not NAME=VALUE")
+        added = engine_args.parse([(name, value)])
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **added})
 
 
 def add_switch(group: argparse._ArgumentGroup, flag: str, default: int, text: str) -> None:
@@ -162,9 +173,8 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--engine-arg",
-        type=name_and_value,
-        action="append",
-        default=[],
+        action=EngineArgument,
+        default={},
         dest="engine_args",
         metavar="NAME=VALUE",
         help="any engine argument of vLLM, for example max_num_seqs=512; can be repeated",

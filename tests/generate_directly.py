@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from harness import engine_args
 from harness.config import RunConfig, Scenario
 from harness.inputs.dataset import load_dataset
 from harness.inputs.model import load_tokenizer, resolve_model
@@ -24,7 +25,7 @@ def main() -> None:
     record = json.loads((Path(sys.argv[1]) / "config.json").read_text())
     flags = record["flags"]
     flags["scenario"] = Scenario(flags["scenario"])
-    flags["engine_args"] = tuple(flags["engine_args"].items())
+    flags["engine_args"] = engine_args.parse(flags["engine_args"].items())
     config = RunConfig(**flags)
     model = resolve_model(config)
     data = load_dataset(config, lambda: load_tokenizer(model), model.vocab_size)

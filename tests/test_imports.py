@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -17,73 +18,17 @@ OWNERS = {
     "mlperf_loadgen": {"loadgen.process"},
     "matplotlib": {"report.canvas"},
 }
-# Each layer imports from the layers above it, or from its own.
-LAYERS = (
-    {"errors", "rounds", "metrics", "formatting", "machine.hardware"},
-    {
-        "config",
-        "results.index",
-        "report.canvas",
-        "machine.system",
-        "engine.profiles",
-        "engine.attention",
-        "engine.fp8",
-        "engine.cublas_fp8",
-        "loadgen.planning",
-        "processes",
-        "scoring.rouge",
-        "early_stopping",
-        "loadgen.rate_search",
-        "limits",
-        "submission.source_copy",
-        "submission.system_description",
-        "mmlu.subjects",
-    },
-    {
-        "results.folder",
-        "mmlu.plots",
-        "report.plots",
-        "report.latency_plots",
-        "report.search_plot",
-        "flags",
-        "terminal",
-        "inputs.demo_model",
-        "inputs.model",
-        "logs.validity",
-        "tuning.search",
-    },
-    {"tuning.plans", "tuning.text", "mmlu.config", "mmlu.questions"},
-    {"mmlu.prompts", "mmlu.score"},
-    {"mmlu.results"},
-    {"inputs.dataset", "engine.vllm", "loadgen.process", "scoring.accuracy", "scoring.test06"},
-    {"mmlu.files"},
-    {"rules.evidence", "loadgen.latency_watch"},
-    {"loadgen.sut", "report.figures", "rules.rule"},
-    {"rules.advice"},
-    {"rules.run", "rules.settings", "rules.loadgen", "rules.latency"},
-    {"rules.performance", "rules.accuracy"},
-    {"rules.verdict"},
-    {"submission.checks"},
-    {"submission.texts"},
-    {"submission.tree"},
-    {"report.summary"},
-    {"report.latency_text"},
-    {"report.text", "report.pages"},
-    {"mmlu.report"},
-    {"engine.capacity", "engine.life", "measure.job", "tuning.file", "tuning.trial"},
-    {"measure.preparation", "measure.last_offline"},
-    {"mmlu.preparation"},
-    {"mmlu.session"},
-    {"measure.targets"},
-    {
-        "engine.keeper",
-        "measure.session",
-        "measure.server_search",
-        "measure.audit",
-        "tuning.session",
-    },
-    {"measure.execution"},
-    {"measure.series"},
+# Each line imports from the lines above it; within a line, packages do not import each other.
+# Modules at the top of harness/ are `root`, and everybody may use them.
+LINES = (
+    ("root", "machine"),
+    ("inputs", "results", "loadgen", "scoring"),
+    ("engine", "logs"),
+    ("rules",),
+    ("report", "submission"),
+    ("measure",),
+    ("tuning", "mmlu"),
+    ("run.py", "mmlu.py", "util_logs.py", "report.py"),
 )
 
 
@@ -110,16 +55,40 @@ def dotted(path: Path) -> str:
     return ".".join(path.relative_to(PROJECT / "harness").with_suffix("").parts)
 
 
-@pytest.mark.parametrize("path", harness_modules(), ids=dotted)
-def test_a_part_imports_only_from_its_layer_or_above(path: Path) -> None:
-    layer_of = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-    parts = {
-        name.removeprefix("harness.") for name in imported(path) if name.startswith("harness.")
-    } & layer_of.keys()
+def package(module: str) -> str:
+    """The package of a module: `root` at the top of harness/, its file's name for a program."""
+    parts = module.split(".")
+    return f"{module}.py" if len(parts) == 1 else parts[1] if len(parts) == 3 else "root"
 
-    assert dotted(path) in layer_of, f"give {dotted(path)} a place in LAYERS"
-    assert {part for part in parts if layer_of[part] > layer_of[dotted(path)]} == set()
-    assert imported(path) & set(PROGRAMS) == set()
+
+MODULES = {f"harness.{dotted(path)}": path for path in harness_modules()} | {
+    name: PROJECT / f"{name}.py" for name in PROGRAMS
+}
+NEEDS = {module: imported(path) & MODULES.keys() for module, path in MODULES.items()}
+LINE_OF = {name: number for number, line in enumerate(LINES) for name in line}
+
+
+def test_every_package_has_its_line() -> None:
+    assert {package(module) for module in MODULES} == set(LINE_OF)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_part_imports_only_from_the_lines_above_it(module: str) -> None:
+    here = package(module)
+    not_above = {
+        name
+        for name in NEEDS[module]
+        if (there := package(name)) not in (here, "root") and LINE_OF[there] >= LINE_OF[here]
+    }
+
+    assert not_above == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        list(graphlib.TopologicalSorter(NEEDS).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(reversed(error.args[1]))}")
 
 
 @pytest.mark.parametrize("library", sorted(OWNERS))

@@ -232,7 +232,7 @@ def test_a_results_folder_that_is_a_file_is_refused(
 
 def test_an_engine_argument_that_vllm_does_not_have_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean max_num_seqs"):
-        engine.check_engine_args([("max_num_seq", "4")])
+        engine.check_engine_args({"max_num_seq": 4})
 
 
 def test_a_closed_pipe_does_not_end_the_run() -> None:
@@ -249,24 +249,6 @@ def test_a_closed_pipe_does_not_end_the_run() -> None:
     os.close(writer)
 
     assert (done.returncode, done.stderr) == (0, "still here")
-
-
-def test_engine_arguments_beyond_tuning_are_a_departure() -> None:
-    given = [("speculative_config", "{}"), ("max_num_seqs", "4")]
-
-    assert engine.beyond_tuning(given) == ("speculative_config",)
-
-
-def test_engine_arguments_are_read_as_json_booleans_or_text() -> None:
-    given = [("max-num-seqs", "512"), ("enforce_eager", "True"), ("dtype", "float16"),
-             ("compilation_config", '{"mode": 3}')]  # fmt: skip
-
-    assert engine.parse_engine_args(given) == {
-        "max_num_seqs": 512,
-        "enforce_eager": True,
-        "dtype": "float16",
-        "compilation_config": {"mode": 3},
-    }
 
 
 def test_help_names_every_flag_and_its_default() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import difflib
 import importlib.metadata
-import json
 import logging
 import os
 import time
@@ -15,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import Any
 
+from harness import engine_args
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.engine import attention, fp8, profiles
 from harness.errors import EngineError, UsageError
@@ -23,54 +22,6 @@ from harness.terminal import output_to
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
 CPU_KV_CACHE_BYTES = 1 << 30
-# An engine argument that holds one of these words would end up in config.json and in vLLM's own
-# log.
-# What has a flag of its own is refused, so that no report names one thing while another runs.
-FLAG_OF = {
-    "model": "--model",
-    "revision": "--model",
-    "tokenizer": "--model",
-    "skip_tokenizer_init": "--model",
-    "dtype": "--precision",
-    "quantization": "--precision",
-    "load_format": "--weights",
-    "tensor_parallel_size": "--tensor-parallel-size",
-    "data_parallel_size": "--data-parallel-size",
-    "pipeline_parallel_size": "--pipeline-parallel-size",
-    "distributed_executor_backend": "--distributed-executor-backend",
-    "max_model_len": "--max-model-len",
-    "gpu_memory_utilization": "--gpu-memory-utilization",
-}
-# Settings of speed that the rules leave free; any other engine argument is listed as a departure.
-TUNING = {
-    "async_scheduling",
-    "attention_backend",
-    "block_size",
-    "compilation_config",
-    "cudagraph_capture_sizes",
-    "data_parallel_backend",
-    "disable_log_stats",
-    "enable_chunked_prefill",
-    "enable_prefix_caching",  # a departure of its own
-    "enforce_eager",
-    "kv_cache_dtype",
-    "kv_cache_memory_bytes",
-    "linear_backend",
-    "long_prefill_token_threshold",
-    "max_cudagraph_capture_size",
-    "max_long_partial_prefills",
-    "max_num_batched_tokens",
-    "max_num_partial_prefills",
-    "max_num_seqs",
-    "num_gpu_blocks_override",
-    "optimization_level",
-    "performance_mode",
-    "stream_interval",
-}
-WHOLE_NUMBERS = ("max_num_seqs", "max_num_batched_tokens")
-SECRET_WORDS = ("token_secret", "hf_token", "api_key", "password")
-
-
 log = logging.getLogger("harness")
 
 
@@ -86,30 +37,6 @@ def installed_build() -> str:
             continue
         return "cpu" if "+cpu" in version else build
     raise UsageError("vLLM is not installed here; run `make venv` and use .venv/bin/python.")
-
-
-def parse_engine_args(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """NAME=VALUE pairs as Python values: JSON where it parses, else text.
-
-    Raises UsageError for a name that may hold a secret.
-    """
-    parsed: dict[str, Any] = {}
-    for name, text in pairs:
-        field = name.strip().lstrip("-").replace("-", "_")
-        if any(word in field.lower() for word in SECRET_WORDS):
-            raise UsageError(
-                f"--engine-arg {field}=...: a secret here would end up in config.json; "
-                "put HF_TOKEN in the file .env instead."
-            )
-        lowered = text.strip().lower()
-        if lowered in ("true", "false"):
-            parsed[field] = lowered == "true"
-            continue
-        try:
-            parsed[field] = json.loads(text)
-        except json.JSONDecodeError:
-            parsed[field] = text
-    return parsed
 
 
 def engine_settings(
@@ -167,9 +94,9 @@ def engine_settings(
         settings["gpu_memory_utilization"] = config.gpu_memory_utilization
     else:
         settings["kv_cache_memory_bytes"] = CPU_KV_CACHE_BYTES
-    given = parse_engine_args(config.engine_args)
+    given = config.engine_args
     settings |= given
-    sequences, tokens = (int(settings[name]) for name in WHOLE_NUMBERS)
+    sequences, tokens = (int(settings[name]) for name in engine_args.WHOLE_NUMBERS)
     if "max_num_batched_tokens" not in given:
         tokens = _longest_step(tokens, sequences, max_model_len)
         settings["max_num_batched_tokens"] = tokens
@@ -203,36 +130,18 @@ def _names_graphs(settings: Mapping[str, Any]) -> bool:
     return bool(names & (settings.keys() | inside))
 
 
-def environment(settings: Mapping[str, Any], given: Sequence[tuple[str, str]]) -> dict[str, str]:
+def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
     """vLLM's variables for an engine with these settings, `given` being the user's --engine-arg."""
-    named = parse_engine_args(given)
-    return attention.environment(settings, named) | fp8.environment(settings)
+    return attention.environment(settings, given) | fp8.environment(settings)
 
 
-def check_engine_args(given: Sequence[tuple[str, str]]) -> None:
+def check_engine_args(given: Mapping[str, Any]) -> None:
     """Refuses an --engine-arg that this vLLM does not know. Imports vLLM when one is given."""
     if not given:
         return
-    parsed = parse_engine_args(given)
-    for name, value in parsed.items():
-        if name in FLAG_OF:
-            raise UsageError(f"--engine-arg {name}: use {FLAG_OF[name]} for that.")
-        if name in WHOLE_NUMBERS and (type(value) is not int or value < 1):
-            raise UsageError(
-                f"--engine-arg {name}={value}: a whole number of at least 1 is needed."
-            )
     with output_to(Path(os.devnull)):  # vLLM talks while it is imported
         known = _known_engine_args()
-    for name in parsed:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            raise UsageError(f"--engine-arg {name}: this vLLM has no such engine argument{hint}")
-
-
-def beyond_tuning(given: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Engine arguments of which it is not known that the rules leave them free."""
-    return tuple(sorted(set(parse_engine_args(given)) - TUNING))
+    engine_args.check(given, known)
 
 
 def _known_engine_args() -> set[str]:

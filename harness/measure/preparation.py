@@ -11,6 +11,7 @@ from harness import config, processes
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, Departure, RunConfig, RunFacts
 from harness.engine import attention, capacity, fp8, profiles
 from harness.engine import vllm as engine
+from harness.engine_args import beyond_tuning
 from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
@@ -110,7 +111,7 @@ def prepare(
         model_unofficial_because=model.unofficial_because,
         prefix_caching=bool(engine_settings.get("enable_prefix_caching")),
         loadgen_round=loadgen_round,
-        unusual_engine_args=engine.beyond_tuning(settings.engine_args),
+        unusual_engine_args=beyond_tuning(settings.engine_args),
     )
     return Prepared(
         config=settings,
@@ -153,10 +154,9 @@ def _flashinfer(
     settings: RunConfig, model: models.ModelSource, machine: system_info.SystemInfo
 ) -> bool | None:
     """Whether FlashInfer's kernels are compiled; None: they are not for this GPU and work."""
-    given = engine.parse_engine_args(settings.engine_args)
     tensor = settings.tensor_parallel_size or 1
     wanted = profiles.by_flashinfer(settings.precision, settings.scenario.value)
-    if wanted and attention.suits(machine.gpu_name, model.config, given, tensor):
+    if wanted and attention.suits(machine.gpu_name, model.config, settings.engine_args, tensor):
         return attention.compiled()
     return None
 
@@ -167,10 +167,11 @@ def _fp8_products(
     """Whether cuBLASLt can multiply; an engine argument beyond tuning may change the layers."""
     parts = (settings.tensor_parallel_size or 1) * settings.pipeline_parallel_size
     spread = parts > 1 or settings.distributed_executor_backend == "ray"
-    given = engine.parse_engine_args(settings.engine_args)
-    if settings.precision != "fp8" or engine.beyond_tuning(settings.engine_args):
+    if settings.precision != "fp8" or beyond_tuning(settings.engine_args):
         return False
-    return fp8.suits(machine.gpu_name, machine.vllm_version, model.config, given, spread=spread)
+    return fp8.suits(
+        machine.gpu_name, machine.vllm_version, model.config, settings.engine_args, spread=spread
+    )
 
 
 def _bytes_per_value(settings: RunConfig) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import processes
+from harness.command_line import with_flag, without_flags
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
@@ -76,17 +77,8 @@ def execute(
 
 def alone(command: Sequence[str], scenario: str) -> list[str]:
     """The command that repeats one run of a series."""
-    kept = []
-    dropped = False  # the value of a flag that was dropped
-    for word in command:
-        flag = word.partition("=")[0]
-        if dropped:
-            dropped = False
-        elif flag in ("--scenario", "--submission", "--submitter", "--system-json", "--division"):
-            dropped = flag == word
-        else:
-            kept.append(word)
-    return [*kept, "--scenario", scenario]
+    of_a_submission = ("--submission", "--submitter", "--system-json", "--division")
+    return with_flag(without_flags(command, *of_a_submission), "--scenario", scenario)
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:

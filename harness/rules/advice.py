@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
+from harness.command_line import with_flag, without_flag, without_flags
 from harness.config import DEMO_MODEL
-from harness.engine.vllm import beyond_tuning
+from harness.engine_args import beyond_tuning, field_name
 from harness.rounds import OFFICIAL_MODEL, ROUNDS
 from harness.rules.rule import Rule, Step
 
@@ -130,7 +131,7 @@ def lower_rate(config: dict[str, Any], target_qps: float | None) -> Step:
     if not target_qps:
         return repeat(config, "Lower the rate with --server-target-qps; this was the command:")
     rate = f"{_SLOWER * target_qps:.4g}"
-    return Step(why, replace_flag(config["run"]["command"], "--server-target-qps", rate))
+    return Step(why, shlex.join(with_flag(config["run"]["command"], "--server-target-qps", rate)))
 
 
 def longer(config: dict[str, Any]) -> Step:
@@ -138,7 +139,7 @@ def longer(config: dict[str, Any]) -> Step:
     if config["flags"]["mode"] == "performance":
         return Step(
             "The same with an accuracy test before it, which is long enough to measure the speed:",
-            replace_flag(config["run"]["command"], "--mode", "both"),
+            shlex.join(with_flag(config["run"]["command"], "--mode", "both")),
         )
     return repeat(config, "The same again; the speed is measured afresh:")
 
@@ -147,7 +148,7 @@ def closer_answers(config: dict[str, Any]) -> Step:
     """After a missed accuracy gate."""
     if config["flags"]["precision"] == "fp8":
         why = "The same in bf16, to see whether fp8 is the cause:"
-        return Step(why, replace_flag(config["run"]["command"], "--precision", "bf16"))
+        return Step(why, shlex.join(with_flag(config["run"]["command"], "--precision", "bf16")))
     if config["departures"]:
         return full_run(config)
     return repeat(
@@ -161,45 +162,24 @@ def by_the_rules(config: dict[str, Any]) -> str:
     """The command of this run without what makes it unofficial, and with what it lacks."""
     flags, command = config["flags"], list(config["run"]["command"])
     departures = {departure["id"] for departure in config["departures"]}
-    for flag in _UNOFFICIAL_FLAGS:
-        command = without_flag(command, flag)
-    for name, value in flags["engine_args"].items():
-        if beyond_tuning(((name, value),)) or "prefix" in name:
-            command = without_flag(command, "--engine-arg", f"{name}=")
+    command = without_flags(command, *_UNOFFICIAL_FLAGS)
+    command = without_flag(command, "--engine-arg", _makes_unofficial)
     if flags["weights"] == "dummy":
         command = without_flag(command, "--weights")
     if "dataset" in departures:
-        command = without_flag(without_flag(command, "--dataset"), "--dataset-path")
+        command = without_flags(command, "--dataset", "--dataset-path")
         if flags["category"] == "edge":  # a subset made here is not the official one
             command += ["--dataset-path", EDGE_FILE]
     if "model" in departures:
         command = without_flag(command, "--model")
     if flags["mode"] != "both":
-        command = [*without_flag(command, "--mode"), "--mode", "both"]
+        command = with_flag(command, "--mode", "both")
     if flags["category"] == "datacenter":
-        command = [*without_flag(command, "--compliance"), "--compliance", "1"]
+        command = with_flag(command, "--compliance", "1")
     return shlex.join(command)
 
 
-def replace_flag(command: Sequence[str], flag: str, value: str) -> str:
-    """The command with a flag set to a value, wherever and however it was given before."""
-    return shlex.join([*without_flag(command, flag), flag, value])
-
-
-def without_flag(command: Sequence[str], flag: str, value_prefix: str = "") -> list[str]:
-    """The command without `--flag value`, `--flag=value` or a bare `--flag`.
-
-    A flag that can be repeated goes only where its value begins with `value_prefix`.
-    """
-    kept, position = list[str](), 0
-    while position < len(command):
-        word = command[position]
-        name, equals, value = word.partition("=")
-        length = 1
-        if name == flag and not equals and position + 1 < len(command):
-            value = command[position + 1]
-            length = 1 if value.startswith("--") else 2
-        if name != flag or not value.startswith(value_prefix):
-            kept += command[position : position + length]
-        position += length
-    return kept
+def _makes_unofficial(engine_argument: str) -> bool:
+    """Whether NAME=VALUE, as typed, is beyond what the rules are known to leave free."""
+    name = field_name(engine_argument.partition("=")[0])
+    return bool(beyond_tuning([name])) or "prefix" in name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import formatting
 from harness.config import MODEL_ALIASES
-from harness.engine.vllm import beyond_tuning
+from harness.engine_args import beyond_tuning
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 from harness.rules.advice import EDGE_FILE, full_run
 from harness.rules.evidence import Evidence
@@ -149,7 +149,7 @@ def _prefix_caching(evidence: Evidence) -> Finding:
 
 def _engine_args(evidence: Evidence) -> Finding:
     given = evidence.config["flags"]["engine_args"]
-    unusual = beyond_tuning(tuple(given.items()))
+    unusual = beyond_tuning(given)
     if not unusual:
         return passed(", ".join(given) or "none")
     names = ", ".join(unusual)

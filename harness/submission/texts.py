@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import command_line, formatting
 from harness.errors import BenchmarkError
 from harness.metrics import TOKEN_DTYPE, AccuracyResult
 from harness.rounds import OFFICIAL_MODEL
-from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence
 from harness.scoring.accuracy import printed_percent
 
@@ -77,7 +76,7 @@ def measurement_readme(evidence: Evidence, code: str) -> str:
         category=config["flags"]["category"],
         round=evidence.official.name,
         code=code,
-        command=shlex.join(advice.without_flag(config["run"]["command"], "--results-dir")),
+        command=shlex.join(command_line.without_flag(config["run"]["command"], "--results-dir")),
         rows=[
             ("weights", _weights_name(config)),
             ("precision", config["flags"]["precision"]),

@@ -5,7 +5,7 @@ of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from harness import formatting
 from harness.config import RunConfig
 from harness.engine.profiles import Profile
-from harness.engine.vllm import parse_engine_args
 from harness.machine.system import SystemInfo
 from harness.results.folder import TUNING_JSON, locked, read_object, write_json
 from harness.tuning.search import Goal, Plan, Trial, best, next_settings
@@ -40,7 +39,7 @@ def describe(config: RunConfig, system: SystemInfo, max_model_len: int, prompts:
             "max_new_tokens": config.max_new_tokens,
             "max_model_len": max_model_len,
             "gpu_memory_utilization": config.gpu_memory_utilization,
-            "engine_args": parse_engine_args(config.engine_args),
+            "engine_args": dict(config.engine_args),
         },
     )
 
@@ -109,11 +108,11 @@ def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | 
     A search under engine arguments of the user's counts only where they are given again.
     """
     place = place_of(config, system)
-    given = parse_engine_args(config.engine_args)
     records = [
         record
         for record in _records(results_dir)
-        if record["place"] == place and _all_given(record["work"]["engine_args"], given)
+        if record["place"] == place
+        and _all_given(record["work"]["engine_args"], config.engine_args)
     ]
     if not records:
         return None
@@ -126,7 +125,7 @@ def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | 
     )
 
 
-def _all_given(fixed: dict[str, Any], given: dict[str, Any]) -> bool:
+def _all_given(fixed: dict[str, Any], given: Mapping[str, Any]) -> bool:
     return all(name in given and given[name] == value for name, value in fixed.items())
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import processes
+from harness import command_line, processes
 from harness.engine import capacity
 from harness.engine import life as engine_life
 from harness.engine import vllm as engines
@@ -102,7 +102,7 @@ class TuneSession:
             config.precision,
             config.scenario.value,
             prepared.profile,
-            tuple(engines.parse_engine_args(config.engine_args)),
+            tuple(config.engine_args),
         )
         self.search = tuning_file.describe(
             config,
@@ -194,7 +194,7 @@ class TuneSession:
         return None if number is None else int(number)
 
     def _sequences_of_all_copies(self, sequences: int) -> int:
-        given = engines.parse_engine_args(self.config.engine_args).get("max_num_seqs", sequences)
+        given = self.config.engine_args.get("max_num_seqs", sequences)
         return int(given) * self.config.data_parallel_size
 
     def _real_engine(self, engine_settings: dict[str, Any]) -> engines.Engine:
@@ -236,16 +236,4 @@ class TuneSession:
         self.terminal.say(
             "later runs with the same model, precision, scenario and results folder use the best:"
         )
-        self.terminal.say(f"  {_without_tune(self.command)}")
-
-
-def _without_tune(command: list[str]) -> str:
-    """The command that was typed, as a run."""
-    words = iter(command)
-    kept = []
-    for word in words:
-        if word == "--tune":
-            next(words, None)
-        elif not word.startswith("--tune="):
-            kept.append(word)
-    return shlex.join(kept)
+        self.terminal.say(f"  {shlex.join(command_line.without_flag(self.command, '--tune'))}")

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
         ({"tensor_parallel_size": 2}, False),
         ({"pipeline_parallel_size": 2}, False),
         ({"distributed_executor_backend": "ray"}, False),
-        ({"engine_args": (("linear_backend", "auto"),)}, False),
-        ({"engine_args": (("enable_lora", "true"),)}, False),
-        ({"engine_args": (("max_num_seqs", "512"),)}, True),
+        ({"engine_args": {"linear_backend": "auto"}}, False),
+        ({"engine_args": {"enable_lora": True}}, False),
+        ({"engine_args": {"max_num_seqs": 512}}, True),
         ({"precision": "bf16"}, False),
     ],
     ids=str,
@@ -90,7 +91,7 @@ def test_a_run_finds_out_whether_the_products_suit_it(asked: dict[str, Any], wan
 
 
 def engine_settings(
-    scenario: str, *, products: bool, engine_args: tuple[tuple[str, str], ...] = ()
+    scenario: str, *, products: bool, engine_args: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     place = Place("gpu", H100, 78 << 30, 8 << 30, 65_536, flashinfer=True, fp8_products=products)
     asked = RunConfig(
@@ -98,7 +99,7 @@ def engine_settings(
         category="edge" if scenario == "singlestream" else "datacenter",
         scenario=Scenario(scenario),
         precision="fp8",
-        engine_args=engine_args,
+        engine_args=engine_args or {},
     )
     profile = profiles.choose(place, "fp8", scenario)
     return engine.engine_settings(
@@ -121,7 +122,7 @@ def test_one_query_at_a_time_keeps_what_vllm_chooses() -> None:
     told = engine_settings("singlestream", products=True)
 
     assert told["quantization"] == "fp8"
-    assert engine.environment(told, ()).get("VLLM_DISABLED_KERNELS") is None
+    assert engine.environment(told, {}).get("VLLM_DISABLED_KERNELS") is None
 
 
 def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyP
         "VLLM_DISABLED_KERNELS", "MacheteLinearKernel,CutlassFP8ScaledMMLinearKernel"
     )
 
-    told = engine.environment(engine_settings("offline", products=True), ())
+    told = engine.environment(engine_settings("offline", products=True), {})
     off = told["VLLM_DISABLED_KERNELS"].split(",")
 
     assert len(off) == len(set(off))
@@ -204,9 +205,7 @@ def test_steps_of_interactive_are_graphs_whatever_they_hold() -> None:
     ids=str,
 )
 def test_the_graphs_follow_what_the_user_asks_for(given: dict[str, int], sizes: list[int]) -> None:
-    args = tuple((name, str(value)) for name, value in given.items())
-
-    told = engine_settings("interactive", products=True, engine_args=args)
+    told = engine_settings("interactive", products=True, engine_args=given)
 
     assert told["cudagraph_capture_sizes"] == [1, 2, 4, 8, 16, *sizes]
 
@@ -214,24 +213,24 @@ def test_the_graphs_follow_what_the_user_asks_for(given: dict[str, int], sizes: 
 @pytest.mark.parametrize(
     "given",
     [
-        ("max_cudagraph_capture_size", "512"),
-        ("compilation_config", '{"cudagraph_capture_sizes": [1, 8]}'),
+        {"max_cudagraph_capture_size": 512},
+        {"compilation_config": {"cudagraph_capture_sizes": [1, 8]}},
     ],
 )
-def test_who_names_graphs_gets_these_alone(given: tuple[str, str]) -> None:
+def test_who_names_graphs_gets_these_alone(given: dict[str, Any]) -> None:
     for scenario in ("offline", "interactive"):
-        told = engine_settings(scenario, products=True, engine_args=(given,))
+        told = engine_settings(scenario, products=True, engine_args=given)
 
         assert "cudagraph_capture_sizes" not in told
 
 
 @pytest.mark.parametrize(("sequences", "tokens"), [(1, 2668), (2, 4096), (8, 4096), (600, 4096)])
 def test_no_step_is_longer_than_its_sequences_may_be(sequences: int, tokens: int) -> None:
-    given = (("max_num_seqs", str(sequences)),)
+    given = {"max_num_seqs": sequences}
 
     told = engine_settings("singlestream", products=False, engine_args=given)
     asked = engine_settings(
-        "singlestream", products=False, engine_args=(*given, ("max_num_batched_tokens", "5000"))
+        "singlestream", products=False, engine_args={**given, "max_num_batched_tokens": 5000}
     )
 
     assert told["max_num_batched_tokens"] == tokens

@@ -436,15 +436,6 @@ def test_terminal_summary_is_short_and_ends_with_the_next_command(make_run: Make
 # What to type next
 
 
-def test_flag_is_taken_out_of_a_command_however_it_was_given() -> None:
-    command = ["run.py", "--a", "1", "--total=2", "--total", "3", "--keep", "--total"]
-    assert advice.without_flag(command, "--total") == ["run.py", "--a", "1", "--keep"]
-    command = ["run.py", "--keep", "--a", "1"]
-    assert advice.without_flag(command, "--keep") == ["run.py", "--a", "1"]
-    command = ["run.py", "--engine-arg", "x=1", "--engine-arg=y=2"]
-    assert advice.without_flag(command, "--engine-arg", "x") == ["run.py", "--engine-arg=y=2"]
-
-
 def next_command(settings: RunConfig, *arguments: str) -> str:
     record = config_json(settings)
     record["run"]["command"] = ["python", "run.py", *arguments]

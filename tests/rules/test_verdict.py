@@ -374,7 +374,7 @@ CASES: dict[str, list[tuple[Scenario, Change]]] = {
         (SERVER, recorded("resolved", engine={"enable_prefix_caching": None})),
     ],
     "engine-args": [
-        (OFFLINE, asked(engine_args=(("speculative_config", "{}"), ("max_num_seqs", "8")))),
+        (OFFLINE, asked(engine_args={"speculative_config": {}, "max_num_seqs": 8})),
         (SERVER, departed("engine_args")),
     ],
     "gate-share": [(OFFLINE, asked(high_accuracy=True))],

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import engine_args
 from harness.config import PRECISIONS, RunConfig, Scenario
 from harness.engine import profiles
-from harness.engine import vllm as engine
 from harness.engine.profiles import Place, Profile
 from harness.machine import system as system_info
 from harness.tuning import file as tuning_file
@@ -151,7 +151,7 @@ def test_every_plan_varies_settings_of_speed_alone(
     assert made.most_trials >= 3
     for one in made.steps:
         for settings in made.candidates(one, made.base):
-            assert set(settings) <= engine.TUNING
+            assert set(settings) <= engine_args.TUNING
             assert settings["max_num_seqs"] <= settings["max_num_batched_tokens"]
 
 
@@ -236,7 +236,7 @@ def test_a_search_under_engine_arguments_counts_only_where_they_are_given_again(
     tmp_path: Path,
 ) -> None:
     under = CONFIG.with_values(
-        engine_args=(("kv_cache_dtype", "fp8"), ("compilation_config", '{"mode": 3}'))
+        engine_args={"kv_cache_dtype": "fp8", "compilation_config": {"mode": 3}}
     )
     record(tmp_path, under)
 

@@ -123,7 +123,7 @@ def test_a_search_keeps_what_is_faster_and_later_runs_use_it(
     later = preparation.prepare(prepared.config.with_values(tune_minutes=None), lambda _text: None)
     assert later.engine_settings["max_num_seqs"] == 128
     assert later.profile.source.startswith("tuned on ")
-    given = later.config.with_values(engine_args=(("max_num_seqs", "16"),))
+    given = later.config.with_values(engine_args={"max_num_seqs": 16})
     assert preparation.prepare(given, lambda _text: None).engine_settings["max_num_seqs"] == 16
 
 
@@ -213,7 +213,7 @@ def test_a_budget_of_just_one_trial_has_one(prepared: Prepared) -> None:
 
 
 def test_a_search_with_nothing_to_vary_is_refused(prepared: Prepared) -> None:
-    fixed = (("max_num_seqs", "16"), ("enforce_eager", "true"))
+    fixed = {"max_num_seqs": 16, "enforce_eager": True}
     config = prepared.config.with_values(engine_args=fixed)
 
     with pytest.raises(UsageError, match="fixes all that would be varied"):
@@ -222,7 +222,7 @@ def test_a_search_with_nothing_to_vary_is_refused(prepared: Prepared) -> None:
 
 @pytest.mark.usefixtures("scored")
 def test_arguments_of_the_user_hold_in_every_trial(prepared: Prepared) -> None:
-    config = prepared.config.with_values(engine_args=(("max_num_seqs", "16"),))
+    config = prepared.config.with_values(engine_args={"max_num_seqs": 16})
 
     assert execute(dataclasses.replace(prepared, config=config)) == 0
 
