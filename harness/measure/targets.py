@@ -1,14 +1,13 @@
-"""What LoadGen is told to expect of a test, from what is known of the engine's speed."""
+"""What LoadGen is to expect of a test, from what is known of the engine's speed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness import formatting
-from harness.config import Scenario
+from harness.config import RunConfig, Scenario
 from harness.loadgen import planning
-from harness.measure import last_offline
+from harness.measure.last_offline import OfflineRate
 from harness.measure.preparation import Prepared
 
 
@@ -21,41 +20,44 @@ class Pace:
     margin: float  # how far the truth may be from it
 
 
-def server_rate(prepared: Prepared) -> tuple[float, str] | None:
-    """The Server rate that is known before the engine has run, and where it comes from.
+@dataclass(frozen=True)
+class ServerRate:
+    """The rate of a Server test in queries per second, and where it comes from, for people."""
 
-    None: only a burst on the loaded engine can tell.
+    qps: float
+    source: str
+
+
+def known_server_rate(config: RunConfig, offline: OfflineRate | None) -> ServerRate | None:
+    """The Server rate that is known before the engine has run.
+
+    `offline` is the last Offline run of these settings. None: only the loaded engine can tell.
     """
-    asked = prepared.config.server_target_qps
+    asked = config.server_target_qps
     if isinstance(asked, float):
-        return asked, "--server-target-qps"
-    if asked == "max":
-        return None  # searched on the loaded engine
-    offline = last_offline.find(Path(prepared.config.results_dir), prepared.config)
-    if offline is None:
+        return ServerRate(asked, "--server-target-qps")
+    if asked == "max" or offline is None:
         return None
     share = planning.SERVER_SHARE_OF_OFFLINE
-    return (
+    return ServerRate(
         share * offline.samples_per_second,
         f"{share:g} x the {formatting.rate(offline.samples_per_second, 'samples/s')} of the "
         f"Offline run {offline.run}",
     )
 
 
-def server_rate_from_burst(pace: Pace) -> tuple[float, str]:
+def server_rate_from_burst(pace: Pace) -> ServerRate:
     """The Server rate when no Offline run is there to take it from."""
     share = planning.SERVER_SHARE_OF_OFFLINE
-    return (
+    return ServerRate(
         share * pace.samples_per_second,
         f"{share:g} x the {formatting.rate(pace.samples_per_second, 'samples/s')} "
         f"of {pace.source}, as there is no Offline run of these settings",
     )
 
 
-def target(
-    prepared: Prepared, pace: Pace, rate: tuple[float, str] | None = None
-) -> planning.Target:
-    """The target of the run's scenario. `rate` is the Server rate and its source."""
+def target(prepared: Prepared, pace: Pace, rate: ServerRate | None = None) -> planning.Target:
+    """The target of the run's scenario. `rate` is that of Server and Interactive."""
     count, seconds = len(prepared.dataset), prepared.min_duration_s
     scenario = prepared.config.scenario
     if scenario is Scenario.OFFLINE:
@@ -74,5 +76,7 @@ def target(
             source=pace.source,
             margin=pace.margin,
         )
-    qps, source = rate or server_rate_from_burst(pace)
-    return planning.server_target(qps, sample_count=count, min_duration_s=seconds, source=source)
+    chosen = rate or server_rate_from_burst(pace)
+    return planning.server_target(
+        chosen.qps, sample_count=count, min_duration_s=seconds, source=chosen.source
+    )

@@ -1,34 +1,35 @@
-"""One invocation from its folder to its report:
-whatever ends it, the folder says so and no process is left.
-"""
+"""The life of one invocation: whatever ends it, its folder says so and no process is left."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness import processes
 from harness.errors import BenchmarkError
-from harness.results.folder import RunFolder, finish, write_json
+from harness.measure.record import RunRecord
+from harness.results.folder import RunFolder, finish
 from harness.terminal import Terminal, output_to
+
+log = logging.getLogger("harness")
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What a program brings to a run.
 
-    `record` is config.json as it stands before the engine starts. `work` measures, and leaves
-    what `make_report` turns into a report; that works on the finished folder alone.
-    `exit_status` judges what summary.json holds (None: no report could be made).
+    `work` measures, and leaves what `make_report` turns into a report; that works on the finished
+    folder alone. `exit_status` judges what summary.json holds (None: no report could be made).
     """
 
     program: str  # as typed, for the last line of a run that failed
@@ -36,8 +37,8 @@ class Job:
     scenario: str | None
     results_dir: Path
     keep_all: bool
-    record: dict[str, Any]
-    work: Callable[[RunFolder, dict[str, Any]], Coroutine[Any, Any, None]]
+    record: RunRecord
+    work: Callable[[RunFolder], Coroutine[Any, Any, None]]
     make_report: Callable[[Path], dict[str, Any]]
     terminal_summary: Callable[[dict[str, Any]], str]
     exit_status: Callable[[dict[str, Any] | None], int]
@@ -57,15 +58,30 @@ class Outcome:
     threads_left: bool  # a thread may still wait for an engine that is gone
 
 
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """How the measuring part of an invocation ended."""
+
+    status: str  # finished, failed or interrupted
+    exit_status: int
+    error: str | None = None
+    threads_left: bool = False  # a thread may still wait for an engine that is gone
+
+
 def execute(job: Job, command: list[str], terminal: Terminal) -> int:
     """Everything from the run folder to the report; returns the exit status."""
     outcome = carry_out(job, command, terminal)
-    if outcome.threads_left:
-        leave(outcome.exit_status)
-    return outcome.exit_status
+    return leave(outcome.exit_status, threads_left=outcome.threads_left)
 
 
-def leave(exit_status: int) -> NoReturn:
+def leave(exit_status: int, *, threads_left: bool) -> int:
+    """Returns the exit status, or ends this process where threads wait for an engine."""
+    if threads_left:
+        end_now(exit_status)
+    return exit_status
+
+
+def end_now(exit_status: int) -> NoReturn:
     """Ends this process without waiting for threads that wait for an engine."""
     sys.stdout.flush()
     os._exit(exit_status)
@@ -73,30 +89,15 @@ def leave(exit_status: int) -> NoReturn:
 
 def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
     """Everything from the run folder to the report."""
-    processes.adopt_orphans()
     started = datetime.now().astimezone()
     folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
-    record = job.record
-    record["run"] |= {"name": folder.name, "started": started.isoformat(timespec="seconds")}
-    write_json(folder.config_json, record)
+    job.record.begin(folder, started)
     terminal.say(f"results go to {folder.path}")
-    with output_to(folder.run_log):
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
-        )
-        logging.getLogger("harness").info("command: %s", " ".join(command))
+    with logging_to(folder.run_log, command):
         ending = run_to_the_end(
-            lambda: job.work(folder, record), job.loop, keeps_processes=job.keeps_processes
+            lambda: job.work(folder), job.loop, keeps_processes=job.keeps_processes
         )
-        # All is measured by now; what is left takes a second and should not be cut in half.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        record["run"] |= {
-            "status": ending.status,
-            "error": ending.error,
-            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        }
-        write_json(folder.config_json, record)
+        job.record.finish(ending.status, ending.error)
         summary, ending = _report(folder, ending, job.make_report)
         unreported = ending.status == "finished" and summary is None
         notes = () if unreported else finish(folder, keep_all=job.keep_all, spared=job.spared)
@@ -106,8 +107,7 @@ def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
         terminal.say(job.terminal_summary(summary))
     for note in notes:
         terminal.say(note)
-    if ending.error:
-        sys.stderr.write(f"{job.program}: {ending.error} (log: {folder.run_log})\n")
+    say_error(job.program, ending, folder.run_log)
     return Outcome(
         folder=folder,
         summary=summary,
@@ -117,14 +117,21 @@ def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Ending:
-    """How the measuring part of a run ended."""
+@contextlib.contextmanager
+def logging_to(log_path: Path, command: list[str]) -> Iterator[None]:
+    """Sends all that this process and its children say to a file, from the command on."""
+    with output_to(log_path):
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
+        )
+        log.info("command: %s", " ".join(command))
+        yield
 
-    status: str  # finished, failed or interrupted
-    exit_status: int
-    error: str | None = None
-    threads_left: bool = False  # a thread may still wait for an engine that is gone
+
+def say_error(program: str, ending: Ending, log_path: Path) -> None:
+    """The last line of an invocation that failed, on stderr."""
+    if ending.error:
+        sys.stderr.write(f"{program}: {ending.error} (log: {log_path})\n")
 
 
 def run_to_the_end(
@@ -133,10 +140,13 @@ def run_to_the_end(
     *,
     keeps_processes: Callable[[], bool] = lambda: False,
 ) -> Ending:
-    """Awaits what `measure` begins; whatever happens, no process of this run is left.
+    """Awaits what `measure` begins; whatever happens, no process of this invocation is left.
 
-    An engine that the next run goes on with stays, and with it the loop it belongs to.
+    An engine that the next run goes on with stays, and with it the loop it belongs to. After it,
+    interrupts are ignored: all is measured, and what is left takes a second and should not be cut
+    in half.
     """
+    processes.adopt_orphans()
     on_loop = loop or asyncio.new_event_loop()
     received: list[signal.Signals] = []
 
@@ -173,6 +183,8 @@ def run_to_the_end(
     finally:
         if not keeps_processes():
             processes.end_children_for_good()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _report(

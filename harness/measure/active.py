@@ -1,0 +1,76 @@
+"""A run at work: its inputs, its folder and record, the engine that answers, and what is known of
+its speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from harness.config import RunConfig, Scenario
+from harness.loadgen.answering import AnsweringEngine, Progress
+from harness.measure import last_offline
+from harness.measure.last_offline import OfflineRate
+from harness.measure.preparation import Prepared
+from harness.measure.record import RunRecord
+from harness.measure.targets import Pace, ServerRate
+from harness.results.folder import RunFolder
+from harness.terminal import Terminal, progress_line
+
+
+@dataclasses.dataclass
+class ActiveRun:
+    """The state that the tests of one run share; `pace` and `server_rate` grow more exact."""
+
+    prepared: Prepared
+    folder: RunFolder
+    record: RunRecord
+    terminal: Terminal
+    engine: AnsweringEngine
+    pace: Pace | None = None  # as last seen on this engine
+    server_rate: ServerRate | None = None  # of Server and Interactive, once it is known
+
+    @property
+    def config(self) -> RunConfig:
+        """The flags of the run."""
+        return self.prepared.config
+
+    @property
+    def is_server(self) -> bool:
+        """Whether queries arrive at a rate: Server, and Interactive under tighter limits."""
+        return self.config.scenario in (Scenario.SERVER, Scenario.INTERACTIVE)
+
+    @functools.cached_property
+    def prompts(self) -> list[list[int]]:
+        """The token ids of every sample, in the order of the data set."""
+        return [sample.token_ids for sample in self.prepared.dataset.samples]
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences that all copies of the model work on at once."""
+        of_a_copy = int(self.prepared.plan.settings["max_num_seqs"])
+        return of_a_copy * self.config.data_parallel_size
+
+    @functools.cached_property
+    def last_offline(self) -> OfflineRate | None:
+        """The last Offline run of these settings under the results folder, looked for once."""
+        return last_offline.find(Path(self.config.results_dir), self.config)
+
+    @contextlib.asynccontextmanager
+    async def phase(
+        self, key: str, label: str, progress: Progress | None = None, total: int = 0
+    ) -> AsyncIterator[None]:
+        """Shows a progress line, and adds the seconds to config.json's phases."""
+
+        def describe() -> str | None:
+            if progress is None or progress.started_at is None:
+                return None
+            return progress_line(
+                label, progress.samples_done, total, progress.tokens, progress.elapsed_s
+            )
+
+        async with self.record.phase(self.terminal, key, label, describe):
+            yield

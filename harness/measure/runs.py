@@ -1,0 +1,139 @@
+"""The runs of one command, one after the other: a single one, or every scenario of a category."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import processes
+from harness.command_line import with_flag, without_flags
+from harness.config import RunConfig, Scenario
+from harness.engine import life as engine_life
+from harness.engine.keeper import EngineKeeper
+from harness.measure import lifecycle, session
+from harness.measure.lifecycle import Job, Outcome
+from harness.measure.preparation import Prepared, describe
+from harness.measure.score import score
+from harness.measure.session import EngineMaker
+from harness.report import make, text
+from harness.results.folder import RunFolder
+from harness.rules.verdict import INVALID
+from harness.terminal import Terminal
+
+# What a series leaves as its exit status: the first of these that any of its runs left.
+_WORST_FIRST = (1, 2, 3)
+
+
+def configs(config: RunConfig) -> list[RunConfig]:
+    """One for each scenario of the category; Offline first, as a Server rate follows from it."""
+    there = (Scenario(name) for name in config.category_record.scenarios)
+    return [config.with_values(scenario=scenario) for scenario in there]
+
+
+@dataclass
+class Series:
+    """The runs of one command and what they share; a single run is a series of one."""
+
+    runs: Sequence[Prepared]
+    command: list[str]
+    terminal: Terminal
+    make_engine: EngineMaker = session.make_engine  # a test's double stands in here
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def execute(self) -> tuple[int, list[Path]]:
+        """All runs one after the other; the exit status and the folders of those that finished.
+
+        A run that fails does not end the series, an interrupt does.
+        """
+        keeper = EngineKeeper([prepared.plan.settings for prepared in self.runs])
+        loop = asyncio.new_event_loop()  # an engine belongs to one loop, and may serve several runs
+        try:
+            for number, prepared in enumerate(self.runs, 1):
+                if len(self.runs) > 1:
+                    label = prepared.config.scenario.label
+                    self.terminal.say(f"\nscenario {number} of {len(self.runs)}: {label}")
+                job = self._job(prepared, keeper, loop, is_last=number == len(self.runs))
+                self.outcomes.append(lifecycle.carry_out(job, self.command, self.terminal))
+                if self.outcomes[-1].interrupted:
+                    break
+        finally:
+            if (engine := keeper.release()) is not None:  # an interrupt between two runs
+                engine_life.shut_down(engine)
+                processes.end_children_for_good()
+        if len(self.runs) > 1:
+            self.terminal.say()
+            self.terminal.say(table(self.outcomes))
+        threads_left = any(outcome.threads_left for outcome in self.outcomes)
+        status = lifecycle.leave(exit_status(self.outcomes), threads_left=threads_left)
+        return status, [outcome.folder.path for outcome in self.outcomes if _finished(outcome)]
+
+    def _job(
+        self,
+        prepared: Prepared,
+        keeper: EngineKeeper,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        is_last: bool,
+    ) -> Job:
+        config = prepared.config
+        command = self.command
+        if len(self.runs) > 1:
+            command = alone(command, config.scenario.value)
+        record = describe(prepared, command)
+        if keeper.loads:
+            record.takes_over_engine()
+
+        async def measure(folder: RunFolder) -> None:
+            await session.measure(
+                prepared, folder, record, self.terminal, keeper, self.make_engine
+            )
+            if config.runs_accuracy or config.compliance:
+                async with record.phase(self.terminal, "scoring_s", "scoring the answers"):
+                    await asyncio.to_thread(score, prepared, folder)
+
+        return Job(
+            program="run.py",
+            category=config.category,
+            scenario=config.scenario.value,
+            results_dir=Path(config.results_dir),
+            keep_all=config.keep_all or not is_last,
+            record=record,
+            work=measure,
+            make_report=make.make_report,
+            terminal_summary=text.terminal_summary,
+            exit_status=lambda summary: _verdict_status(prepared, summary),
+            loop=loop,
+            keeps_processes=lambda: keeper.holds_engine,
+            spared=tuple(outcome.folder.name for outcome in self.outcomes),
+        )
+
+
+def alone(command: Sequence[str], scenario: str) -> list[str]:
+    """The command that repeats one run of a series."""
+    of_a_submission = ("--submission", "--submitter", "--system-json", "--division")
+    return with_flag(without_flags(command, *of_a_submission), "--scenario", scenario)
+
+
+def _verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
+    """3 for a full-size run that is INVALID or below the gate;
+    a smoke run has measured, whatever it says.
+    """
+    if not prepared.full_size or summary is None:
+        return 0
+    verdict = summary["verdict"]
+    return 3 if verdict["result"] == INVALID or verdict["accuracy_passed"] is False else 0
+
+
+def _finished(outcome: Outcome) -> bool:
+    return outcome.summary is not None and outcome.summary["meta"]["status"] == "finished"
+
+
+def exit_status(outcomes: Sequence[Outcome]) -> int:
+    """The worst that any run left, or what the interrupt of the last one says."""
+    statuses = [outcome.exit_status for outcome in outcomes]
+    if outcomes[-1].interrupted:
+        return statuses[-1]
+    return next((status for status in _WORST_FIRST if status in statuses), 0)
