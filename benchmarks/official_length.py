@@ -34,6 +34,7 @@ from harness.engine import vllm as engine
 from harness.errors import BenchmarkError
 from harness.inputs import dataset
 from harness.inputs import model as models
+from harness.inputs.tokenizer import load_tokenizer
 from harness.loadgen import process as loadgen
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.sut import AnsweringEngine
@@ -131,9 +132,7 @@ def make_dataset(settings: RunConfig, tokenizer: Any) -> dataset.Dataset:
     texts = [_summary(chance, words) for _ in range(TEXTS)]
     count = settings.category_record.dataset_samples
     samples = tuple(
-        dataset.Sample(
-            index, index, [1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS]
-        )
+        dataset.Sample([1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS])
         for index in range(count)
     )
     return dataset.Dataset("cnndm", samples, "made-up", None, DOUBLE)
@@ -150,7 +149,7 @@ def _summary(chance: random.Random, words: Sequence[str]) -> str:
 def prepare(settings: RunConfig) -> Prepared:
     """What preparation.prepare would find, had this machine the model, the articles and a GPU."""
     official = models.resolve_model(settings.with_values(weights="dummy"))
-    tokenizer = models.load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
+    tokenizer = load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
     model = dataclasses.replace(official, source=DOUBLE, revision=OFFICIAL_MODEL_REVISION)
     data = make_dataset(settings, tokenizer)
     version, carried = loadgen.installed_round()

@@ -17,6 +17,7 @@ from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
 from harness.loadgen import process as loadgen
+from harness.machine import gpus
 from harness.machine import system as system_info
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -101,7 +102,7 @@ def test_the_cuda_build_without_a_gpu_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
-    monkeypatch.setattr(system_info, "_each_gpu", lambda _look: [])
+    monkeypatch.setattr(gpus, "_ask_each_gpu", lambda _look: [])
 
     said = refused(["--model", "demo"], tmp_path / "r", capfd)
 

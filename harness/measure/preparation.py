@@ -15,6 +15,7 @@ from harness.engine_args import beyond_tuning
 from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
+from harness.inputs.tokenizer import load_tokenizer
 from harness.loadgen import process as loadgen
 from harness.machine import system as system_info
 from harness.results import folder as run_folder
@@ -67,7 +68,7 @@ def prepare(
 
     def tokenizer() -> Any:
         if not tokenizers:
-            tokenizers.append(models.load_tokenizer(model))
+            tokenizers.append(load_tokenizer(model))
         return tokenizers[0]
 
     if like is not None:

@@ -18,7 +18,7 @@ from harness.errors import EngineError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
 from harness.loadgen.latency_watch import LatencyWatch
-from harness.machine import system as system_info
+from harness.machine import gpus
 from harness.measure import audit, server_search, targets
 from harness.measure.preparation import Prepared
 from harness.results.folder import RunFolder, write_json, write_text
@@ -195,7 +195,7 @@ class Session:
         """The GPUs' energy counter, with --extra-metrics and in a performance test alone."""
         if accuracy or not self.config.extra_metrics:
             return None
-        return system_info.gpu_energy_joules()
+        return gpus.energy_joules()
 
     def choose_target(self, accuracy: bool) -> planning.Target:
         assert self.pace is not None  # every test follows a warm-up
