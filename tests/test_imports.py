@@ -32,7 +32,6 @@ LAYERS = (
         "loadgen.planning",
         "processes",
         "scoring.rouge",
-        "early_stopping",
         "loadgen.rate_search",
         "limits",
         "submission.source_copy",

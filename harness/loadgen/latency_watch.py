@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from harness import formatting
-from harness.early_stopping import allowed_over_limit
+from harness.limits import allowed_over_limit
 from harness.loadgen import rate_search
 from harness.rounds import LatencyLimits
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import Scenario
-from harness.early_stopping import allowed_over_limit
+from harness.limits import allowed_over_limit
 from harness.loadgen import rate_search
 from harness.loadgen.latency_watch import LatencyWatch, percentile
 from harness.loadgen.rate_search import Probe
