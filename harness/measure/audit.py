@@ -9,6 +9,7 @@ from harness import formatting
 from harness.engine.vllm import streams_first_token
 from harness.loadgen import process as loadgen
 from harness.loadgen import sut
+from harness.loadgen.answering import AnsweringEngine, Progress
 from harness.results.folder import write_text
 from harness.scoring import test06 as compliance
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("harness")
 
 
-async def run_test06(session: Session, engine: sut.AnsweringEngine) -> None:
+async def run_test06(session: Session, engine: AnsweringEngine) -> None:
     """One LoadGen test of 100 queries, its logs in Compliance/TEST06/. Raises BenchmarkError."""
     folder = session.folder
     folder.test06.mkdir(parents=True)
@@ -36,15 +37,16 @@ async def run_test06(session: Session, engine: sut.AnsweringEngine) -> None:
     )
     queries = compliance.AUDITED_ANSWERS
     session.terminal.say(f"TEST06: {formatting.count(queries)} queries")
-    progress = sut.Progress()
+    progress = Progress()
     async with session.phase("compliance_s", "TEST06", progress, queries):
         await sut.run_test(
             engine,
             session.prompts,
             plan,
-            stream_first_token=streams_first_token(session.config.scenario),
-            admit_at_once=None,
-            stall_timeout_s=session.config.stall_timeout_s,
-            progress=progress,
+            sut.Serving(
+                stream_first_token=streams_first_token(session.config.scenario),
+                stall_timeout_s=session.config.stall_timeout_s,
+            ),
+            progress,
         )
     log.info("TEST06: %d samples answered", progress.samples_done)

@@ -10,7 +10,9 @@ from harness import formatting
 from harness.errors import BenchmarkError
 from harness.loadgen import planning, rate_search, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import AnsweringEngine, Progress
 from harness.loadgen.latency_watch import LatencyWatch
+from harness.loadgen.user_conf import user_conf_text
 from harness.measure import last_offline
 from harness.results.folder import write_json, write_text
 from harness.rounds import LatencyLimits
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from harness.measure.session import Session
 
 
-async def find_rate(session: Session, engine: sut.AnsweringEngine) -> None:
+async def find_rate(session: Session, engine: AnsweringEngine) -> None:
     """Searches the highest rate that holds, with short LoadGen tests on the loaded engine."""
     assert session.pace is not None
     start = offline_rate(session) or session.pace.samples_per_second
@@ -51,7 +53,7 @@ def offline_rate(session: Session) -> float | None:
 
 async def _probe(
     session: Session,
-    engine: sut.AnsweringEngine,
+    engine: AnsweringEngine,
     qps: float,
     number: int,
     limits: LatencyLimits,
@@ -64,25 +66,22 @@ async def _probe(
         queries = rate_search.probe_queries(qps, full_s, brief=False)
     target = planning.Target("the search", queries, queries / qps, qps=qps)
     plain_after = rate_search.probe_queries(qps, full_s, brief=True) if may_be_brief else None
-    watch = LatencyWatch(limits, queries, plain_after)
-    progress = sut.Progress()
+    watch = LatencyWatch(limits, queries, plain_after, stops_when_decided=True)
+    progress = Progress()
     label = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
     async with session.phase("probes_s", label, progress, queries):
         await sut.run_test(
             engine,
             session.prompts,
             _probe_plan(session, target, f"{number:02d}"),
-            stream_first_token=True,
-            admit_at_once=None,
-            stall_timeout_s=session.config.stall_timeout_s,
-            progress=progress,
-            watch=watch,
-            stop_when_decided=True,
+            sut.Serving(stream_first_token=True, stall_timeout_s=session.config.stall_timeout_s),
+            progress,
+            watch,
         )
     return watch.probe(qps, full_s=full_s)
 
 
-async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> None:
+async def measure_performance(session: Session, engine: AnsweringEngine) -> None:
     """The performance test; after a search, a little slower until its limits hold."""
     limits = session.config.round.latency_limits(session.config.scenario.value)
     searched = session.config.server_target_qps == "max" and limits is not None
@@ -92,9 +91,10 @@ async def measure_performance(session: Session, engine: sut.AnsweringEngine) -> 
     for attempt in range(1, rate_search.MOST_FULL_TESTS + 1):
         assert session.server_rate is not None  # the search has set it
         qps, source = session.server_rate
-        watch = LatencyWatch(limits, session.choose_target(accuracy=False).samples)
         last = attempt == rate_search.MOST_FULL_TESTS
-        await session.test(engine, accuracy=False, watch=watch, stop_when_decided=not last)
+        queries = session.choose_target(accuracy=False).samples
+        watch = LatencyWatch(limits, queries, stops_when_decided=not last)
+        await session.test(engine, accuracy=False, watch=watch)
         result = watch.probe(qps, full_s=0)
         if result.holds or last:
             return
@@ -113,7 +113,7 @@ def _probe_plan(session: Session, target: planning.Target, name: str) -> loadgen
     log_dir = session.folder.probes / name
     log_dir.mkdir(parents=True)
     user_conf = log_dir / "user.conf"
-    text = loadgen.user_conf_text(
+    text = user_conf_text(
         session.config,
         sample_count=len(session.prompts),
         min_duration_s=0,

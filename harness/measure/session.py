@@ -17,7 +17,10 @@ from harness.engine.vllm import Engine, streams_first_token
 from harness.errors import EngineError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import AnsweringEngine, Progress
+from harness.loadgen.burst import burst
 from harness.loadgen.latency_watch import LatencyWatch
+from harness.loadgen.user_conf import user_conf_text
 from harness.machine import gpus
 from harness.measure import audit, server_search, targets
 from harness.measure.preparation import Prepared
@@ -125,12 +128,12 @@ class Session:
             estimates = estimates and not self.config.runs_accuracy
         return ESTIMATE_FILLS * self.max_num_seqs if estimates else WARM_UP_SAMPLES
 
-    async def warm_up(self, engine: sut.AnsweringEngine) -> None:
-        progress = sut.Progress()
+    async def warm_up(self, engine: AnsweringEngine) -> None:
+        progress = Progress()
         prompts = self.prompts[: self._warm_up_samples()]
         one_at_a_time = self.config.scenario is Scenario.SINGLESTREAM
         async with self.phase("warm_up_s", "warm-up", progress, len(prompts)):
-            result = await sut.burst(
+            result = await burst(
                 engine,
                 prompts,
                 at_once=1 if one_at_a_time else None,
@@ -149,31 +152,31 @@ class Session:
 
     async def test(
         self,
-        engine: sut.AnsweringEngine,
+        engine: AnsweringEngine,
         *,
         accuracy: bool,
         watch: LatencyWatch | None = None,
-        stop_when_decided: bool = False,
     ) -> None:
-        """One LoadGen test of the run; with `stop_when_decided`, until `watch` has seen enough."""
+        """One LoadGen test of the run, which `watch` may break off."""
         name = "accuracy" if accuracy else "performance"
         target = self.choose_target(accuracy)
         plan = self._plan(target, accuracy)
         samples = len(self.prompts) if accuracy else target.samples
         self._announce(name, samples, target)
-        progress = sut.Progress()
+        progress = Progress()
         energy_before_j = self._energy_j(accuracy)
         async with self.phase(f"{name}_s", name, progress, samples):
             await sut.run_test(
                 engine,
                 self.prompts,
                 plan,
-                stream_first_token=streams_first_token(self.config.scenario),
-                admit_at_once=None if self._is_server else ADMITTED_FILLS * self.max_num_seqs,
-                stall_timeout_s=self.config.stall_timeout_s,
-                progress=progress,
-                watch=watch,
-                stop_when_decided=stop_when_decided,
+                sut.Serving(
+                    stream_first_token=streams_first_token(self.config.scenario),
+                    stall_timeout_s=self.config.stall_timeout_s,
+                    admit_at_once=None if self._is_server else ADMITTED_FILLS * self.max_num_seqs,
+                ),
+                progress,
+                watch,
             )
         log.info("%s: %d samples answered", name, progress.samples_done)
         # The first test's: how long the person at the terminal waited until something was timed.
@@ -217,7 +220,7 @@ class Session:
     def _plan(self, target: planning.Target, accuracy: bool) -> loadgen.LoadGenPlan:
         log_dir = self.folder.accuracy if accuracy else self.folder.performance
         log_dir.mkdir(exist_ok=True)
-        text = loadgen.user_conf_text(
+        text = user_conf_text(
             self.config,
             sample_count=len(self.prompts),
             min_duration_s=self.prepared.min_duration_s,
@@ -252,7 +255,7 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def phase(
-        self, key: str, label: str, progress: sut.Progress | None = None, total: int = 0
+        self, key: str, label: str, progress: Progress | None = None, total: int = 0
     ) -> AsyncIterator[None]:
         """Shows a progress line, and adds the seconds to config.json's phases."""
 
