@@ -17,7 +17,8 @@ WORKDIR /app
 # All that a run may write lies under /app/results and /cache, whoever runs it.
 RUN mkdir results /cache && chmod 1777 results /cache
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PATH=/app/.venv/bin:$PATH
-COPY requirements*.txt requirements*.lock ./
+COPY requirements.txt ./
+COPY requirements requirements
 COPY tools tools
 ENTRYPOINT ["tini", "--", "/app/tools/docker-entrypoint.sh"]
 CMD ["python", "run.py", "--help"]

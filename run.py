@@ -279,7 +279,7 @@ def score(prepared: Prepared, folder: RunFolder) -> None:
 def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
     import util_logs
-    from harness.inputs.model import decode
+    from harness.inputs.tokenizer import decode
     from harness.results.folder import ACCURACY_LOG, write_json
     from harness.scoring import accuracy
 

@@ -30,7 +30,8 @@ from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
-from harness.loadgen import sut
+from harness.loadgen.answering import Progress
+from harness.loadgen.burst import Burst, burst
 from harness.measure import preparation
 from harness.terminal import output_to
 
@@ -78,12 +79,12 @@ async def measure(config: RunConfig, in_flight: int) -> Cost:
     )
     streaming = _Streaming(engine)
 
-    async def answer(some: list[list[int]]) -> sut.Burst:
-        return await sut.burst(
+    async def answer(some: list[list[int]]) -> Burst:
+        return await burst(
             streaming,
             some,
             stall_timeout_s=STALL_TIMEOUT_S,
-            progress=sut.Progress(),
+            progress=Progress(),
             at_once=in_flight,
         )
 
@@ -91,11 +92,11 @@ async def measure(config: RunConfig, in_flight: int) -> Cost:
         await engine_life.load(engine)
         await answer(prompts[:WARM_UP_REQUESTS])
         cpu_before_s = time.process_time()
-        burst = await answer(prompts)
+        answered = await answer(prompts)
         cpu_s = time.process_time() - cpu_before_s
     finally:
         engine_life.shut_down(engine)
-    return Cost(burst.samples, burst.tokens, burst.seconds, cpu_s)
+    return Cost(answered.samples, answered.tokens, answered.seconds, cpu_s)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

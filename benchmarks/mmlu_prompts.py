@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness.config import RunConfig
-from harness.inputs.model import load_tokenizer, resolve_model
+from harness.inputs.model import resolve_model
+from harness.inputs.tokenizer import load_tokenizer
 from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu.config import FULL_SIZE, PROTOCOLS
 from harness.mmlu.files import load_questions

@@ -34,9 +34,10 @@ from harness.engine import vllm as engine
 from harness.errors import BenchmarkError
 from harness.inputs import dataset
 from harness.inputs import model as models
-from harness.loadgen import process as loadgen
+from harness.inputs.tokenizer import load_tokenizer
+from harness.loadgen import release
+from harness.loadgen.answering import AnsweringEngine
 from harness.loadgen.latency_watch import LatencyWatch
-from harness.loadgen.sut import AnsweringEngine
 from harness.machine import system as system_info
 from harness.measure import targets
 from harness.measure.execution import Programs, execute
@@ -49,7 +50,7 @@ DOUBLE = "an engine double with made-up articles, not the model"
 CHARACTERS = 611  # of a summary: the reference's 8,167,644 characters over 13,368 answers
 WORDS_A_SENTENCE = 12
 TEXTS = 400  # distinct summaries; more would only take longer to make
-PASS_MARGIN = 1.035  # how much longer than the least duration one pass of the data set lasts
+PASS_MARGIN = 1.035  # how much longer than the minimum duration one pass of the data set lasts
 
 
 class DoubleEngine:
@@ -103,7 +104,6 @@ class DoubleSession(Session):
         *,
         accuracy: bool,
         watch: LatencyWatch | None = None,
-        stop_when_decided: bool = False,
     ) -> None:
         assert isinstance(engine, DoubleEngine)
         pace = pace_of(self.config, self.prepared.min_duration_s)
@@ -112,9 +112,7 @@ class DoubleSession(Session):
         else:
             engine.answer_s = 0.1 if self._is_server else 1 / pace
             self.pace = targets.Pace(pace, "the pace set for the double", 1.0)
-        await super().test(
-            engine, accuracy=accuracy, watch=watch, stop_when_decided=stop_when_decided
-        )
+        await super().test(engine, accuracy=accuracy, watch=watch)
 
 
 def pace_of(settings: RunConfig, seconds: float) -> float:
@@ -131,9 +129,7 @@ def make_dataset(settings: RunConfig, tokenizer: Any) -> dataset.Dataset:
     texts = [_summary(chance, words) for _ in range(TEXTS)]
     count = settings.category_record.dataset_samples
     samples = tuple(
-        dataset.Sample(
-            index, index, [1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS]
-        )
+        dataset.Sample([1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS])
         for index in range(count)
     )
     return dataset.Dataset("cnndm", samples, "made-up", None, DOUBLE)
@@ -150,11 +146,11 @@ def _summary(chance: random.Random, words: Sequence[str]) -> str:
 def prepare(settings: RunConfig) -> Prepared:
     """What preparation.prepare would find, had this machine the model, the articles and a GPU."""
     official = models.resolve_model(settings.with_values(weights="dummy"))
-    tokenizer = models.load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
+    tokenizer = load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
     model = dataclasses.replace(official, source=DOUBLE, revision=OFFICIAL_MODEL_REVISION)
     data = make_dataset(settings, tokenizer)
-    version, carried = loadgen.installed_round()
-    loadgen.check_round(settings, carried, version)
+    version, carried = release.installed_round()
+    release.check_round(settings, carried, version)
     count = len(data)
     facts = config.RunFacts(
         sample_count=count,

@@ -31,6 +31,9 @@ from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import Progress
+from harness.loadgen.burst import burst
+from harness.loadgen.user_conf import user_conf_text
 from harness.measure import preparation
 from harness.measure.preparation import Prepared
 
@@ -89,11 +92,11 @@ async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: in
         environment=prepared.engine_environment,
     )
     await asyncio.to_thread(engine.load)
-    await sut.burst(
+    await burst(
         engine,
         prompts[:WARM_UP_SAMPLES],
         stall_timeout_s=STALL_TIMEOUT_S,
-        progress=sut.Progress(),
+        progress=Progress(),
     )
     speeds = [await _one_test(prepared, engine, prompts) for _ in range(repeat)]
     engine.shutdown()
@@ -106,7 +109,7 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
         folder = Path(temporary)
         user_conf = folder / "user.conf"
         user_conf.write_text(
-            loadgen.user_conf_text(
+            user_conf_text(
                 prepared.config,
                 sample_count=len(prompts),
                 min_duration_s=0,
@@ -126,12 +129,14 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
             engine,
             prompts,
             plan,
-            stream_first_token=False,
-            admit_at_once=2
-            * int(prepared.engine_settings["max_num_seqs"])
-            * prepared.config.data_parallel_size,
-            stall_timeout_s=STALL_TIMEOUT_S,
-            progress=sut.Progress(),
+            sut.Serving(
+                stream_first_token=False,
+                stall_timeout_s=STALL_TIMEOUT_S,
+                admit_at_once=2
+                * int(prepared.engine_settings["max_num_seqs"])
+                * prepared.config.data_parallel_size,
+            ),
+            Progress(),
         )
         results = util_logs.read_detail_log(folder / "mlperf_log_detail.txt").results
         tokens = sum(row.tokens for row in util_logs.read_sample_times(folder / "samples.csv"))

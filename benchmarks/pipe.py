@@ -29,6 +29,8 @@ from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import Progress
+from harness.loadgen.user_conf import user_conf_text
 from harness.results.folder import DETAIL_LOG
 
 ANSWER_TOKENS = 128
@@ -73,7 +75,7 @@ async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
     prompts = [[1 + index % 1000] for index in range(SAMPLES)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        text = loadgen.user_conf_text(
+        text = user_conf_text(
             config,
             sample_count=SAMPLES,
             min_duration_s=0,
@@ -90,16 +92,18 @@ async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
             total_samples=SAMPLES,
             samples_csv=None,
         )
-        progress = sut.Progress()
+        progress = Progress()
         cpu_before_s = time.process_time()
         await sut.run_test(
             EchoEngine(),
             prompts,
             plan,
-            stream_first_token=scenario is Scenario.SERVER,
-            admit_at_once=None if scenario is Scenario.SERVER else OFFLINE_ADMITTED,
-            stall_timeout_s=STALL_TIMEOUT_S,
-            progress=progress,
+            sut.Serving(
+                stream_first_token=scenario is Scenario.SERVER,
+                stall_timeout_s=STALL_TIMEOUT_S,
+                admit_at_once=None if scenario is Scenario.SERVER else OFFLINE_ADMITTED,
+            ),
+            progress,
         )
         cpu_s = time.process_time() - cpu_before_s
         results = util_logs.read_detail_log(folder / DETAIL_LOG).results

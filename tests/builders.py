@@ -11,6 +11,8 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import Progress
+from harness.loadgen.user_conf import user_conf_text
 from harness.rounds import ROUNDS
 from tests.fakes import FakeEngine, make_prompts
 
@@ -44,7 +46,7 @@ def write_accuracy_log(target: Path, category: str) -> Path:
     count = ROUNDS["5.1"].category(category).dataset_samples
     user_conf = folder / "user.conf"
     user_conf.write_text(
-        loadgen.user_conf_text(
+        user_conf_text(
             settings,
             sample_count=count,
             min_duration_s=600,
@@ -65,10 +67,8 @@ def write_accuracy_log(target: Path, category: str) -> Path:
             FakeEngine(),
             make_prompts(count),
             plan,
-            stream_first_token=False,
-            admit_at_once=None,
-            stall_timeout_s=60,
-            progress=sut.Progress(),
+            sut.Serving(stream_first_token=False, stall_timeout_s=60),
+            Progress(),
         )
     )
     return folder / "mlperf_log_accuracy.json"

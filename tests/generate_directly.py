@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from harness import engine_args
 from harness.config import RunConfig, Scenario
 from harness.inputs.dataset import load_dataset
-from harness.inputs.model import load_tokenizer, resolve_model
+from harness.inputs.model import resolve_model
+from harness.inputs.tokenizer import load_tokenizer
 
 
 def main() -> None:

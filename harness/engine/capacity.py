@@ -10,6 +10,7 @@ from harness import formatting
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
 from harness.errors import UsageError
 from harness.inputs import model as models
+from harness.machine import gpus as visible_gpus
 from harness.machine import system as system_info
 
 
@@ -108,7 +109,7 @@ def check_memory(
                 f"{formatting.gibibytes(memory.available)} of memory are free; use --model demo."
             )
         return
-    free, total = system_info.gpu_memory_bytes()
+    free, total = visible_gpus.free_and_total_memory_bytes()
     if free is None or total is None:
         return
     share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from harness import formatting
-from harness.early_stopping import allowed_over_limit
+from harness.limits import allowed_over_limit
 from harness.loadgen import rate_search
 from harness.rounds import LatencyLimits
 
@@ -21,11 +21,22 @@ class LatencyWatch:
     millisecond more than what is seen here.
     """
 
-    def __init__(self, limits: LatencyLimits, planned_queries: int, plain_after: int | None = None):
-        """`plain_after` answers far below the limits say enough of a rate; None: none do."""
+    def __init__(
+        self,
+        limits: LatencyLimits,
+        planned_queries: int,
+        plain_after: int | None = None,
+        *,
+        stops_when_decided: bool = False,
+    ):
+        """`plain_after` answers far below the limits say enough of a rate; None: none do.
+
+        With `stops_when_decided` a test is broken off once its rest would say nothing new.
+        """
         self.limits = limits
         self.planned_queries = planned_queries
         self.plain_after = plain_after
+        self.stops_when_decided = stops_when_decided
         self.decision: str | None = None  # LOST or PLAIN, of a test that was broken off
         self.ttft_over = 0
         self.tpot_over = 0
@@ -63,9 +74,9 @@ class LatencyWatch:
         self._tpot.append((now, tpot_ms))
         self.tpot_over += tpot_ms > self.limits.tpot_p99_ms
 
-    def decide(self) -> bool:
-        """Whether the rest of the test would tell nothing new; remembers why."""
-        if self.decision is None:
+    def breaks_off(self) -> bool:
+        """Whether the test should end now; remembers why."""
+        if self.stops_when_decided and self.decision is None:
             self.decision = LOST if self.is_lost else PLAIN if self.is_plain else None
         return self.decision is not None
 

@@ -1,23 +1,21 @@
 """One LoadGen test in a process of its own, joined to the system under test by a pipe.
 
 LoadGen reads its built-in mlperf.conf once per process, can crash on misuse, and must not share the
-interpreter lock with the engine's client: so every test gets a fresh small process. Messages on the
-pipe are arrays of 32-bit numbers.
+interpreter lock with the engine's client: so every test gets a fresh small process. wire.py says
+what goes through the pipe.
 
-  LoadGen -> SUT   QUERIES + uint32 [sequence, sample index] ...  ENDED
-  SUT -> LoadGen   int32 [kind, sequence, n, n token ids] ...     kind is FIRST_TOKEN or ALL_TOKENS
+As a program, `python -m harness.loadgen.process` prints the seeds built into LoadGen as JSON.
 """
 
 from __future__ import annotations
 
 import array
+import csv
 import dataclasses
-import importlib.metadata
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -28,17 +26,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, Scenario
-from harness.errors import UsageError
-from harness.loadgen.planning import Target
-from harness.rounds import ROUNDS, Seeds
+from harness.loadgen import wire
+from harness.rounds import Seeds
 
-QUERIES = b"Q"
-ENDED = b"E"
-FIRST_TOKEN = 1
-ALL_TOKENS = 2
-UNSIGNED = "I"  # array code of a sequence number or sample index: 4 bytes
-SIGNED = "i"  # array code of a token id: metrics.TOKEN_DTYPE
+SAMPLE_COLUMNS = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
 
 
 @dataclass(frozen=True)
@@ -53,92 +44,6 @@ class LoadGenPlan:
     total_samples: int
     samples_csv: Path | None  # where the times of every sample go; None: nowhere
     audit_config: Path | None = None  # of a compliance test: overrules all other settings
-
-
-def user_conf_text(
-    config: RunConfig,
-    *,
-    sample_count: int,
-    min_duration_s: float,
-    target: Target,
-    probe_queries: int | None = None,
-) -> str:
-    """The user.conf of a test: the target, and for a smoke run the sample count and duration.
-
-    Nothing else is ever set: all other values are the ones built into LoadGen. A probe of
-    `probe_queries` is no result and is not padded to whole passes of the data set.
-    """
-    record, category = config.round, config.category_record
-    scenario = config.scenario.loadgen_name
-    lines = [f"# MLPerf Inference v{record.name}, {config.category}, {config.scenario.label}"]
-    if target.qps is not None:
-        lines.append(f"*.{scenario}.target_qps = {target.qps:.9g}")
-    if target.latency_ms is not None:
-        lines.append(f"*.{scenario}.target_latency = {target.latency_ms:.9g}")
-    if sample_count != category.dataset_samples:
-        lines.append(f"*.{scenario}.performance_sample_count_override = {sample_count}")
-        # In SingleStream LoadGen fills any count up to the next whole pass, a full one included.
-        least = 1 if config.scenario is Scenario.SINGLESTREAM else sample_count
-        if probe_queries is None:
-            lines.append(f"*.{scenario}.min_query_count = {least}")
-    if probe_queries is not None:
-        lines.append(f"*.{scenario}.min_query_count = {probe_queries}")
-        lines.append(f"*.{scenario}.sample_concatenate_permutation = 0")
-    if min_duration_s != record.min_duration_s:
-        lines.append(f"*.{scenario}.min_duration = {round(min_duration_s * 1000)}")
-    return "\n".join(lines) + "\n"
-
-
-def installed_round() -> tuple[str | None, str | None]:
-    """LoadGen's version and the MLPerf round whose seeds it carries (None: not a known round).
-
-    Asked in a process of its own, because FromConfig can be used once per process.
-    """
-    asked = subprocess.run(
-        [sys.executable, "-m", "harness.loadgen.process"],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if asked.returncode != 0:
-        reason = (asked.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UsageError(
-            f"MLCommons LoadGen cannot be loaded here ({reason}); run `make venv`, or pip install "
-            f"{ROUNDS['5.1'].loadgen_versions}."
-        )
-    seeds = Seeds(**json.loads(asked.stdout))
-    version = importlib.metadata.version("mlcommons_loadgen")
-    for record in ROUNDS.values():
-        if seeds == record.seeds:
-            return version, record.name
-    return version, None
-
-
-def check_round(config: RunConfig, carried: str | None, loadgen_version: str | None) -> None:
-    """Refuses a LoadGen whose seeds belong to another round. Raises UsageError."""
-    if carried == config.version:
-        return
-    has = (
-        f"carries the seeds of v{carried}"
-        if carried
-        else "carries the seeds of no round known here"
-    )
-    other = f", or use --version {carried}" if carried else ""
-    raise UsageError(
-        f"--version {config.version}: the installed LoadGen {loadgen_version} {has}; "
-        f"pip install {config.round.loadgen_versions}{other}."
-    )
-
-
-def _print_seeds() -> None:
-    """The seeds built into LoadGen as JSON, for `installed_round` in another process."""
-    import mlperf_loadgen
-
-    settings = mlperf_loadgen.TestSettings()
-    settings.FromConfig(os.devnull, "llama3_1-8b", "Offline")
-    names = [field.name for field in dataclasses.fields(Seeds)]
-    sys.stdout.write(json.dumps({name: getattr(settings, name) for name in names}))
 
 
 def start(plan: LoadGenPlan) -> tuple[BaseProcess, Connection]:
@@ -158,17 +63,22 @@ def _run_test(plan: LoadGenPlan, pipe: Connection) -> None:
     _Test(plan, pipe).run()
 
 
+def _loadgen() -> Any:
+    """LoadGen's own module, imported nowhere else."""
+    import mlperf_loadgen
+
+    return mlperf_loadgen
+
+
 class _Test:
     """LoadGen's callbacks and the times of every sample, inside LoadGen's process."""
 
     def __init__(self, plan: LoadGenPlan, pipe: Connection):
-        import mlperf_loadgen
-
-        self.lg: Any = mlperf_loadgen
+        self.lg = _loadgen()
         self.plan = plan
         self.pipe = pipe
         self.query_ids = array.array("Q")
-        self.sample_indexes = array.array(UNSIGNED)
+        self.sample_indexes = array.array(wire.UNSIGNED)
         self.issued = array.array("d")
         self.first_token: dict[int, float] = {}
         self.completed: dict[int, tuple[float, int]] = {}
@@ -196,7 +106,7 @@ class _Test:
         # The trace is off, and LoadGen leaves an empty file behind.
         (self.plan.log_dir / "mlperf_log_trace.json").unlink(missing_ok=True)
         self._write_samples()
-        self.pipe.send_bytes(ENDED)
+        self.pipe.send_bytes(wire.ENDED)
 
     def _settings(self) -> Any:
         settings = self.lg.TestSettings()
@@ -212,15 +122,13 @@ class _Test:
 
     def _issue(self, queries: Any) -> None:
         now = time.perf_counter()
-        sequence = len(self.query_ids)
-        message = array.array(UNSIGNED)
-        for offset, query in enumerate(queries):
+        first_sequence = len(self.query_ids)
+        for query in queries:
             self.query_ids.append(query.id)
             self.sample_indexes.append(query.index)
             self.issued.append(now)
-            message.append(sequence + offset)
-            message.append(query.index)
-        self.pipe.send_bytes(QUERIES + message.tobytes())
+        message = wire.pack_queries(first_sequence, self.sample_indexes[first_sequence:])
+        self.pipe.send_bytes(message)
 
     def _receive(self) -> None:
         try:
@@ -235,23 +143,18 @@ class _Test:
 
     def _respond(self, message: bytes) -> None:
         now = time.perf_counter()
-        numbers = array.array(SIGNED)
-        numbers.frombytes(message)
         # LoadGen copies the tokens during the calls below, so `numbers` must live until they
         # return.
+        numbers = wire.unpack_numbers(message)
         address, _ = numbers.buffer_info()
         size = numbers.itemsize
         first: list[Any] = []
         all_tokens: list[Any] = []
-        position = 0
-        while position < len(numbers):
-            kind, sequence, count = numbers[position : position + 3]
-            start = address + (position + 3) * size
-            position += 3 + count
+        for kind, sequence, start, count in wire.answers_among(numbers):
             response = self.lg.QuerySampleResponse(
-                self.query_ids[sequence], start, count * size, count
+                self.query_ids[sequence], address + start * size, count * size, count
             )
-            if kind == FIRST_TOKEN:
+            if kind == wire.FIRST_TOKEN:
                 self.first_token[sequence] = now
                 first.append(response)
             else:
@@ -266,14 +169,19 @@ class _Test:
         if self.plan.samples_csv is None or not self.issued:
             return
         zero = self.issued[0]
-        with self.plan.samples_csv.open("w") as out:
-            out.write("sample_index,issued_s,first_token_s,completed_s,tokens\n")
+        with self.plan.samples_csv.open("w", newline="") as out:
+            rows = csv.writer(out, lineterminator="\n")
+            rows.writerow(SAMPLE_COLUMNS)
             for sequence, (completed, tokens) in sorted(self.completed.items()):
                 first = self.first_token.get(sequence)
-                first_text = "" if first is None else f"{first - zero:.6f}"
-                out.write(
-                    f"{self.sample_indexes[sequence]},{self.issued[sequence] - zero:.6f},"
-                    f"{first_text},{completed - zero:.6f},{tokens}\n"
+                rows.writerow(
+                    (
+                        self.sample_indexes[sequence],
+                        f"{self.issued[sequence] - zero:.6f}",
+                        "" if first is None else f"{first - zero:.6f}",
+                        f"{completed - zero:.6f}",
+                        tokens,
+                    )
                 )
 
 
@@ -283,6 +191,14 @@ def _flush() -> None:
 
 def _keep_samples(_indexes: Any) -> None:
     """The prompts already lie in memory beside the engine."""
+
+
+def _print_seeds() -> None:
+    """The seeds built into LoadGen, for `release.installed_round` in another process."""
+    settings = _loadgen().TestSettings()
+    settings.FromConfig(os.devnull, "llama3_1-8b", "Offline")
+    names = [field.name for field in dataclasses.fields(Seeds)]
+    sys.stdout.write(json.dumps({name: getattr(settings, name) for name in names}))
 
 
 if __name__ == "__main__":

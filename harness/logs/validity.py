@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import formatting
-from harness.early_stopping import allowed_over_limit
 from harness.errors import LogError
+from harness.limits import allowed_over_limit
 from harness.metrics import LoadGenRun, SampleTimes
 
 # Tokens and queries over the same seconds: their ratio tells how many tokens LoadGen counted.

@@ -1,4 +1,4 @@
-"""What a submission says of a machine beyond a run's own needs, as Linux tells it without root."""
+"""What a submission says of a machine beyond a run's own needs, read from Linux without root."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from harness.machine.gpus import Gpus
 
 SECTOR_BYTES = 512  # the unit of /sys/block/*/size, whatever the disk's own sectors are
 _DISKS = ("nvme", "sd", "vd", "hd", "xvd")
@@ -28,8 +29,8 @@ class Hardware:
     gpu_nvlinks: int | None = None  # links in use, of one GPU
 
 
-def collect(gpu: dict[str, Any], *, root: Path = Path("/")) -> Hardware:
-    """Looks at /proc and /sys under `root`; `gpu` holds what the driver said. Never raises."""
+def collect(gpus: Gpus, *, root: Path = Path("/")) -> Hardware:
+    """Looks at /proc and /sys under `root`, and takes the rest from `gpus`. Never raises."""
     sockets, cores = _cpu_layout(root / "proc/cpuinfo")
     mhz = _number(root / "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq")
     disks = _disks(root / "sys/block")
@@ -41,9 +42,9 @@ def collect(gpu: dict[str, Any], *, root: Path = Path("/")) -> Hardware:
         storage_bytes=sum(size for size, _ in disks) or None,
         storage_type=", ".join(sorted({kind for _, kind in disks})) or None,
         network_cards=_network_cards(root / "sys/class/net"),
-        gpu_max_mhz=gpu.get("max_mhz"),
-        gpu_pcie=gpu.get("pcie"),
-        gpu_nvlinks=gpu.get("nvlinks"),
+        gpu_max_mhz=gpus.max_mhz,
+        gpu_pcie=gpus.pcie,
+        gpu_nvlinks=gpus.nvlinks,
     )
 
 
@@ -66,7 +67,7 @@ def _entries(folder: Path) -> Sequence[Path]:
 
 
 def _cpu_layout(cpuinfo: Path) -> tuple[int | None, int | None]:
-    """Sockets, and cores of each; a virtual machine may tell neither."""
+    """Sockets, and cores of each; a virtual machine may name neither."""
     sockets, cores = set[str](), set[str]()
     for line in (_text(cpuinfo) or "").splitlines():
         key, _, value = line.partition(":")
@@ -78,34 +79,34 @@ def _cpu_layout(cpuinfo: Path) -> tuple[int | None, int | None]:
 
 
 def _caches(folder: Path) -> str | None:
-    found = []
+    caches = []
     for index in _entries(folder):
         level, kind, size = (_text(index / name) for name in ("level", "type", "size"))
         if level and kind and size:
             letter = {"Data": "d", "Instruction": "i"}.get(kind, "")
-            found.append(f"L{level}{letter} {size}")
-    return ", ".join(found) or None
+            caches.append(f"L{level}{letter} {size}")
+    return ", ".join(caches) or None
 
 
 def _disks(folder: Path) -> list[tuple[int, str]]:
     """Size in bytes and kind of every disk."""
-    found = []
+    disks = []
     for disk in _entries(folder):
         size = _number(disk / "size")
         if size and disk.name.startswith(_DISKS):
-            found.append((size * SECTOR_BYTES, _kind(disk)))
-    return found
+            disks.append((size * SECTOR_BYTES, _kind(disk)))
+    return disks
 
 
 def _kind(disk: Path) -> str:
     if disk.name.startswith("nvme"):
         return "NVMe SSD"
     if disk.name.startswith(("vd", "xvd")):
-        return "virtual disk"  # what lies behind it is not told, and it claims to rotate
+        return "virtual disk"  # what lies behind it is unknown, and it claims to rotate
     return "HDD" if _number(disk / "queue/rotational") == 1 else "SSD"
 
 
 def _network_cards(folder: Path) -> int | None:
     """Interfaces with a device behind them; bridges and containers' own have none."""
     interfaces = _entries(folder)
-    return sum((each / "device").exists() for each in interfaces) or None
+    return sum((interface / "device").exists() for interface in interfaces) or None

@@ -7,15 +7,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from harness.machine import hardware
+from harness.machine import gpus, hardware
 from harness.machine.hardware import Hardware
 
-_T = TypeVar("_T")
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -45,13 +42,14 @@ class SystemInfo:
 
 def collect() -> SystemInfo:
     """Looks at this machine without importing torch or vLLM. Never raises."""
-    gpus = _gpu_facts()
+    visible = gpus.collect()
+    changes = _git("status", "--porcelain")
     return SystemInfo(
-        gpu_count=gpus["count"],
-        gpu_name=gpus.get("name"),
-        gpu_memory_bytes=gpus.get("memory"),
-        driver_version=gpus.get("driver"),
-        cuda_version=gpus.get("cuda"),
+        gpu_count=visible.count,
+        gpu_name=visible.name,
+        gpu_memory_bytes=visible.memory_bytes,
+        driver_version=visible.driver_version,
+        cuda_version=visible.cuda_version,
         cpu=_cpu_name(),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=_memory_bytes(),
@@ -63,102 +61,9 @@ def collect() -> SystemInfo:
         loadgen_version=_version("mlcommons-loadgen", "mlperf-loadgen"),
         transformers_version=_version("transformers"),
         git_commit=_git("rev-parse", "HEAD"),
-        git_dirty=None if (changes := _git("status", "--porcelain")) is None else bool(changes),
-        hardware=hardware.collect(gpus),
+        git_dirty=None if changes is None else bool(changes),
+        hardware=hardware.collect(visible),
     )
-
-
-def gpu_count() -> int:
-    """NVIDIA GPUs this process may use; 0 without a driver."""
-    return len(_each_gpu(lambda _nvml, _handle: None))
-
-
-def gpu_memory_bytes() -> tuple[int | None, int | None]:
-    """Free and total memory of the GPU with the least free memory; None without a GPU."""
-
-    def sizes(nvml: Any, handle: Any) -> tuple[int, int]:
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        return int(memory.free), int(memory.total)
-
-    return min(_each_gpu(sizes), default=(None, None))
-
-
-def free_gpu_memory_bytes() -> int | None:
-    """Free memory of the GPU with the least of it; None without a GPU."""
-    return gpu_memory_bytes()[0]
-
-
-def gpu_energy_joules() -> float | None:
-    """What all visible GPUs have used since their driver was loaded; None where it is not told."""
-    used = _each_gpu(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
-    return sum(used) if used else None
-
-
-def _each_gpu(look: Callable[[Any, Any], _T]) -> list[_T]:
-    """What `look(pynvml, handle)` finds at each visible GPU; nothing without pynvml or driver."""
-    try:
-        import pynvml
-    except ImportError:
-        return []
-    found = []
-    try:
-        pynvml.nvmlInit()
-        try:
-            for handle in _visible_handles(pynvml):
-                found.append(look(pynvml, handle))
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        pass
-    return found
-
-
-def _visible_handles(nvml: Any) -> Iterator[Any]:
-    """NVML shows all GPUs of the machine; CUDA only those of CUDA_VISIBLE_DEVICES."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        visible = ",".join(str(index) for index in range(nvml.nvmlDeviceGetCount()))
-    for name in filter(None, (part.strip() for part in visible.split(","))):
-        if name.startswith(("GPU-", "MIG-")):
-            yield nvml.nvmlDeviceGetHandleByUUID(name)
-        elif name.isdecimal() and int(name) < nvml.nvmlDeviceGetCount():
-            yield nvml.nvmlDeviceGetHandleByIndex(int(name))
-        else:
-            return  # CUDA too ignores what follows a name it does not know
-
-
-def _gpu_facts() -> dict[str, Any]:
-    def facts(nvml: Any, handle: Any) -> dict[str, Any]:
-        cuda = nvml.nvmlSystemGetCudaDriverVersion()
-        return {
-            "name": nvml.nvmlDeviceGetName(handle),
-            "memory": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
-            "driver": nvml.nvmlSystemGetDriverVersion(),
-            "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
-            **_gpu_connections(nvml, handle),
-        }
-
-    gpus = _each_gpu(facts)
-    return {"count": len(gpus), **(gpus[0] if gpus else {})}
-
-
-def _gpu_connections(nvml: Any, handle: Any) -> dict[str, Any]:
-    """Clock and links of a GPU, as far as its driver tells them."""
-
-    def asked(function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, function)(handle, *arguments)
-        except (AttributeError, nvml.NVMLError):
-            return None
-
-    generation = asked("nvmlDeviceGetMaxPcieLinkGeneration")
-    width = asked("nvmlDeviceGetMaxPcieLinkWidth")
-    links = range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0))
-    return {
-        "max_mhz": asked("nvmlDeviceGetMaxClockInfo", getattr(nvml, "NVML_CLOCK_SM", 1)),
-        "pcie": f"PCIe Gen{generation} x{width}" if generation and width else None,
-        "nvlinks": sum(bool(asked("nvmlDeviceGetNvLinkState", link)) for link in links),
-    }
 
 
 def _version(*distributions: str) -> str | None:

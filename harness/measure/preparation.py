@@ -15,7 +15,8 @@ from harness.engine_args import beyond_tuning
 from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
-from harness.loadgen import process as loadgen
+from harness.inputs.tokenizer import load_tokenizer
+from harness.loadgen import release
 from harness.machine import system as system_info
 from harness.results import folder as run_folder
 from harness.scoring import accuracy
@@ -58,8 +59,8 @@ def prepare(
     machine = system_info.collect()
     asked = settings.tensor_parallel_size
     settings = capacity.check_devices(settings, device, machine)
-    loadgen_version, loadgen_round = loadgen.installed_round()
-    loadgen.check_round(settings, loadgen_round, loadgen_version)
+    loadgen_version, loadgen_round = release.installed_round()
+    release.check_round(settings, loadgen_round, loadgen_version)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
     settings = capacity.fit_heads(settings, asked, model)
@@ -67,7 +68,7 @@ def prepare(
 
     def tokenizer() -> Any:
         if not tokenizers:
-            tokenizers.append(models.load_tokenizer(model))
+            tokenizers.append(load_tokenizer(model))
         return tokenizers[0]
 
     if like is not None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting
-from harness.errors import UsageError
-from harness.inputs.dataset import datasets_library
-from harness.inputs.model import first_line
+from harness.errors import UsageError, first_line
+from harness.inputs.hub_dataset import datasets_library
 from harness.mmlu.questions import LETTERS, Question, QuestionSet
 from harness.mmlu.subjects import DOMAIN_OF
 

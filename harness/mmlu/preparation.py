@@ -12,6 +12,7 @@ from harness.engine import capacity, profiles
 from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs import model as models
+from harness.inputs.tokenizer import load_tokenizer
 from harness.machine import system as system_info
 from harness.measure.preparation import SCHEMA_VERSION, model_record, place_of, run_record
 from harness.mmlu import prompts as mmlu_prompts
@@ -63,7 +64,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
             f"--model {run.model} has no tokenizer here, and MMLU is text; use --weights real, or "
             "--model demo."
         )
-    tokenizer = models.load_tokenizer(model)
+    tokenizer = load_tokenizer(model)
     letters = mmlu_prompts.letter_token_ids(tokenizer) if config.protocol == PLAIN else []
     prompts = mmlu_prompts.tokenise(config.protocol, data, tokenizer)
     profile = profiles.choose(place_of(run, device, model, machine), run.precision, "offline")

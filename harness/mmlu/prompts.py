@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import UsageError
-from harness.inputs.model import encode
+from harness.inputs.tokenizer import encode
 from harness.mmlu.config import LLAMA, PLAIN
 from harness.mmlu.questions import LETTERS, Question, QuestionSet
 from harness.mmlu.subjects import in_words

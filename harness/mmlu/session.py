@@ -12,8 +12,8 @@ from harness import processes
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
-from harness.inputs.model import decode
-from harness.loadgen.sut import check_stall
+from harness.inputs.tokenizer import decode
+from harness.loadgen.answering import check_stall
 from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu import results as mmlu_results
 from harness.mmlu.config import PLAIN

@@ -16,7 +16,8 @@ LARGEST_FILE_BYTES = 50 << 20  # FILE_SIZE_LIMIT_MB of the submission checker
 _SOURCES = (
     "*.py",
     "*.md",
-    "requirements*",
+    "requirements.txt",
+    "requirements/*",
     "pyproject.toml",
     "Makefile",
     "Dockerfile",

@@ -16,14 +16,14 @@ come in bursts, so the score lies above the rate that a test will hold, for all 
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import Scenario
 from harness.errors import BenchmarkError
-from harness.loadgen import sut
+from harness.loadgen.answering import AnsweringEngine, Progress
+from harness.loadgen.burst import Burst, burst
 from harness.loadgen.latency_watch import percentile
 from harness.rounds import LatencyLimits
 
@@ -31,14 +31,14 @@ OFFLINE_FILLS = 4  # prompts, in fills of the most sequences that any trial has
 SINGLE_STREAM_QUERIES = 32
 WARM_UP_PROMPTS = 64
 SINGLE_STREAM_WARM_UP = 8
-LEAST_COUNTED = 400  # queries, for a p99
+MIN_COUNTED = 400  # queries, for a p99
 FIRST_IN_FLIGHT = {Scenario.SERVER: 512, Scenario.INTERACTIVE: 256}
 IN_FLIGHT_STEP = 1.5
-MOST_LOOPS = 6
+MAX_LOOPS = 6
 
 
 @dataclass(frozen=True)
-class Score:
+class TrialScore:
     """The figure that counts, and those it was taken from."""
 
     value: float
@@ -65,34 +65,34 @@ class Work:
 
 
 async def measure(
-    engine: sut.AnsweringEngine, work: Work, *, sequences: int, in_flight: int | None = None
-) -> Score:
+    engine: AnsweringEngine, work: Work, *, sequences: int, in_flight: int | None = None
+) -> TrialScore:
     """Warms the engine up and scores it.
 
     `sequences` is what this engine takes at once, and `in_flight` the number of queries with which
     to begin, where the limits ask for a search. Raises EngineError and NoScoreError.
     """
     if work.scenario is Scenario.SINGLESTREAM:
-        await _answers(engine, work, SINGLE_STREAM_WARM_UP, at_once=1)
+        await _answer(engine, work, SINGLE_STREAM_WARM_UP, at_once=1)
         return await _single_stream(engine, work)
-    await _answers(engine, work, WARM_UP_PROMPTS, at_once=None)
+    await _answer(engine, work, WARM_UP_PROMPTS, at_once=None)
     if work.limits is None:
         return await _offline(engine, work, sequences)
     first = in_flight or FIRST_IN_FLIGHT[work.scenario]
     return await _within_limits(engine, work, work.limits, min(first, sequences), sequences)
 
 
-async def _single_stream(engine: sut.AnsweringEngine, work: Work) -> Score:
-    recorder = await _answers(engine, work, SINGLE_STREAM_QUERIES, at_once=1, stream=True)
-    mean_ms = sum(answer.latency_ms for answer in recorder.answers) / len(recorder.answers)
-    ttft_ms = sum(answer.ttft_ms for answer in recorder.answers) / len(recorder.answers)
-    return Score(mean_ms, {"ttft_mean_ms": ttft_ms})
+async def _single_stream(engine: AnsweringEngine, work: Work) -> TrialScore:
+    answers = (await _answer(engine, work, SINGLE_STREAM_QUERIES, at_once=1, stream=True)).answers
+    mean_ms = sum(answer.latency_ms for answer in answers) / len(answers)
+    ttft_ms = sum(answer.ttft_ms for answer in answers) / len(answers)
+    return TrialScore(mean_ms, {"ttft_mean_ms": ttft_ms})
 
 
-async def _offline(engine: sut.AnsweringEngine, work: Work, sequences: int) -> Score:
+async def _offline(engine: AnsweringEngine, work: Work, sequences: int) -> TrialScore:
     count = OFFLINE_FILLS * work.most_sequences
-    recorder = await _answers(engine, work, count, at_once=2 * sequences)
-    return Score(recorder.steady_tokens_per_second(sequences), {"prompts": count})
+    result = await _answer(engine, work, count, at_once=2 * sequences)
+    return TrialScore(result.steady_tokens_per_second(sequences), {"prompts": count})
 
 
 @dataclass(frozen=True)
@@ -107,29 +107,27 @@ class Loop:
 
 
 async def _within_limits(
-    engine: sut.AnsweringEngine, work: Work, limits: LatencyLimits, first: int, most: int
-) -> Score:
+    engine: AnsweringEngine, work: Work, limits: LatencyLimits, first: int, most: int
+) -> TrialScore:
     loops: list[Loop] = []
     while (number := next_in_flight(loops, first, most)) is not None:
         loops.append(await _loop(engine, work, limits, number))
     return score_of(loops)
 
 
-async def _loop(
-    engine: sut.AnsweringEngine, work: Work, limits: LatencyLimits, in_flight: int
-) -> Loop:
+async def _loop(engine: AnsweringEngine, work: Work, limits: LatencyLimits, in_flight: int) -> Loop:
     # One fill to get going, one in which the first wave spreads out, and one to run empty.
-    count = 3 * in_flight + max(in_flight, LEAST_COUNTED)
-    recorder = await _answers(engine, work, count, at_once=in_flight, stream=True)
-    counted = sorted(recorder.answers, key=lambda answer: answer.issued_s)
+    count = 3 * in_flight + max(in_flight, MIN_COUNTED)
+    result = await _answer(engine, work, count, at_once=in_flight, stream=True)
+    counted = sorted(result.answers, key=lambda answer: answer.asked_s)
     counted = counted[2 * in_flight : count - in_flight]
     ttft_ms = percentile([answer.ttft_ms for answer in counted], 0.99)
     tpot_ms = percentile([answer.tpot_ms for answer in counted], 0.99)
-    assert ttft_ms is not None  # LEAST_COUNTED are counted
+    assert ttft_ms is not None  # MIN_COUNTED are counted
     assert tpot_ms is not None
     return Loop(
         in_flight,
-        recorder.steady_tokens_per_second(in_flight),
+        result.steady_tokens_per_second(in_flight),
         ttft_ms,
         tpot_ms,
         max(ttft_ms / limits.ttft_p99_ms, tpot_ms / limits.tpot_p99_ms),
@@ -142,7 +140,7 @@ def next_in_flight(loops: Sequence[Loop], first: int, most: int) -> int | None:
         return first
     held = max((loop.in_flight for loop in loops if loop.share <= 1), default=None)
     missed = min((loop.in_flight for loop in loops if loop.share > 1), default=None)
-    if len(loops) >= MOST_LOOPS or (held is not None and missed is not None):
+    if len(loops) >= MAX_LOOPS or (held is not None and missed is not None):
         return None
     if missed is None:
         assert held is not None
@@ -150,7 +148,7 @@ def next_in_flight(loops: Sequence[Loop], first: int, most: int) -> int | None:
     return None if missed == 1 else max(1, round(missed / IN_FLIGHT_STEP))
 
 
-def score_of(loops: Sequence[Loop]) -> Score:
+def score_of(loops: Sequence[Loop]) -> TrialScore:
     """Tokens per second where the tighter limit is just reached, between two loops.
 
     Raises NoScoreError when the limits were never kept.
@@ -173,90 +171,26 @@ def score_of(loops: Sequence[Loop]) -> Score:
         "ttft_p99_ms": held.ttft_p99_ms,
         "tpot_p99_ms": held.tpot_p99_ms,
     }
-    return Score(held.tokens_per_second + way * more, details)
+    return TrialScore(held.tokens_per_second + way * more, details)
 
 
 def _in_flight(loop: Loop) -> int:
     return loop.in_flight
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """Times of one query; seconds are of time.monotonic()."""
-
-    issued_s: float
-    first_s: float
-    done_s: float
-    tokens: int
-
-    @property
-    def latency_ms(self) -> float:
-        return 1000 * (self.done_s - self.issued_s)
-
-    @property
-    def ttft_ms(self) -> float:
-        return 1000 * (self.first_s - self.issued_s)
-
-    @property
-    def tpot_ms(self) -> float:
-        return 1000 * (self.done_s - self.first_s) / max(1, self.tokens - 1)
-
-
-class _Recorder:
-    """An engine that notes the times of every query."""
-
-    def __init__(self, engine: sut.AnsweringEngine, stream: bool):
-        self.answers: list[_Answer] = []
-        self._engine = engine
-        self._stream = stream
-        self._tokens_by_then: list[int] = []  # that the engine had sent when an answer was there
-
-    @property
-    def tokens_generated(self) -> int:
-        return self._engine.tokens_generated
-
-    @property
-    def last_output_at(self) -> float:
-        return self._engine.last_output_at
-
-    async def answer(
-        self, token_ids: list[int], _on_first: Callable[[list[int]], None] | None = None
-    ) -> list[int]:
-        issued = time.monotonic()
-        first: list[float] = []
-
-        def on_first(_tokens: list[int]) -> None:
-            first.append(time.monotonic())
-
-        tokens = await self._engine.answer(token_ids, on_first if self._stream else None)
-        done = time.monotonic()
-        self.answers.append(_Answer(issued, first[0] if first else done, done, len(tokens)))
-        self._tokens_by_then.append(self._engine.tokens_generated)
-        return tokens
-
-    def steady_tokens_per_second(self, fill: int) -> float:
-        """From the end of the first `fill` of answers to the beginning of the last."""
-        begin, end = fill - 1, len(self.answers) - fill
-        if end <= begin:  # an engine that takes all prompts at once
-            begin, end = 0, len(self.answers) - 1
-        seconds = self.answers[end].done_s - self.answers[begin].done_s
-        return (self._tokens_by_then[end] - self._tokens_by_then[begin]) / max(seconds, 1e-9)
-
-
-async def _answers(
-    engine: sut.AnsweringEngine,
+async def _answer(
+    engine: AnsweringEngine,
     work: Work,
     count: int,
     *,
     at_once: int | None,
     stream: bool = False,
-) -> _Recorder:
-    recorder = _Recorder(engine, stream)
-    await sut.burst(
-        recorder,
+) -> Burst:
+    return await burst(
+        engine,
         work.first(count),
-        at_once=at_once,
         stall_timeout_s=work.stall_timeout_s,
-        progress=sut.Progress(),
+        progress=Progress(),
+        at_once=at_once,
+        stream_first_token=stream,
     )
-    return recorder

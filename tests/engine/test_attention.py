@@ -19,6 +19,7 @@ from harness.engine import attention, profiles
 from harness.engine import vllm as engine
 from harness.engine.profiles import Place, Profile
 from harness.inputs.model import resolve_model
+from harness.machine import gpus
 from harness.machine import system as system_info
 from harness.measure import preparation
 from tools import compile_attention
@@ -168,7 +169,7 @@ def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
     )
     monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
     monkeypatch.setattr(system_info, "collect", lambda: machine)
-    monkeypatch.setattr(system_info, "gpu_memory_bytes", lambda: (None, None))
+    monkeypatch.setattr(gpus, "free_and_total_memory_bytes", lambda: (None, None))
     said: list[str] = []
     asked = RunConfig(
         weights="dummy",

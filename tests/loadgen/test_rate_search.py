@@ -1,25 +1,17 @@
-"""Which rates the search tries, what a probe promises, how many queries may be late."""
+"""Which rates the search tries, and what a probe promises."""
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import Scenario
-from harness.early_stopping import allowed_over_limit
 from harness.loadgen import rate_search
-from harness.loadgen.latency_watch import LatencyWatch, percentile
 from harness.loadgen.rate_search import Probe
-from harness.loadgen.sut import Progress, run_test
 from harness.rounds import LatencyLimits
-from tests.fakes import FakeEngine, make_prompts
-from tests.loadgen.test_sut import plan_for
 
 LIMITS = LatencyLimits(ttft_p99_ms=2000, tpot_p99_ms=100)
 
@@ -92,13 +84,6 @@ def test_the_step_down_follows_what_was_answered_within_bounds() -> None:
     assert rate_search.step_down(100, 40) == 94
 
 
-@pytest.mark.parametrize(
-    ("queries", "allowed"), [(458, -1), (459, 0), (13368, 107), (26736, 229), (40104, 354)]
-)
-def test_late_queries_allowed_are_loadgens(queries: int, allowed: int) -> None:
-    assert allowed_over_limit(queries) == allowed
-
-
 def test_a_queue_that_grows_by_a_percent_is_over_the_limit_after_ten_minutes() -> None:
     times_s = [second / 10 for second in range(600)]
     ttft_ms = [10 + 10 * time for time in times_s]  # 1 % of the time that has passed
@@ -144,106 +129,3 @@ def test_bunches_in_the_schedule_are_not_taken_for_a_growing_queue(
         late += expected_ms > limit_ms
 
     assert least <= late <= most
-
-
-def test_percentiles_are_picked_as_loadgen_picks_them() -> None:
-    assert percentile([], 0.99) is None
-    assert percentile([5.0], 0.99) == 5.0
-    assert percentile([float(value) for value in range(100)], 0.99) == 99.0
-    assert percentile([float(value) for value in range(1000)], 0.99) == 990.0
-
-
-def watched(
-    engine: FakeEngine,
-    watch: LatencyWatch,
-    tmp_path: Path,
-    *,
-    samples: int,
-    qps: float,
-    least_s: float,
-) -> tuple[bool, Progress]:
-    """A Server test that `watch` may break off: whether it came to its end, and where it stood."""
-    progress = Progress()
-    ended = asyncio.run(
-        run_test(
-            engine,
-            make_prompts(samples),
-            plan_for(
-                tmp_path,
-                samples=samples,
-                scenario=Scenario.SERVER,
-                target_qps=qps,
-                min_duration_s=least_s,
-            ),
-            stream_first_token=True,
-            admit_at_once=None,
-            stall_timeout_s=20,
-            progress=progress,
-            watch=watch,
-            stop_when_decided=True,
-        )
-    )
-    return ended, progress
-
-
-def test_a_test_that_cannot_pass_any_more_is_broken_off(tmp_path: Path) -> None:
-    limits = LatencyLimits(ttft_p99_ms=200, tpot_p99_ms=100)
-    watch = LatencyWatch(limits, planned_queries=500)
-
-    ended, progress = watched(
-        FakeEngine(first_token_after_s=0.6), watch, tmp_path, samples=50, qps=50, least_s=10
-    )
-
-    probe = watch.probe(50, full_s=600)
-    assert not ended
-    assert (probe.holds, probe.broken_off, probe.brief) == (False, True, False)
-    assert progress.elapsed_s < 5
-    assert not (tmp_path / "samples.csv").exists()
-
-
-@pytest.mark.parametrize("most_ttft_ms", [5000, 500], ids=["far below", "near"])
-def test_a_test_is_broken_off_as_plain_only_far_below_the_limits(
-    most_ttft_ms: float, tmp_path: Path
-) -> None:
-    engine = FakeEngine(first_token_after_s=0.3, seconds_per_answer=0.1)
-    watch = LatencyWatch(LatencyLimits(most_ttft_ms, 1000), 500, plain_after=60)
-
-    ended, _ = watched(engine, watch, tmp_path, samples=50, qps=100, least_s=3)
-
-    probe = watch.probe(100, full_s=600)
-    far_below = most_ttft_ms == 5000
-    assert ended is not far_below
-    assert (probe.holds, probe.brief, probe.broken_off) == (True, far_below, False)
-    assert probe.queries >= 60
-
-
-def test_a_probe_that_keeps_both_limits_holds(tmp_path: Path) -> None:
-    engine = FakeEngine(first_token_after_s=0.001, seconds_per_answer=0.01)
-    watch = LatencyWatch(LatencyLimits(10_000, 5_000), planned_queries=100)
-
-    ended, _ = watched(engine, watch, tmp_path, samples=100, qps=100, least_s=0)
-
-    probe = watch.probe(100, full_s=600)
-    assert ended
-    assert (probe.holds, probe.because, probe.queries) == (True, "both limits kept", 100)
-    assert probe.ttft_p99_ms is not None
-    assert 1 <= probe.ttft_p99_ms < 10_000
-
-
-def test_the_quick_answers_after_the_last_query_do_not_hide_a_drift(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("harness.loadgen.latency_watch.time.monotonic", lambda: clock[0])
-    watch = LatencyWatch(LIMITS, planned_queries=600)
-    for number in range(600):  # ten a second; each token takes 0.5 ms longer every second
-        clock[0] = number / 10
-        watch.issued(number)
-        watch.first_token(number)
-        clock[0] = min(clock[0] + (20 + 0.05 * number) * 127 / 1000, 60.0)
-        watch.completed(number, 128)
-
-    probe = watch.probe(10, full_s=600)
-
-    assert not probe.holds
-    assert probe.because.startswith("it falls behind: after 10 min the TPOT would be")

@@ -1,6 +1,4 @@
-"""Real LoadGen in its own process against a fake engine:
-who asks, who answers, what happens when one of them dies.
-"""
+"""Real LoadGen against a fake engine: who asks, who answers, and what if one of them dies."""
 
 from __future__ import annotations
 
@@ -13,62 +11,31 @@ import pytest
 
 import util_logs
 from harness import rounds
-from harness.config import RunConfig, Scenario
+from harness.config import Scenario
 from harness.errors import EngineError, LoadGenError
-from harness.loadgen import planning, sut
-from harness.loadgen import process as loadgen
+from harness.loadgen import sut
+from harness.loadgen.answering import Progress
+from harness.loadgen.process import LoadGenPlan
 from tests.fakes import FakeEngine, answer_to, make_prompts
-
-
-def plan_for(
-    folder: Path,
-    *,
-    samples: int,
-    scenario: Scenario = Scenario.OFFLINE,
-    category: str = "datacenter",
-    accuracy: bool = False,
-    target_qps: float | None = None,
-    min_duration_s: float = 0.0,
-) -> loadgen.LoadGenPlan:
-    config = RunConfig(scenario=scenario, category=category)
-    user_conf = folder / "user.conf"
-    user_conf.write_text(
-        loadgen.user_conf_text(
-            config,
-            sample_count=samples,
-            min_duration_s=min_duration_s,
-            target=planning.Target("a test", samples, 1, qps=target_qps),
-        )
-    )
-    return loadgen.LoadGenPlan(
-        loadgen_model=config.round.loadgen_model(category, scenario.value),
-        scenario=scenario.loadgen_name,
-        accuracy=accuracy,
-        user_conf=user_conf,
-        log_dir=folder,
-        total_samples=samples,
-        samples_csv=None if accuracy else folder / "samples.csv",
-    )
+from tests.loadgen.plans import plan_for
 
 
 def run(
     engine: FakeEngine,
-    plan: loadgen.LoadGenPlan,
+    plan: LoadGenPlan,
     *,
     stream_first_token: bool = False,
     admit_at_once: int | None = None,
     stall_timeout_s: float = 20.0,
-) -> sut.Progress:
-    progress = sut.Progress()
+) -> Progress:
+    progress = Progress()
     asyncio.run(
         sut.run_test(
             engine,
             make_prompts(plan.total_samples),
             plan,
-            stream_first_token=stream_first_token,
-            admit_at_once=admit_at_once,
-            stall_timeout_s=stall_timeout_s,
-            progress=progress,
+            sut.Serving(stream_first_token, stall_timeout_s, admit_at_once),
+            progress,
         )
     )
     return progress
@@ -174,10 +141,22 @@ def test_an_engine_that_goes_quiet_is_given_up(tmp_path: Path) -> None:
 
 def test_a_loadgen_process_that_crashes_is_reported_with_the_open_queries(tmp_path: Path) -> None:
     plan = plan_for(tmp_path, samples=20)
-    broken = loadgen.LoadGenPlan(**{**vars(plan), "scenario": "NoSuchScenario"})
+    broken = LoadGenPlan(**{**vars(plan), "scenario": "NoSuchScenario"})
 
     with pytest.raises(LoadGenError, match="ended in the middle of the test, with 0 queries"):
         run(FakeEngine(), broken)
+
+
+def test_samples_csv_has_a_row_for_each_answer_in_seconds_since_the_first_query(
+    tmp_path: Path,
+) -> None:
+    run(FakeEngine(), plan_for(tmp_path, samples=2))
+
+    lines = (tmp_path / "samples.csv").read_bytes().decode().split("\n")
+    assert lines[0] == "sample_index,issued_s,first_token_s,completed_s,tokens"
+    assert re.fullmatch(r"[01],0\.000000,,0\.\d{6},[23]", lines[1])
+    assert len(lines) == 4
+    assert lines[3] == ""
 
 
 def test_timeline_ends_with_all_samples_done_and_nothing_outstanding(tmp_path: Path) -> None:
@@ -189,51 +168,3 @@ def test_timeline_ends_with_all_samples_done_and_nothing_outstanding(tmp_path: P
     assert points[-1].outstanding == 0
     assert points[-1].tokens == sum(len(prompt) for prompt in make_prompts(10))
     assert points[0].outstanding == 10
-
-
-def test_a_burst_answers_every_prompt_and_counts_the_tokens() -> None:
-    engine = FakeEngine(seconds_per_answer=0.01)
-    progress = sut.Progress()
-
-    result = asyncio.run(sut.burst(engine, make_prompts(25), stall_timeout_s=10, progress=progress))
-
-    assert len(engine.prompts) == result.samples == progress.samples_done == 25
-    assert result.tokens == sum(len(prompt) for prompt in make_prompts(25))
-    assert result.samples_per_second == 25 / result.seconds
-
-
-def test_a_burst_gives_up_on_a_quiet_engine() -> None:
-    with pytest.raises(EngineError, match="stuck"):
-        asyncio.run(
-            sut.burst(
-                FakeEngine(goes_quiet_after=0),
-                make_prompts(2),
-                stall_timeout_s=0.5,
-                progress=sut.Progress(),
-            )
-        )
-
-
-@pytest.mark.parametrize(
-    ("samples", "seconds", "expected"),
-    [
-        (
-            20,
-            0.0,
-            {"target_qps", "performance_sample_count_override", "min_query_count", "min_duration"},
-        ),
-        (13368, 600.0, {"target_qps"}),
-        (13368, 60.0, {"target_qps", "min_duration"}),
-    ],
-)
-def test_user_conf_changes_sample_count_and_duration_and_nothing_else(
-    samples: int, seconds: float, expected: set[str]
-) -> None:
-    text = loadgen.user_conf_text(
-        RunConfig(),
-        sample_count=samples,
-        min_duration_s=seconds,
-        target=planning.Target("a test", samples, 1, qps=3.0),
-    )
-
-    assert set(re.findall(r"^\*\.Offline\.(\w+) =", text, re.MULTILINE)) == expected

@@ -1,10 +1,11 @@
-"""What Linux tells of a machine, from a made-up /proc and /sys."""
+"""What Linux says of a machine, from a made-up /proc and /sys."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harness.machine import hardware
+from harness.machine.gpus import Gpus
 
 FILES = {
     "proc/cpuinfo": "physical id\t: 0\ncpu cores\t: 8\n\nphysical id\t: 1\ncpu cores\t: 8\n",
@@ -31,9 +32,9 @@ def test_a_machine_is_described_by_what_lies_in_proc_and_sys(tmp_path: Path) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    found = hardware.collect({"pcie": "PCIe Gen5 x16"}, root=tmp_path)
+    gpus = Gpus(1, pcie="PCIe Gen5 x16")
 
-    assert found == hardware.Hardware(
+    assert hardware.collect(gpus, root=tmp_path) == hardware.Hardware(
         cpu_sockets=2,
         cpu_cores_per_socket=8,
         cpu_max_mhz=3800.0,
@@ -47,7 +48,7 @@ def test_a_machine_is_described_by_what_lies_in_proc_and_sys(tmp_path: Path) -> 
     )
 
 
-def test_a_machine_that_tells_nothing_is_unknown(tmp_path: Path) -> None:
-    found = hardware.collect({}, root=tmp_path)
+def test_a_machine_that_says_nothing_is_unknown(tmp_path: Path) -> None:
+    unknown = hardware.collect(Gpus(0), root=tmp_path)
 
-    assert set(vars(found).values()) == {None}
+    assert set(vars(unknown).values()) == {None}

@@ -7,9 +7,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,102 +15,6 @@ from harness.machine import system as system_info
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
-
-
-class NVMLError(Exception):
-    pass
-
-
-class FakeNvml(types.ModuleType):
-    """Three GPUs with 10, 4 and 7 of 80 GiB free."""
-
-    NVMLError = NVMLError
-    free_gib = (10, 4, 7)
-
-    def __init__(self, *, broken: bool = False) -> None:
-        super().__init__("pynvml")
-        self.broken = broken
-        self.open = 0
-
-    def nvmlInit(self) -> None:
-        if self.broken:
-            raise NVMLError("Driver Not Loaded")
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:
-        self.open -= 1
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.free_gib)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> int:
-        if uuid != "GPU-two":
-            raise NVMLError("Not Found")
-        return 2
-
-    def nvmlDeviceGetName(self, _handle: int) -> str:
-        return "NVIDIA H200"
-
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
-        return types.SimpleNamespace(free=self.free_gib[handle] * GIB, total=80 * GIB)
-
-    def nvmlSystemGetDriverVersion(self) -> str:
-        return "580.65.06"
-
-    def nvmlSystemGetCudaDriverVersion(self) -> int:
-        return 13010
-
-
-@pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
-    fake = FakeNvml()
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return fake
-
-
-def test_gpus_are_described(nvml: FakeNvml) -> None:
-    info = system_info.collect()
-    assert (info.gpu_count, info.gpu_name, info.gpu_memory_bytes) == (3, "NVIDIA H200", 80 * GIB)
-    assert (info.driver_version, info.cuda_version) == ("580.65.06", "13.1")
-    assert nvml.open == 0
-
-
-@pytest.mark.parametrize(
-    ("visible", "count", "free_gib"),
-    [("0,1,2", 3, 4), ("0, 2", 2, 7), ("2", 1, 7), ("GPU-two", 1, 7), ("0,9,1", 1, 10)],
-)
-def test_only_the_gpus_cuda_shows_count(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, visible: str, count: int, free_gib: int
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert system_info.gpu_count() == count
-    assert system_info.gpu_memory_bytes() == (free_gib * GIB, 80 * GIB)
-    assert nvml.open == 0
-
-
-@pytest.mark.parametrize("visible", ["", "-1", "GPU-unknown"])
-def test_a_process_without_visible_gpus_has_none(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch, visible: str
-) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert system_info.gpu_count() == 0
-    assert system_info.gpu_memory_bytes() == (None, None)
-    assert nvml.open == 0
-
-
-@pytest.mark.parametrize("module", [FakeNvml(broken=True), None])
-def test_without_driver_or_pynvml_there_are_no_gpus(
-    monkeypatch: pytest.MonkeyPatch, module: FakeNvml | None
-) -> None:
-    monkeypatch.setitem(sys.modules, "pynvml", module)
-    info = system_info.collect()
-    assert (info.gpu_count, info.gpu_name, info.gpu_memory_bytes) == (0, None, None)
-    assert (info.driver_version, info.cuda_version) == (None, None)
-    assert system_info.free_gpu_memory_bytes() is None
 
 
 def test_this_machine_is_described_and_fits_into_json() -> None:
@@ -144,20 +46,9 @@ def test_vllm_is_found_under_either_name(monkeypatch: pytest.MonkeyPatch, instal
 
 
 def repository(folder: Path) -> Path:
-    for command in (
-        ["init", "--quiet"],
-        [
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=a@b",
-            "commit",
-            "--quiet",
-            "--allow-empty",
-            "-m",
-            "x",
-        ],
-    ):
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    commit = [*author, "commit", "--quiet", "--allow-empty", "-m", "x"]
+    for command in (["init", "--quiet"], commit):
         subprocess.run(["git", "-C", str(folder), *command], check=True)
     return folder
 

@@ -17,6 +17,8 @@ from harness.config import RunConfig, Scenario
 from harness.errors import LogError, UsageError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.loadgen.answering import Progress
+from harness.loadgen.user_conf import user_conf_text
 from harness.metrics import AuditedAnswer, ComplianceResult, LoadGenRun
 from harness.report.text import terminal_summary
 from harness.results.folder import RunFolder
@@ -48,7 +50,7 @@ def run_test06(folder: Path, scenario: Scenario, *, with_audit_config: bool = Tr
     user_conf, audit_config = folder / "user.conf", folder / "audit.config"
     target = planning.Target("a test", SAMPLES, 1, qps=2000)
     user_conf.write_text(
-        loadgen.user_conf_text(settings, sample_count=SAMPLES, min_duration_s=0, target=target)
+        user_conf_text(settings, sample_count=SAMPLES, min_duration_s=0, target=target)
     )
     audit_config.write_text(compliance.AUDIT_CONFIG)
     plan = loadgen.LoadGenPlan(
@@ -66,10 +68,8 @@ def run_test06(folder: Path, scenario: Scenario, *, with_audit_config: bool = Tr
             FakeEngine(),
             make_prompts(SAMPLES),
             plan,
-            stream_first_token=scenario is not Scenario.OFFLINE,
-            admit_at_once=None,
-            stall_timeout_s=20,
-            progress=sut.Progress(),
+            sut.Serving(stream_first_token=scenario is not Scenario.OFFLINE, stall_timeout_s=20),
+            Progress(),
         )
     )
 

@@ -24,6 +24,9 @@ def project(tmp_path: Path) -> Path:
         ("run.py", "first\n"),
         ("README.md", "# R\n"),
         (".gitignore", "*.log\n"),
+        ("requirements.txt", "-r requirements/common.txt\n"),
+        ("requirements/common.txt", "numpy\n"),
+        ("requirements/cpu.lock", "numpy==2.3.5\n"),
         ("harness/__init__.py", ""),
         ("harness/data/shape.json", "{}\n"),
         ("harness/with blank.py", "x\n"),
@@ -40,7 +43,15 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-ACCEPTED = {"run.py", "README.md", "harness/__init__.py", "harness/data/shape.json"}
+ACCEPTED = {
+    "run.py",
+    "README.md",
+    "requirements.txt",
+    "requirements/common.txt",
+    "requirements/cpu.lock",
+    "harness/__init__.py",
+    "harness/data/shape.json",
+}
 
 
 def test_git_gives_the_files_of_the_very_commit(project: Path, tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def prepared(demo: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def scored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores an engine by the sequences it takes, so that no test hangs on the machine's load."""
 
-    async def score(engine: TunedDouble, *_: object, **__: object) -> trial.Score:
-        return trial.Score(100.0 * engine.settings["max_num_seqs"], {})
+    async def score(engine: TunedDouble, *_: object, **__: object) -> trial.TrialScore:
+        return trial.TrialScore(100.0 * engine.settings["max_num_seqs"], {})
 
     monkeypatch.setattr(trial, "measure", score)
 

@@ -1,0 +1,82 @@
+"""CNN/DailyMail, and other data sets in the hub's format: from the hub, its cache, or a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.errors import UsageError, first_line
+from harness.inputs import hub
+from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
+
+
+def validation_rows(config: RunConfig) -> Any:
+    """The validation split as a `datasets.Dataset`. Raises UsageError when it cannot be had."""
+    folder = config.dataset_path
+    where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
+    flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
+    datasets, unreadable = datasets_library(None if folder else OFFICIAL_DATASET)
+    try:
+        names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
+        name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
+        rows = datasets.load_dataset(where, name, split=OFFICIAL_DATASET_SPLIT)
+    except unreadable as error:
+        if folder:
+            raise UsageError(
+                f"{flag}: the folder cannot be read as {OFFICIAL_DATASET} in the hub's format "
+                f"({first_line(error)}); give the official {official_file(config)}."
+            ) from error
+        raise UsageError(
+            f"{flag}: {OFFICIAL_DATASET} is not on this machine and cannot be had from the hub "
+            f"({first_line(error)}); give --dataset-path {official_file(config)}, or use "
+            "--dataset sample."
+        ) from error
+    for column in ("article", "highlights"):
+        if column not in rows.column_names:
+            raise UsageError(
+                f"{flag}: the data set has no column {column} (it has "
+                f"{', '.join(rows.column_names)}); give {OFFICIAL_DATASET} or the official "
+                f"{official_file(config)}."
+            )
+    return rows
+
+
+def datasets_library(repo: str | None) -> tuple[Any, tuple[type[Exception], ...]]:
+    """The library `datasets`, without its progress bars, and what it raises when it cannot read.
+
+    `repo` is what it will be asked for from the hub, None for a folder.
+    """
+    import datasets
+
+    if repo is not None and not hub_answers(repo):
+        # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
+        datasets.config.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
+    unreadable = (
+        ValueError,
+        datasets.exceptions.DatasetsError,
+        datasets.exceptions.DatasetGenerationError,
+        *hub.transport_errors(),
+    )
+    return datasets, unreadable
+
+
+def hub_answers(repo: str) -> bool:
+    """Whether the hub answers within seconds when asked for this data set; any answer will do."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    url = hf_hub_url(repo, "README.md", repo_type="dataset")
+    try:
+        get_hf_file_metadata(url, timeout=hub.TIMEOUT_S)
+    except HfHubHTTPError:
+        return True
+    except hub.transport_errors():
+        return False
+    return True
+
+
+def official_file(config: RunConfig) -> str:
+    """The name of the official articles of the run's category, for a sentence."""
+    return "cnn_eval.json" if config.category == "datacenter" else "sample_cnn_eval_5000.json"

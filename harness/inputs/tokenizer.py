@@ -1,0 +1,56 @@
+"""A model's own tokenizer, and the two ways it is used: texts to token ids and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError, first_line
+from harness.inputs import hub
+from harness.inputs.model import ModelSource
+
+
+def load_tokenizer(source: ModelSource) -> Any:
+    """The model's own tokenizer. Raises UsageError where there is none or it cannot be read."""
+    if not source.has_tokenizer:
+        raise UsageError(
+            f"--model {source.requested} has no tokenizer here, so text cannot be read or written; "
+            "use --dataset synthetic, or --weights real."
+        )
+    from transformers import AutoTokenizer
+
+    where: dict[str, Any] = {"local_files_only": True}
+    if not Path(source.path).is_dir():
+        where = {"revision": source.revision, "token": hub.user_token()}
+    try:
+        return AutoTokenizer.from_pretrained(source.path, **where)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"--model {source.requested}: its tokenizer cannot be loaded ({first_line(error)}); "
+            "give a folder with tokenizer.json and tokenizer_config.json."
+        ) from error
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[str], *, add_special_tokens: bool = True
+) -> list[list[int]]:
+    """What `tokenizer.encode` gives for each text, nothing cut off."""
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=add_special_tokens,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        verbose=False,  # no warning for prompts above the tokenizer's model_max_length
+    )
+    token_ids: list[list[int]] = encoded["input_ids"]
+    return token_ids
+
+
+def decode(tokenizer: Any, answers: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids to texts without special tokens, as the official evaluation does."""
+    texts: list[str] = tokenizer.batch_decode(
+        [list(ids) for ids in answers], skip_special_tokens=True
+    )
+    return texts

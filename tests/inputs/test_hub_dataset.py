@@ -1,0 +1,117 @@
+"""CNN/DailyMail in the hub's format: which rows it gives, and what is said when there are none."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.config import RunConfig
+from harness.inputs.dataset import load_dataset
+from harness.inputs.prompts import PROMPT_TEMPLATE
+from tests.inputs.article_files import VOCAB, refused
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def hub_folder(
+    folder: Path, count: int, columns: tuple[str, str] = ("article", "highlights")
+) -> Path:
+    """A folder as the hub has it: a card naming two versions, and a parquet file of each split."""
+    from datasets import Dataset as Rows
+
+    card = ["---", "configs:"]
+    for version in ("1.0.0", "3.0.0"):
+        (folder / version).mkdir(parents=True)
+        card += [f"- config_name: {version}", "  data_files:"]
+        for split in ("train", "validation"):
+            card += [f"  - split: {split}", f"    path: {version}/{split}-*"]
+            rows = {
+                columns[0]: [f"{version} {split} article {i}" for i in range(count)],
+                columns[1]: [f"{split} {i} ." for i in range(count)],
+                "id": [f"{i:040x}" for i in range(count)],
+            }
+            Rows.from_dict(rows).to_parquet(folder / version / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text("\n".join([*card, "---", ""]))
+    return folder
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_cnndm_is_the_validation_split_of_version_3_in_order(
+    tokenizer: Any, tmp_path: Path
+) -> None:
+    settings = RunConfig(dataset_path=str(hub_folder(tmp_path / "cnn", 12)))
+
+    data = load_dataset(settings, lambda: tokenizer, VOCAB)
+
+    assert [sample.reference for sample in data.samples] == [f"validation {i} ." for i in range(12)]
+    text = tokenizer.decode(data.samples[11].token_ids, skip_special_tokens=True)
+    assert text == PROMPT_TEMPLATE.format(input="3.0.0 validation article 11")
+    assert data.unofficial_because == "The data set has 12 articles; the official one has 13,368."
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_cnndm_for_edge_is_a_shuffle_and_marked_unofficial(tokenizer: Any, tmp_path: Path) -> None:
+    folder = hub_folder(tmp_path / "cnn", 12)
+    settings = RunConfig(dataset_path=str(folder), category="edge")
+
+    data = load_dataset(settings, lambda: tokenizer, VOCAB)
+
+    order = [sample.reference for sample in data.samples]
+    shuffled = np.random.default_rng(42).permutation(12)  # what shuffle(seed=42) is made of
+    assert order == [f"validation {i} ." for i in shuffled]
+    assert data.unofficial_because == (
+        "The data set is a subset remade by shuffle(seed=42); the edge targets belong to the "
+        "official sample_cnn_eval_5000.json (see --dataset-path)."
+    )
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_folder_without_the_columns_is_refused(tmp_path: Path) -> None:
+    folder = hub_folder(tmp_path / "cnn", 2, columns=("document", "summary"))
+
+    assert refused(RunConfig(dataset_path=str(folder))) == (
+        f"--dataset-path {folder}: the data set has no column article (it has document, summary, "
+        "id); give abisee/cnn_dailymail or the official cnn_eval.json."
+    )
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    text = refused(RunConfig(dataset_path=str(tmp_path / "empty")))
+
+    assert text.startswith(f"--dataset-path {tmp_path}/empty: the folder cannot be read as ")
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_without_the_hub_the_way_out_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    template = closed + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    text = refused(RunConfig(category="edge"))
+
+    assert text.startswith(
+        "--dataset cnndm: abisee/cnn_dailymail is not on this machine and cannot be had from the "
+        "hub ("
+    )
+    assert text.endswith(
+        "; give --dataset-path sample_cnn_eval_5000.json, or use --dataset sample."
+    )
