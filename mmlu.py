@@ -123,7 +123,7 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
     """Resolves and checks every input, asks, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
     import report
-    from harness.measure import job
+    from harness.measure import lifecycle
     from harness.mmlu import preparation as mmlu_preparation
     from harness.mmlu import report as mmlu_report
     from harness.mmlu import session as mmlu_session
@@ -132,19 +132,20 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
 
     terminal = Terminal()
     prepared = mmlu_preparation.prepare(config, terminal.say)
-    one = job.Job(
+    record = mmlu_preparation.describe(prepared, command)
+    evaluation = lifecycle.Job(
         program="mmlu.py",
         category=run_folder.MMLU,
         scenario=None,
         results_dir=Path(config.run.results_dir),
         keep_all=config.run.keep_all,
-        record=mmlu_preparation.config_record(prepared, command),
-        work=lambda folder, record: mmlu_session.evaluate(prepared, folder, record, terminal),
+        record=record,
+        work=lambda folder: mmlu_session.evaluate(prepared, folder, record, terminal),
         make_report=report.make_report,
         terminal_summary=mmlu_report.terminal_summary,
         exit_status=lambda _summary: 0,  # no score is a failure
     )
-    return job.execute(one, command, terminal)
+    return lifecycle.execute(evaluation, command, terminal)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ from harness.engine.vllm import Engine
 
 
 class EngineKeeper:
-    """Hands a loaded engine on along a series of runs, whose engine settings it is given."""
+    """Hands a loaded engine on along a series of runs."""
 
-    def __init__(self, settings: Sequence[dict[str, Any]] = ()):
+    def __init__(self) -> None:
         self.run_log: Path | None = None  # where the kept engine's own words go
         self.loads = 0
-        self._coming = list(settings)  # of the runs that have not begun, the next one first
         self._engine: Engine | None = None
 
     @property
@@ -24,8 +23,7 @@ class EngineKeeper:
         return self._engine is not None
 
     def take(self) -> Engine | None:
-        """The engine for the run that now begins; None: it has to load one."""
-        self._coming = self._coming[1:]
+        """The engine that waits, which is the caller's from now on; None: there is none."""
         engine, self._engine = self._engine, None
         return engine
 
@@ -34,9 +32,12 @@ class EngineKeeper:
         self.loads += 1
         self.run_log = run_log
 
-    def keep(self, engine: Engine) -> None:
-        """Keeps an engine that has done its work, if the next run asks for the same settings."""
-        if self._coming and self._coming[0] == engine.settings:
+    def keep(self, engine: Engine, next_settings: Mapping[str, Any] | None) -> None:
+        """Keeps an engine that has done its work, if the next run asks for the same settings.
+
+        `next_settings` are the engine arguments of that run; None: no run is to come.
+        """
+        if next_settings is not None and next_settings == engine.plan.settings:
             self._engine = engine
 
     def keeps(self, engine: Engine) -> bool:

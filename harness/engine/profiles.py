@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.engine import fp8
-from harness.engine.attention import BACKEND, BLOCK_SIZE
+from harness.engine.kernels import OF_VLLM, Kernels, are_those_of
 
 # vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
 # H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
@@ -36,9 +35,6 @@ class Place:
     memory_bytes: int | None = None  # that the engine may use
     weights_bytes: int = 0
     kv_bytes_per_token: int = 0
-    # Whether FlashInfer's attention kernels are compiled; None: they are not for this GPU and work.
-    flashinfer: bool | None = None
-    fp8_products: bool = False  # whether cuBLASLt's products can be used (harness/engine/fp8.py)
 
 
 def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
@@ -105,34 +101,33 @@ _SMALL_GPU_BYTES = 40 << 30
 _LONGEST_GRAPH = 2048  # tokens: a longer step takes the GPU longer than the processor
 
 
-def choose(place: Place, precision: str, scenario: str, tuned: Profile | None = None) -> Profile:
+def choose(
+    place: Place,
+    precision: str,
+    scenario: str,
+    kernels: Kernels = OF_VLLM,
+    tuned: Profile | None = None,
+) -> Profile:
     """The profile for a machine; precision and scenario as spelled on the command line.
 
-    `tuned` is what a search on this very machine has found, if there was one.
+    `tuned` is what a search on this very machine has found, if there was one; it counts while the
+    kernels are the same.
     """
-    products = precision == "fp8" and scenario in fp8.SCENARIOS and place.fp8_products
-    if tuned is not None and _kernels_are_as_tuned(tuned, place, products=products):
+    if tuned is not None and are_those_of(tuned.settings, kernels):
         return tuned
-    profile = _choose(place, precision, scenario)
+    profile = _choose(place, precision, scenario, kernels)
     source = profile.source
-    if products:
-        source += "; by cuBLASLt here" if "CUTLASS" in source else ""
-        return replace(profile, settings={**profile.settings, **fp8.settings()}, source=source)
-    if profile.settings.get("attention_backend") == BACKEND:
+    if kernels.products and "CUTLASS" in source:
+        source += "; by cuBLASLt here"
+    elif kernels.flashinfer and not kernels.products:
         source += "; with cuBLASLt's products, not with vLLM's own"
-    return replace(profile, source=source)
+    return replace(profile, settings={**profile.settings, **kernels.settings}, source=source)
 
 
-def _kernels_are_as_tuned(profile: Profile, place: Place, *, products: bool) -> bool:
-    attention = profile.settings.get("attention_backend")
-    tuned_products = profile.settings.get("worker_extension_cls") is not None
-    return tuned_products == products and (attention != BACKEND or bool(place.flashinfer))
-
-
-def _choose(place: Place, precision: str, scenario: str) -> Profile:
+def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Profile:
     if place.device == "cpu":
         return _CPU
-    if place.flashinfer and by_flashinfer(precision, scenario):
+    if kernels.flashinfer:
         return _flashinfer(place, scenario)
     for family, measured in _MEASURED.items():
         if family in (place.gpu_name or "") and (precision, scenario) in measured:
@@ -141,21 +136,15 @@ def _choose(place: Place, precision: str, scenario: str) -> Profile:
     return _computed(place, scenario)
 
 
-def by_flashinfer(precision: str, scenario: str) -> bool:
-    """Whether FlashInfer's attention kernels are the faster ones, where they can be used."""
-    return precision == "fp8" and scenario in _FLASHINFER
-
-
 def _flashinfer(place: Place, scenario: str) -> Profile:
     settings, source = _FLASHINFER[scenario]
     sequences = settings["max_num_seqs"]
     fitting = sequences_that_fit(place)
     if fitting is not None:
         sequences = min(sequences, fitting)
-    chosen = {"max_num_seqs": sequences, "attention_backend": BACKEND, "block_size": BLOCK_SIZE}
     if "H100" not in (place.gpu_name or ""):
         source += "; not on this GPU"
-    return Profile(f"flashinfer-fp8-{scenario}", {**settings, **chosen}, source)
+    return Profile(f"flashinfer-fp8-{scenario}", {**settings, "max_num_seqs": sequences}, source)
 
 
 def graph_sizes(sequences: int) -> list[int]:

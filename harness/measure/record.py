@@ -57,9 +57,13 @@ class RunRecord:
         async with timed_phase(terminal, self._run["phases"], key, label, describe):
             yield
 
+    def follows_another_run(self) -> None:
+        """The time before this run belongs to the one before it, in the same invocation."""
+        self._run["phases"] = {}
+
     def takes_over_engine(self) -> None:
-        """Another run has loaded the engine: neither its start nor its load is this run's."""
-        self._run.update(phases={}, first_query_s=None)
+        """Another run has loaded the engine: there is no one wait from a start to a query."""
+        self._run["first_query_s"] = None
 
     def first_query(self, ago_s: float) -> None:
         """Notes how long the person at the terminal waited until something was timed.

@@ -13,6 +13,7 @@ from harness.command_line import with_flag, without_flags
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
+from harness.engine.vllm import Engine
 from harness.measure import lifecycle, session
 from harness.measure.lifecycle import Job, Outcome
 from harness.measure.preparation import Prepared, describe
@@ -40,7 +41,7 @@ class Series:
     runs: Sequence[Prepared]
     command: list[str]
     terminal: Terminal
-    make_engine: EngineMaker = session.make_engine  # a test's double stands in here
+    make_engine: EngineMaker = Engine  # a test's double stands in here
     outcomes: list[Outcome] = field(default_factory=list)
 
     def execute(self) -> tuple[int, list[Path]]:
@@ -48,19 +49,22 @@ class Series:
 
         A run that fails does not end the series, an interrupt does.
         """
-        keeper = EngineKeeper([prepared.plan.settings for prepared in self.runs])
+        keeper = EngineKeeper()
         loop = asyncio.new_event_loop()  # an engine belongs to one loop, and may serve several runs
         try:
-            for number, prepared in enumerate(self.runs, 1):
+            for number, prepared in enumerate(self.runs):
                 if len(self.runs) > 1:
                     label = prepared.config.scenario.label
-                    self.terminal.say(f"\nscenario {number} of {len(self.runs)}: {label}")
-                job = self._job(prepared, keeper, loop, is_last=number == len(self.runs))
+                    self.terminal.say(f"\nscenario {number + 1} of {len(self.runs)}: {label}")
+                following = self.runs[number + 1 : number + 2]
+                next_settings = following[0].plan.settings if following else None
+                source = session.EngineSource(keeper, self.make_engine, next_settings)
+                job = self._job(number, source, loop)
                 self.outcomes.append(lifecycle.carry_out(job, self.command, self.terminal))
                 if self.outcomes[-1].interrupted:
                     break
         finally:
-            if (engine := keeper.release()) is not None:  # an interrupt between two runs
+            if (engine := keeper.take()) is not None:  # an interrupt between two runs
                 engine_life.shut_down(engine)
                 processes.end_children_for_good()
         if len(self.runs) > 1:
@@ -71,25 +75,21 @@ class Series:
         return status, [outcome.folder.path for outcome in self.outcomes if _finished(outcome)]
 
     def _job(
-        self,
-        prepared: Prepared,
-        keeper: EngineKeeper,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        is_last: bool,
+        self, number: int, source: session.EngineSource, loop: asyncio.AbstractEventLoop
     ) -> Job:
+        """The run of this number (from 0) as a job."""
+        prepared, keeper = self.runs[number], source.keeper
+        is_last = number == len(self.runs) - 1
         config = prepared.config
         command = self.command
         if len(self.runs) > 1:
             command = alone(command, config.scenario.value)
         record = describe(prepared, command)
         if keeper.loads:
-            record.takes_over_engine()
+            record.follows_another_run()
 
         async def measure(folder: RunFolder) -> None:
-            await session.measure(
-                prepared, folder, record, self.terminal, keeper, self.make_engine
-            )
+            await session.measure(prepared, folder, record, self.terminal, source)
             if config.runs_accuracy or config.compliance:
                 async with record.phase(self.terminal, "scoring_s", "scoring the answers"):
                     await asyncio.to_thread(score, prepared, folder)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
+from harness.engine.plan import EnginePlan
+from harness.engine.settings import Sampling
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.loadgen.planning import Target
@@ -20,14 +24,23 @@ from harness.results.folder import RunFolder
 from harness.terminal import Terminal
 
 # Makes the engine of a run, not loaded yet; a test's double stands in for it here.
-EngineMaker = Callable[[Prepared], Engine]
+EngineMaker = Callable[[EnginePlan, Sampling], Engine]
 
 log = logging.getLogger("harness")
 
 
-def make_engine(prepared: Prepared) -> Engine:
-    """The engine of a run as its plan has it."""
-    return Engine(prepared.plan, prepared.sampling)
+@dataclass(frozen=True)
+class EngineSource:
+    """Where a run's engine comes from, and which run may go on with it."""
+
+    keeper: EngineKeeper
+    make_engine: EngineMaker = Engine
+    next_settings: Mapping[str, Any] | None = None  # of the run after this one
+
+    def take(self, prepared: Prepared) -> tuple[Engine, bool]:
+        """The engine that the run before left, or a new one; and whether it is loaded already."""
+        kept = self.keeper.take()
+        return kept or self.make_engine(prepared.plan, prepared.sampling), kept is not None
 
 
 async def measure(
@@ -35,18 +48,17 @@ async def measure(
     folder: RunFolder,
     record: RunRecord,
     terminal: Terminal,
-    keeper: EngineKeeper,
-    make: EngineMaker = make_engine,
+    source: EngineSource,
 ) -> None:
     """Runs every test on one engine: one of its own, or the one that the run before left.
 
     Raises BenchmarkError.
     """
-    kept = keeper.take(prepared.plan.settings)
-    engine = kept or make(prepared)
+    keeper = source.keeper
+    engine, loaded_already = source.take(prepared)
     run = ActiveRun(prepared, folder, record, terminal, engine)
     try:
-        if kept is not None:
+        if loaded_already:
             log.info("the engine of the run before goes on; its words: %s", keeper.run_log)
             record.takes_over_engine()
         else:
@@ -55,7 +67,7 @@ async def measure(
             keeper.loaded(folder.run_log)
             log.info("the engine is loaded: load %d in this invocation", keeper.loads)
         await _all_tests(run)
-        keeper.keep(engine)
+        keeper.keep(engine, source.next_settings)
     except EngineError as error:
         log_of_engine = keeper.run_log or folder.run_log
         raise EngineError(engine_life.explain(error, log_of_engine)) from error

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, Departure, RunConfig
-from harness.engine import capacity, profiles
+from harness.engine import capacity, plan
 from harness.engine import vllm as engine
+from harness.engine.plan import EnginePlan, Site
+from harness.engine.settings import Purpose, Sampling
 from harness.errors import UsageError
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
 from harness.machine import system as system_info
-from harness.measure.preparation import SCHEMA_VERSION, model_record, place_of, run_record
+from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
 from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu.config import FULL_SIZE, MOST_SHOTS, PLAIN, MmluConfig
 from harness.mmlu.files import load_questions
@@ -28,27 +30,22 @@ class PreparedMmlu:
     """An evaluation whose every input has been resolved and checked."""
 
     config: MmluConfig
-    device: str  # "gpu" or "cpu"
-    model: models.ModelSource
+    plan: EnginePlan
+    sampling: Sampling
     tokenizer: Any
     data: QuestionSet
     prompts: list[list[int]]  # token ids, one list a question
     letters: list[int]  # the token ids of " A" to " D"; empty in the llama protocol
-    engine_settings: dict[str, Any]
-    profile: profiles.Profile
     departures: tuple[Departure, ...]
-    system: system_info.SystemInfo
-    engine_environment: dict[str, str]  # vLLM's variables while the engine starts
 
 
 def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     """Resolves and checks all inputs of an evaluation. Raises UsageError; writes nothing."""
     run = config.run
     run_folder.check_results_dir(Path(run.results_dir))
-    device = engine.installed_build()
-    machine = system_info.collect()
+    site = Site(engine.installed_build(), system_info.collect())
     asked = run.tensor_parallel_size
-    run = capacity.check_devices(run, device, machine)
+    run = capacity.check_devices(run, site.device, site.system)
     engine.check_engine_args(run.engine_args)
     say(f"reading the questions ({config.dataset}) ...")
     data = choose(
@@ -67,33 +64,24 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     tokenizer = load_tokenizer(model)
     letters = mmlu_prompts.letter_token_ids(tokenizer) if config.protocol == PLAIN else []
     prompts = mmlu_prompts.tokenise(config.protocol, data, tokenizer)
-    profile = profiles.choose(place_of(run, device, model, machine), run.precision, "offline")
-    engine_settings = engine.engine_settings(
-        run,
-        model,
-        device=device,
+    purpose = Purpose(
         max_model_len=_max_model_len(config, model, data, prompts),
-        profile=profile,
         # The examples of a subject are computed once. This is no MLPerf run, which may not do that.
         prefix_caching=True,
-        arithmetic=_arithmetic(run, device, model),
-        copies_here=capacity.copies_here(run, machine),
+        arithmetic=_arithmetic(run, site.device, model),
     )
-    capacity.check_memory(run, device, model, engine_settings)
+    engine_plan = plan.make(run, model, site, purpose)
     config = dataclasses.replace(config, run=run)
     return PreparedMmlu(
         config=config,
-        device=device,
-        model=model,
+        plan=engine_plan,
+        # Neither protocol forbids an answer that ends at once.
+        sampling=Sampling(ANSWER_TOKENS[config.protocol], 0, model.eos_token_ids),
         tokenizer=tokenizer,
         data=data,
         prompts=prompts,
         letters=letters,
-        engine_settings=engine_settings,
-        profile=profile,
         departures=tuple(_departures(config, data)),
-        system=machine,
-        engine_environment=engine.environment(engine_settings, run.engine_args),
     )
 
 
@@ -163,36 +151,33 @@ def _departures(config: MmluConfig, data: QuestionSet) -> list[Departure]:
     return found
 
 
-def config_record(prepared: PreparedMmlu, command: list[str]) -> dict[str, Any]:
+def describe(prepared: PreparedMmlu, command: list[str]) -> RunRecord:
     """config.json as it stands before the engine starts, in the form that a run has."""
     config, data = prepared.config, prepared.data
     lengths = [len(prompt) for prompt in prepared.prompts]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run": run_record(command),
-        "flags": config.to_json(),
-        "resolved": {
-            "sample_count": len(data.questions),
-            "full_size": len(data.questions) == FULL_SIZE,
-            "tensor_parallel_size": config.run.tensor_parallel_size,
-            "max_model_len": prepared.engine_settings["max_model_len"],
-            "device": prepared.device,
-            "engine": prepared.engine_settings,
-            "engine_environment": prepared.engine_environment,
-            "profile": dataclasses.asdict(prepared.profile),
-            "letter_token_ids": prepared.letters,
-        },
-        "departures": [dataclasses.asdict(departure) for departure in prepared.departures],
-        "dataset": {
-            "name": data.name,
-            "source": data.source,
-            "checksum_sha256": data.checksum,
-            "samples": len(data.questions),
-            "subjects": len(data.subjects),
-            "available": data.available,
-            "longest_prompt_tokens": max(lengths),
-            "mean_prompt_tokens": sum(lengths) / len(lengths),
-        },
-        "model": model_record(prepared.model),
-        "system": dataclasses.asdict(prepared.system),
-    }
+    return RunRecord(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "run": run_part(command),
+            "flags": config.to_json(),
+            "resolved": {
+                "sample_count": len(data.questions),
+                "full_size": len(data.questions) == FULL_SIZE,
+                **prepared.plan.to_json(),
+                "letter_token_ids": prepared.letters,
+            },
+            "departures": [dataclasses.asdict(departure) for departure in prepared.departures],
+            "dataset": {
+                "name": data.name,
+                "source": data.source,
+                "checksum_sha256": data.checksum,
+                "samples": len(data.questions),
+                "subjects": len(data.subjects),
+                "available": data.available,
+                "longest_prompt_tokens": max(lengths),
+                "mean_prompt_tokens": sum(lengths) / len(lengths),
+            },
+            "model": model_part(prepared.plan.model),
+            "system": dataclasses.asdict(prepared.plan.system),
+        }
+    )

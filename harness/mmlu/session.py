@@ -14,6 +14,7 @@ from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.inputs.tokenizer import decode
 from harness.loadgen.answering import check_stall
+from harness.measure.record import RunRecord
 from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu import results as mmlu_results
 from harness.mmlu.config import PLAIN
@@ -22,7 +23,7 @@ from harness.mmlu.prompts import ANSWER_TOKENS
 from harness.mmlu.questions import Question
 from harness.mmlu.score import Answered, likeliest
 from harness.results.folder import RunFolder
-from harness.terminal import Terminal, progress_line, timed_phase
+from harness.terminal import Terminal, progress_line
 
 LOOK_EVERY_S = 0.5
 
@@ -30,38 +31,26 @@ log = logging.getLogger("harness")
 
 
 async def evaluate(
-    prepared: PreparedMmlu, folder: RunFolder, record: dict[str, Any], terminal: Terminal
+    prepared: PreparedMmlu, folder: RunFolder, record: RunRecord, terminal: Terminal
 ) -> None:
     """Leaves the results in the run folder. Raises BenchmarkError."""
-    phases = record["run"]["phases"]
-    engine = make_engine(prepared)
+    engine = Engine(prepared.plan, prepared.sampling)
     try:
-        async with timed_phase(terminal, phases, "engine_load_s", "loading the engine"):
+        async with record.phase(terminal, "engine_load_s", "loading the engine"):
             await engine_life.load(engine)
-        record["run"]["first_query_s"] = round(processes.age_s(), 3)
-        answers = await answer_all(engine, prepared, phases, terminal)
+        record.first_query(ago_s=0)
+        answers = await answer_all(engine, prepared, record, terminal)
     except EngineError as error:
         raise EngineError(engine_life.explain(error, folder.run_log)) from error
     finally:
-        async with timed_phase(terminal, phases, "shutdown_s", "shutting the engine down"):
+        async with record.phase(terminal, "shutdown_s", "shutting the engine down"):
             await asyncio.to_thread(engine_life.shut_down, engine)
-    record["run"]["requests"] = engine.requests
+    record.requests(engine.requests)
     mmlu_results.write(folder, prepared.config, answers)
 
 
-def make_engine(prepared: PreparedMmlu) -> Engine:
-    """The engine of this evaluation, not loaded yet."""
-    return Engine(
-        prepared.engine_settings,
-        max_new_tokens=ANSWER_TOKENS[prepared.config.protocol],
-        eos_token_ids=prepared.model.eos_token_ids,
-        min_new_tokens=0,  # neither protocol forbids an answer that ends at once
-        environment=prepared.engine_environment,
-    )
-
-
 async def answer_all(
-    engine: Engine, prepared: PreparedMmlu, phases: dict[str, float], terminal: Terminal
+    engine: Engine, prepared: PreparedMmlu, record: RunRecord, terminal: Terminal
 ) -> list[Answered]:
     """What became of each question, in their order. Raises EngineError."""
     ask = _asker(engine, prepared)
@@ -77,7 +66,7 @@ async def answer_all(
         elapsed_s = time.monotonic() - started
         return progress_line("MMLU", done_count, total, 0, elapsed_s, "questions")
 
-    async with timed_phase(terminal, phases, "questions_s", "MMLU", describe):
+    async with record.phase(terminal, "questions_s", "MMLU", describe):
         try:
             while pending:
                 done, pending = await asyncio.wait(

@@ -1,0 +1,85 @@
+"""Which kernels an engine takes instead of vLLM's own choice, and what vLLM is given for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.config import RunConfig, Scenario
+from harness.engine import attention, fp8
+from harness.engine_args import beyond_tuning
+from harness.inputs.model import ModelSource
+from harness.machine.system import SystemInfo
+
+# Where FlashInfer's attention is the faster one, in fp8; in bf16 it brings nothing.
+_BY_FLASHINFER = (Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE)
+_NOT_COMPILED = (
+    "fp8 runs on FlashAttention 3 here; FlashInfer's kernels were 2 to 4 % faster on "
+    "an H100: python tools/compile_attention.py makes them, once, in some minutes"
+)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels chosen for an engine."""
+
+    flashinfer: bool = False  # attention by FlashInfer
+    products: bool = False  # fp8 matrix products by cuBLASLt
+    note: str | None = None  # what would make it faster, for the person at the terminal
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """vLLM's engine arguments that ask for them."""
+        by_flashinfer = {"attention_backend": attention.BACKEND, "block_size": attention.BLOCK_SIZE}
+        return (by_flashinfer if self.flashinfer else {}) | (
+            fp8.settings() if self.products else {}
+        )
+
+
+OF_VLLM = Kernels()
+
+
+def choose(config: RunConfig, model: ModelSource, device: str, system: SystemInfo) -> Kernels:
+    """The kernels for this model on this machine's GPUs, by the flags of a run."""
+    if device == "cpu" or config.precision != "fp8":
+        return OF_VLLM
+    return Kernels(
+        flashinfer=_suits_flashinfer(config, model, system) and attention.compiled(),
+        products=_suits_products(config, model, system),
+        note=_note(config, model, system),
+    )
+
+
+def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """vLLM's variables for an engine with these settings, `given` being the user's --engine-arg."""
+    return attention.environment(settings, given) | fp8.environment(settings)
+
+
+def are_those_of(settings: Mapping[str, Any], kernels: Kernels) -> bool:
+    """Whether engine arguments found by a search ask for kernels that are still the ones chosen."""
+    products = settings.get("worker_extension_cls") is not None
+    flashinfer = settings.get("attention_backend") == attention.BACKEND
+    return products == kernels.products and (kernels.flashinfer or not flashinfer)
+
+
+def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
+    return config.scenario in _BY_FLASHINFER and attention.suits(
+        system.gpu_name, model.config, config.engine_args, config.tensor_parallel_size or 1
+    )
+
+
+def _note(config: RunConfig, model: ModelSource, system: SystemInfo) -> str | None:
+    missing = _suits_flashinfer(config, model, system) and not attention.compiled()
+    return _NOT_COMPILED if missing else None
+
+
+def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
+    """Whether cuBLASLt can multiply; an engine argument beyond tuning may change the layers."""
+    if config.scenario.value not in fp8.SCENARIOS or beyond_tuning(config.engine_args):
+        return False
+    parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
+    spread = parts > 1 or config.distributed_executor_backend == "ray"
+    return fp8.suits(
+        system.gpu_name, system.vllm_version, model.config, config.engine_args, spread=spread
+    )

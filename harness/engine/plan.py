@@ -1,0 +1,106 @@
+"""How an engine will run: device, model, profile, settings and variables, worked out once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
+from harness.engine import capacity, kernels, profiles
+from harness.engine.profiles import Place, Profile
+from harness.engine.settings import Purpose, engine_settings
+from harness.inputs.model import ModelSource
+from harness.machine.system import SystemInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class EnginePlan:
+    """Everything that whoever builds an engine needs to know."""
+
+    config: RunConfig  # its parallel sizes are resolved
+    device: str  # "gpu" or "cpu"
+    model: ModelSource
+    system: SystemInfo
+    purpose: Purpose
+    place: Place
+    profile: Profile
+    settings: dict[str, Any]  # engine arguments for vLLM
+    environment: dict[str, str]  # vLLM's variables while the engine starts
+    note: str | None = None  # what would make it faster, for the person at the terminal
+
+    def with_profile_settings(self, chosen: Mapping[str, Any]) -> EnginePlan:
+        """The same engine under other settings of speed, as a search tries them."""
+        profile = dataclasses.replace(self.profile, settings=chosen)
+        settings = engine_settings(self.config, self.model, self.device, profile, self.purpose)
+        return dataclasses.replace(
+            self,
+            profile=profile,
+            settings=settings,
+            environment=kernels.environment(settings, self.config.engine_args),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Its part of config.json's `resolved`."""
+        return {
+            "tensor_parallel_size": self.config.tensor_parallel_size,
+            "max_model_len": self.settings["max_model_len"],
+            "device": self.device,
+            "engine": self.settings,
+            "engine_environment": self.environment,
+            "profile": dataclasses.asdict(self.profile),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """The machine that an engine is planned for, and the build of vLLM on it."""
+
+    device: str  # "gpu" or "cpu"
+    system: SystemInfo
+
+
+def make(
+    config: RunConfig,
+    model: ModelSource,
+    site: Site,
+    purpose: Purpose,
+    tuned: Profile | None = None,
+) -> EnginePlan:
+    """The plan for a run whose parallel sizes are resolved.
+
+    `tuned` is what a search on this machine has found. Raises UsageError when memory is short.
+    """
+    purpose = dataclasses.replace(purpose, copies_here=capacity.copies_here(config, site.system))
+    place = place_of(config, model, site)
+    chosen = kernels.choose(config, model, site.device, site.system)
+    profile = profiles.choose(place, config.precision, config.scenario.value, chosen, tuned)
+    settings = engine_settings(config, model, site.device, profile, purpose)
+    capacity.check_memory(config, site.device, model, settings)
+    return EnginePlan(
+        config=config,
+        device=site.device,
+        model=model,
+        system=site.system,
+        purpose=purpose,
+        place=place,
+        profile=profile,
+        settings=settings,
+        environment=kernels.environment(settings, config.engine_args),
+        note=None if tuned is not None else chosen.note,
+    )
+
+
+def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
+    """What one GPU of the engine has to hold, for the choice of a profile."""
+    parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
+    share = config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
+    memory = site.system.gpu_memory_bytes
+    bytes_per_value = 1 if config.precision == "fp8" else 2  # of weights and KV cache alike
+    return Place(
+        device=site.device,
+        gpu_name=site.system.gpu_name,
+        memory_bytes=None if memory is None else int(share * memory),
+        weights_bytes=model.weights_bytes(bytes_per_value) // parts,
+        kv_bytes_per_token=model.kv_bytes_per_token(bytes_per_value) // parts,
+    )
