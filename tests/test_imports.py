@@ -83,7 +83,7 @@ LAYERS = (
     {"measure.preparation", "measure.last_offline"},
     {"mmlu.preparation"},
     {"mmlu.session"},
-    {"measure.targets"},
+    {"measure.targets", "measure.pace"},
     {
         "engine.keeper",
         "measure.session",

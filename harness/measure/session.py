@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from harness import formatting, processes
@@ -18,20 +19,18 @@ from harness.errors import EngineError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
 from harness.loadgen.answering import AnsweringEngine, Progress
-from harness.loadgen.burst import burst
+from harness.loadgen.burst import Burst, burst
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.user_conf import user_conf_text
 from harness.machine import system as system_info
 from harness.measure import audit, server_search, targets
+from harness.measure import pace as offline_pace
+from harness.measure.pace import ESTIMATE_FILLS, WARM_UP_SAMPLES
 from harness.measure.preparation import Prepared
 from harness.results.folder import RunFolder, write_json, write_text
 from harness.terminal import Terminal, progress_line, timed_phase
 
-# Enough to compile and touch every kernel that a test needs.
-WARM_UP_SAMPLES = 64
 SINGLE_STREAM_WARM_UP_SAMPLES = 8
-# A burst of two engine fills has a steady middle to estimate the speed from.
-ESTIMATE_FILLS = 2
 # The engine's own queue never runs dry, and stays short when LoadGen issues 40,000 at once.
 ADMITTED_FILLS = 2
 
@@ -59,7 +58,7 @@ class Session:
         engine_settings = prepared.engine_settings
         # Sequences that all copies of the model work on at once.
         self.max_num_seqs = int(engine_settings["max_num_seqs"]) * self.config.data_parallel_size
-        self.pace: targets.Pace | None = None  # as last seen on this engine
+        self.pace: planning.Pace | None = None  # as last seen on this engine
         self.server_rate: tuple[float, str] | None = None
 
     async def measure(self) -> None:
@@ -116,39 +115,44 @@ class Session:
         return self.config.scenario in (Scenario.SERVER, Scenario.INTERACTIVE)
 
     def _warm_up_samples(self) -> int:
-        """More than a warm-up needs where the length of the test hangs on the estimate."""
+        """More than a warm-up needs where the rate of a Server test hangs on the estimate."""
         if self.config.scenario is Scenario.SINGLESTREAM:
             return SINGLE_STREAM_WARM_UP_SAMPLES
-        if self._is_server:
-            estimates = self.server_rate is None and self.pace is None
-            # A search begins from the last Offline run where there is one.
-            estimates = estimates and server_search.offline_rate(self) is None
-        else:
-            estimates = self.pace is None and self.prepared.min_duration_s > 0
-            estimates = estimates and not self.config.runs_accuracy
+        estimates = self._is_server and self.server_rate is None and self.pace is None
+        # A search begins from the last Offline run where there is one.
+        estimates = estimates and server_search.offline_rate(self) is None
         return ESTIMATE_FILLS * self.max_num_seqs if estimates else WARM_UP_SAMPLES
 
     async def warm_up(self, engine: AnsweringEngine) -> None:
+        answer = functools.partial(self._burst, engine)
+        if self.pace is None and offline_pace.is_wanted(self.config, self.prepared.min_duration_s):
+            self.pace = await offline_pace.warm_up(
+                self.record, self.prompts, self.max_num_seqs, answer, self.terminal.say
+            )
+            return
+        result = await answer(self.prompts[: self._warm_up_samples()])
+        if self.pace is None:
+            self.pace = planning.Pace(
+                result.samples_per_second,
+                f"the warm-up of {formatting.count(result.samples)} samples",
+                planning.BURST_MARGIN,
+            )
+
+    async def _burst(self, engine: AnsweringEngine, prompts: Sequence[list[int]]) -> Burst:
         progress = Progress()
-        prompts = self.prompts[: self._warm_up_samples()]
-        one_at_a_time = self.config.scenario is Scenario.SINGLESTREAM
+        at_once = {Scenario.SINGLESTREAM: 1, Scenario.OFFLINE: ADMITTED_FILLS * self.max_num_seqs}
         async with self.phase("warm_up_s", "warm-up", progress, len(prompts)):
             result = await burst(
                 engine,
                 prompts,
-                at_once=1 if one_at_a_time else None,
+                at_once=at_once.get(self.config.scenario),
                 stall_timeout_s=self.config.stall_timeout_s,
                 progress=progress,
             )
         log.info(
             "warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds
         )
-        if self.pace is None:
-            self.pace = targets.Pace(
-                result.samples_per_second,
-                f"the warm-up of {formatting.count(result.samples)} samples",
-                planning.BURST_MARGIN,
-            )
+        return result
 
     async def test(
         self,
@@ -188,7 +192,7 @@ class Session:
         if not accuracy:
             sut.write_timeline(progress.timeline, self.folder.timeline_csv)
         long_enough = progress.samples_done >= ESTIMATE_FILLS * self.max_num_seqs
-        self.pace = targets.Pace(
+        self.pace = planning.Pace(
             progress.samples_done / progress.timeline[-1].time_s,
             f"the {name} test",
             planning.FULL_TEST_MARGIN if long_enough else planning.BURST_MARGIN,

@@ -1,24 +1,15 @@
-"""What LoadGen is told to expect of a test, from what is known of the engine's speed."""
+"""What LoadGen is given to expect of a test, from what is known of the engine's speed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness import formatting
 from harness.config import Scenario
 from harness.loadgen import planning
+from harness.loadgen.planning import Pace
 from harness.measure import last_offline
 from harness.measure.preparation import Prepared
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast the engine was when last seen."""
-
-    samples_per_second: float
-    source: str  # where it was seen, for people
-    margin: float  # how far the truth may be from it
 
 
 def server_rate(prepared: Prepared) -> tuple[float, str] | None:
@@ -59,20 +50,8 @@ def target(
     count, seconds = len(prepared.dataset), prepared.min_duration_s
     scenario = prepared.config.scenario
     if scenario is Scenario.OFFLINE:
-        return planning.offline_target(
-            pace.samples_per_second,
-            sample_count=count,
-            min_duration_s=seconds,
-            source=pace.source,
-            margin=pace.margin,
-        )
+        return planning.offline_target(pace, sample_count=count, min_duration_s=seconds)
     if scenario is Scenario.SINGLESTREAM:
-        return planning.single_stream_target(
-            1 / pace.samples_per_second,
-            sample_count=count,
-            min_duration_s=seconds,
-            source=pace.source,
-            margin=pace.margin,
-        )
+        return planning.single_stream_target(pace, sample_count=count, min_duration_s=seconds)
     qps, source = rate or server_rate_from_burst(pace)
     return planning.server_target(qps, sample_count=count, min_duration_s=seconds, source=source)
