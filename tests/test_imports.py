@@ -19,7 +19,7 @@ OWNERS = {
 }
 # Each layer imports from the layers above it, or from its own.
 LAYERS = (
-    {"errors", "rounds", "metrics", "formatting", "machine.hardware"},
+    {"errors", "rounds", "metrics", "formatting", "tables", "machine.hardware"},
     {
         "config",
         "results.index",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import processes
+from harness import processes, tables
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
@@ -102,12 +102,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
                 str(outcome.folder.path),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        "  " + "  ".join([*(f"{text:<{width}}" for text, width in zip(row, widths, strict=False)),
-                          row[3]])
-        for row in rows
-    ]  # fmt: skip
+    return tables.text_lines(rows)
 
 
 def _finished(outcome: Outcome) -> bool:
