@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ class TuneSession:
             self.trials.append(await self._try(settings))
             self._save()
             self.terminal.say(trial_line(self.plan, self.trials[-1], len(self.trials)))
-        if all(one.score is None for one in self.trials):
+        if all(trial.score is None for trial in self.trials):
             raise BenchmarkError(f"No trial has worked. The last one: {self.trials[-1].failure}")
 
     async def _try(self, settings: dict[str, Any]) -> Trial:
@@ -188,9 +188,9 @@ class TuneSession:
         return Trial(settings, watch.seconds, score.value, None, score.details)
 
     def _last_in_flight(self) -> int | None:
-        """Where the limits lay in the best trial: a good place to begin the next."""
-        found = tuning.best(self.plan, self.trials)
-        number = found.details.get("in_flight") if found else None
+        """The queries in flight at which the best trial kept its limits: the next begins there."""
+        chosen = tuning.best(self.plan, self.trials)
+        number = chosen.details.get("in_flight") if chosen else None
         return None if number is None else int(number)
 
     def _sequences_of_all_copies(self, sequences: int) -> int:
@@ -213,7 +213,6 @@ class TuneSession:
             self.trials,
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             profile=self.prepared.profile,
-            system=asdict(self.prepared.system),
         )
 
     def conclude(self) -> None:
@@ -224,10 +223,10 @@ class TuneSession:
         self.terminal.say(table(self.plan, self.trials))
         self.terminal.say()
         self.terminal.say(f"kept in {self.results_dir / TUNING_JSON}")
-        found = tuning.best(self.plan, self.trials)
-        if found is None:
+        chosen = tuning.best(self.plan, self.trials)
+        if chosen is None:
             return
-        if tuning.key(found.settings) == tuning.key(self.plan.base):
+        if tuning.key(chosen.settings) == tuning.key(self.plan.base):
             self.terminal.say(
                 f"nothing tried {'' if self.is_over else 'so far '}was better: "
                 "later runs keep the profile's settings"

@@ -24,10 +24,10 @@ def plan_lines(
         + f"; about {formatting.duration(each_s)} each ({known}); {minutes:g} min are allowed"
     )
     yield f"  from {profile.name}: {changed(plan.base, {})}"
-    for step in plan.steps:
-        options = [changed(one, plan.base) for one in plan.candidates(step, plan.base)]
+    for variation in plan.variations:
+        options = [changed(s, plan.base) for s in plan.candidates(variation, plan.base)]
         if options:
-            yield f"  {step.name} ({step.why}):"
+            yield f"  {variation.name} ({variation.why}):"
             yield from (f"    {option}" for option in options)
     yield f"  a change is kept when it is better by more than {100 * plan.noise:g} %"
 
