@@ -88,10 +88,10 @@ async def measure_performance(session: Session, engine: AnsweringEngine) -> None
     if not searched or limits is None:
         await session.test(engine, accuracy=False)
         return
-    for attempt in range(1, rate_search.MOST_FULL_TESTS + 1):
+    for attempt in range(1, rate_search.MAX_FULL_TESTS + 1):
         assert session.server_rate is not None  # the search has set it
         qps, source = session.server_rate
-        last = attempt == rate_search.MOST_FULL_TESTS
+        last = attempt == rate_search.MAX_FULL_TESTS
         queries = session.choose_target(accuracy=False).samples
         watch = LatencyWatch(limits, queries, stops_when_decided=not last)
         await session.test(engine, accuracy=False, watch=watch)
