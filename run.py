@@ -35,9 +35,8 @@ from harness.errors import BenchmarkError, UsageError
 
 if TYPE_CHECKING:
     from harness.measure.preparation import Prepared
-    from harness.results.folder import RunFolder
-    from harness.submission.checks import FinishedRun
     from harness.submission.tree import Submission
+    from harness.terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -151,17 +150,19 @@ def _to_config(values: argparse.Namespace) -> RunConfig:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one benchmark and returns the exit status; the one place where errors are printed."""
+    """Runs one command and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         values = parse_arguments(arguments)
         flags.check_submission_flags(values)
         if values.run_dirs:
-            return submit(values)
+            return submit(_to_submission(values), values.run_dirs)
         command = ["python", "run.py", *arguments]
         settings.load_env_file(PROJECT)
         if values.scenario == flags.ALL_SCENARIOS:
-            return measure_all(values, command)
+            asked = None if values.submission is None else _to_submission(values)
+            values.scenario = Scenario.OFFLINE  # the first of the series
+            return measure_all(_to_config(values), asked, command)
         config = _to_config(values)
         settings.validate(config)
         work = measure if config.tune_minutes is None else tune
@@ -180,65 +181,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(config: RunConfig, command: list[str]) -> int:
     """Resolves and checks every input, measures, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
-    import report
-    from harness.measure import execution, preparation
+    from harness.measure.runs import Series
     from harness.terminal import Terminal
 
     terminal = Terminal()
-    prepared = preparation.prepare(config, terminal.say)
-    programs = execution.Programs(score, report.make_report, report.terminal_summary)
-    return execution.execute(prepared, command, terminal, programs)
+    return Series([_prepare(config, terminal)], command, terminal).execute()[0]
 
 
-def measure_all(values: argparse.Namespace, command: list[str]) -> int:
+def measure_all(config: RunConfig, asked: Submission | None, command: list[str]) -> int:
     """Every scenario of the category, and then the submission if one is asked for."""
-    import report
-    from harness.measure import execution, preparation, series
-    from harness.submission import tree as submission
+    from harness.measure import preparation, runs
+    from harness.submission import tree
     from harness.terminal import Terminal
 
-    if values.tune_minutes is not None:
+    if config.tune_minutes is not None:
         raise UsageError("--tune searches for one scenario; name it with --scenario.")
-    values.scenario = Scenario.OFFLINE
-    configs = series.configs(_to_config(values))
-    for config in configs:
-        settings.validate(config)
+    configs = runs.configs(config)
+    for each in configs:
+        settings.validate(each)
     terminal = Terminal()
-    runs = [preparation.prepare(configs[0], terminal.say)]
-    runs += [preparation.prepare(each, terminal.say, like=runs[0]) for each in configs[1:]]
-    if values.submission is not None:
-        record = preparation.config_record(runs[0], command)
-        submission.check_beforehand(_to_submission(values), record)
-    programs = execution.Programs(score, report.make_report, report.terminal_summary)
-    status, values.run_dirs = series.execute(runs, command, terminal, programs)
-    if values.submission is None or status not in (0, 3):
+    first = _prepare(configs[0], terminal)
+    prepared = [first, *(_prepare(each, terminal, like=first) for each in configs[1:])]
+    if asked is not None:
+        tree.check_beforehand(asked, preparation.describe(first, command).to_json())
+    status, run_dirs = runs.Series(prepared, command, terminal).execute()
+    if asked is None or status not in (0, 3):
         return status
-    return submit(values) or status
+    return submit(asked, run_dirs) or status
 
 
 def tune(config: RunConfig, command: list[str]) -> int:
     """Searches for the fastest engine settings of this machine; returns the exit status."""
     from harness.measure import preparation
     from harness.terminal import Terminal
-    from harness.tuning import session as tune_session
+    from harness.tuning import session
 
     terminal = Terminal()
     # Nothing is scored, so nothing of what scoring needs has to be there.
     timed = config.with_values(mode="performance", compliance=False)
     assert config.tune_minutes is not None
-    return tune_session.execute(
-        preparation.prepare(timed, terminal.say), config.tune_minutes, command, terminal
+    # The search begins from the profile, whatever an earlier one has found.
+    prepared = preparation.prepare(timed, terminal.say)
+    return session.execute(prepared, config.tune_minutes, command, terminal)
+
+
+def _prepare(config: RunConfig, terminal: Terminal, like: Prepared | None = None) -> Prepared:
+    """A run with its inputs checked, and the engine settings that a search has found for it."""
+    from harness.measure import preparation
+    from harness.tuning import file
+
+    results_dir = Path(config.results_dir)
+    if like is None and (note := file.note_on_ignored(results_dir)):
+        terminal.say(note)
+    return preparation.prepare(
+        config, terminal.say, like, lambda final, system: file.find(results_dir, final, system)
     )
-
-
-def submit(values: argparse.Namespace) -> int:
-    """Makes the submission tree of finished runs; returns the exit status."""
-    asked = _to_submission(values)
-    for doubt in make_submission(asked, values.run_dirs):
-        print(f"note: {doubt}")
-    print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
-    print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")
-    return 0
 
 
 def _to_submission(values: argparse.Namespace) -> Submission:
@@ -247,87 +244,15 @@ def _to_submission(values: argparse.Namespace) -> Submission:
     return Submission(values.submission, values.submitter, values.division, values.system_json)
 
 
-def make_submission(asked: Submission, run_dirs: Sequence[Path]) -> tuple[str, ...]:
-    """The tree of these run folders; returns doubts. Raises UsageError, LogError."""
-    from harness.submission import tree as submission
+def submit(asked: Submission, run_dirs: Sequence[Path]) -> int:
+    """Makes the submission tree of finished runs; returns the exit status."""
+    from harness.submission import tree
 
-    return submission.make_tree(asked, [read_run(path) for path in run_dirs], PROJECT)
-
-
-def read_run(run_dir: Path) -> FinishedRun:
-    """A run folder and the verdict on it. Raises UsageError, LogError."""
-    import report
-    from harness.results.folder import RunFolder
-    from harness.rules import verdict
-    from harness.submission.checks import FinishedRun
-
-    folder = RunFolder(run_dir.resolve())
-    evidence = report.read_evidence(folder)
-    judged = verdict.judge(evidence)
-    reasons = tuple(broken.sentence for broken in judged.failed)
-    return FinishedRun(folder, evidence, judged.result, reasons)
-
-
-def score(prepared: Prepared, folder: RunFolder) -> None:
-    """Judges the answers that LoadGen logged, in the tests that ran. Raises LogError."""
-    if prepared.config.runs_accuracy:
-        score_accuracy(prepared, folder)
-    if prepared.config.compliance:
-        verify_compliance(prepared, folder)
-
-
-def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
-    """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
-    import util_logs
-    from harness.inputs.tokenizer import decode
-    from harness.results.folder import ACCURACY_LOG, write_json
-    from harness.scoring import accuracy
-
-    answers = util_logs.read_accuracy_log(folder.accuracy / ACCURACY_LOG)
-    samples = prepared.dataset.samples
-    util_logs.check_complete(answers, len(samples))
-    config = prepared.config
-    if prepared.not_judged_because:
-        result = accuracy.not_judged(len(answers), prepared.not_judged_because)
-    else:
-        predictions = decode(prepared.tokenizer, [answer.token_ids for answer in answers])
-        references = [samples[answer.sample_index].reference or "" for answer in answers]
-        result = accuracy.judge(
-            accuracy.score(predictions, references),
-            config.round,
-            config.category,
-            high_accuracy=config.high_accuracy,
-            not_judged_because=None,
-        )
-    write_json(
-        folder.rouge_json,
-        accuracy.to_rouge_json(
-            result, config.round, config.category, high_accuracy=config.high_accuracy
-        ),
-    )
-
-
-def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
-    """LoadGen's TEST06 logs to verify_accuracy.txt and result.json. Raises LogError."""
-    import util_logs
-    from harness.results.folder import (
-        ACCURACY_LOG,
-        DETAIL_LOG,
-        TEST06_RESULT,
-        TEST06_VERIFIED,
-        write_json,
-        write_text,
-    )
-    from harness.scoring import test06 as compliance
-
-    result = compliance.judge(
-        util_logs.read_audit_log(folder.test06 / ACCURACY_LOG),
-        util_logs.read_detail_log(folder.test06 / DETAIL_LOG),
-        prepared.config.scenario,
-        prepared.model.eos_token_ids,
-    )
-    write_text(folder.test06 / TEST06_VERIFIED, compliance.verify_accuracy_text(result))
-    write_json(folder.test06 / TEST06_RESULT, compliance.to_json(result))
+    for doubt in tree.make_tree_of(asked, run_dirs, PROJECT):
+        print(f"note: {doubt}")
+    print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
+    print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -35,11 +35,10 @@ from harness.errors import BenchmarkError
 from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
-from harness.loadgen import release
+from harness.loadgen import planning, release
 from harness.loadgen.answering import AnsweringEngine
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.machine import system as system_info
-from harness.measure import targets
 from harness.measure.execution import Programs, execute
 from harness.measure.preparation import Prepared
 from harness.measure.session import Session
@@ -111,7 +110,7 @@ class DoubleSession(Session):
             engine.answer_s = 0.0
         else:
             engine.answer_s = 0.1 if self._is_server else 1 / pace
-            self.pace = targets.Pace(pace, "the pace set for the double", 1.0)
+            self.pace = planning.Pace(pace, "the pace set for the double", 1.0)
         await super().test(engine, accuracy=accuracy, watch=watch)
 
 

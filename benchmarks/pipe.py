@@ -1,5 +1,4 @@
-"""What LoadGen's process and the pipe to it cost: real LoadGen against an engine that answers
-at once.
+"""What LoadGen's process and its pipe cost: real LoadGen, and an engine that answers at once.
 
   python benchmarks/pipe.py                     (Server at 200 queries/s, then rising rates)
   python benchmarks/pipe.py --rates 200 --seconds 60

@@ -1,6 +1,4 @@
-"""Doubles for what cannot be had in a test:
-an engine that takes a set time, dies, or goes quiet.
-"""
+"""An engine double for what no test can have: it takes a set time, dies, or goes quiet."""
 
 from __future__ import annotations
 

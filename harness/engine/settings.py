@@ -101,9 +101,7 @@ def _of_every_engine(config: RunConfig, model: ModelSource, purpose: Purpose) ->
 def _of_several_machines(config: RunConfig, purpose: Purpose) -> dict[str, Any]:
     if not config.distributed_executor_backend:
         return {}
-    settings: dict[str, Any] = {
-        "distributed_executor_backend": config.distributed_executor_backend
-    }
+    settings: dict[str, Any] = {"distributed_executor_backend": config.distributed_executor_backend}
     if config.distributed_executor_backend == "ray" and config.data_parallel_size > 1:
         settings["data_parallel_backend"] = "ray"
         if purpose.copies_here is not None:

@@ -225,4 +225,3 @@ def _variables(needed: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-

@@ -15,7 +15,7 @@ LOST, PLAIN = "lost", "plain"  # why a test was broken off
 
 
 class LatencyWatch:
-    """Times of every query of one test; seconds are of time.monotonic().
+    """The times of every query of one test; seconds are of time.monotonic().
 
     LoadGen's own times start at the scheduled moment and end in its process: a fraction of a
     millisecond more than what is seen here.

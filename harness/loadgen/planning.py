@@ -13,10 +13,14 @@ LOADGEN_OFFLINE_MARGIN = 1.1
 # In SingleStream it makes 2 x min_duration / target_latency queries, and then always fills up to
 # the next whole pass (test_settings_internal.cc:162-177).
 LOADGEN_SINGLE_STREAM_MARGIN = 2.0
-# How far the true rate may lie above the estimate. A burst of two engine fills came out 7 to 13 %
-# below the steady rate on an H200; a whole test of the data set repeats within a few percent.
+# How many times as fast as seen the engine may be. A burst of two engine fills came out 7 to 13 %
+# below the steady rate on an H200, one of two and a half fills 2 to 4 % on an H100; a whole test of
+# the data set repeats within a few percent.
 BURST_MARGIN = 1.15
 FULL_TEST_MARGIN = 1.03
+# Over n samples on a full engine the rate scatters by up to this over the root of n more: two
+# standard errors of the mean work of a sample, whose prompts differ by half of their mean length.
+STEADY_SCATTER = 1.0
 # The share of the engine's Offline rate that a Server test is given when nothing else is known.
 SERVER_SHARE_OF_OFFLINE = 0.8
 # The Poisson schedule of a Server test ends a little early or late.
@@ -24,8 +28,17 @@ SERVER_STEP_MARGIN = 0.985
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast the engine was when last seen."""
+
+    samples_per_second: float
+    source: str  # where it was seen, for people
+    margin: float  # how many times as fast it may be in truth
+
+
+@dataclass(frozen=True)
 class Target:
-    """What LoadGen is told to expect, and what that leads to."""
+    """What LoadGen is given to expect, and what that leads to."""
 
     source: str  # where the estimate came from, for people
     samples: int  # LoadGen will issue that many
@@ -35,26 +48,55 @@ class Target:
     advice: str | None = None  # a sentence on a better choice
 
 
-def offline_target(
-    samples_per_second: float,
-    *,
-    sample_count: int,
-    min_duration_s: float,
-    source: str,
-    margin: float,
-) -> Target:
-    """The smallest number of whole passes that lasts `min_duration_s`, and the rate to ask for it.
+def passes_that_last(samples_per_second: float, *, sample_count: int, min_duration_s: float) -> int:
+    """The fewest whole passes of the data set that take `min_duration_s` at a rate."""
+    return max(1, math.ceil(samples_per_second * min_duration_s / sample_count))
 
-    `margin` is how far the true rate may lie above the estimate without the run ending early.
-    """
-    passes = max(1, math.ceil(samples_per_second * margin * min_duration_s / sample_count))
+
+def offline_target(pace: Pace, *, sample_count: int, min_duration_s: float) -> Target:
+    """The fewest whole passes that surely last `min_duration_s`, and the rate to ask for them."""
+    fastest = pace.samples_per_second * pace.margin
+    passes = passes_that_last(fastest, sample_count=sample_count, min_duration_s=min_duration_s)
     samples = passes * sample_count
-    qps = samples_per_second
+    qps = pace.samples_per_second
     if min_duration_s > 0:
         # Close to the highest rate that gives this many passes; less by a hundredth of one, as
         # LoadGen rounds up.
         qps = (samples - sample_count / 100) / (LOADGEN_OFFLINE_MARGIN * min_duration_s)
-    return Target(source, samples, samples / samples_per_second, qps=qps)
+    return Target(pace.source, samples, samples / pace.samples_per_second, qps=qps)
+
+
+def steady_margin(samples: int) -> float:
+    """The margin of a rate that was seen over so many samples on a full engine."""
+    return FULL_TEST_MARGIN + STEADY_SCATTER / math.sqrt(samples)
+
+
+def samples_of_longer_burst(
+    pace: Pace, *, fill: int, spent: int, sample_count: int, min_duration_s: float
+) -> int:
+    """How long a further burst should be for an Offline test of fewer passes; 0: none pays.
+
+    An estimate whose margin reaches over the end of a pass costs a whole pass more. A burst over n
+    samples on a full engine has a smaller margin; it answers two engine fills besides, before and
+    after its steady part, which is no shorter than one fill itself. `spent` samples have gone into
+    such bursts already: with this one they may not cost more than the passes they save.
+    """
+    rate = pace.samples_per_second
+    likely, sure = (
+        passes_that_last(highest, sample_count=sample_count, min_duration_s=min_duration_s)
+        for highest in (rate, rate * pace.margin)
+    )
+    shortest, shortest_total = 0, sure * sample_count
+    for passes in range(likely, sure):
+        margin = passes * sample_count / (rate * min_duration_s)
+        if margin <= FULL_TEST_MARGIN:  # so near the end of a pass that no burst can be sure
+            continue
+        counted = math.ceil((STEADY_SCATTER / (margin - FULL_TEST_MARGIN)) ** 2)
+        burst = 2 * fill + max(fill, counted)
+        total = burst + passes * sample_count
+        if spent + total < shortest_total:
+            shortest, shortest_total = burst, spent + total
+    return shortest
 
 
 def server_target(qps: float, *, sample_count: int, min_duration_s: float, source: str) -> Target:
@@ -62,7 +104,7 @@ def server_target(qps: float, *, sample_count: int, min_duration_s: float, sourc
 
     Advises the rate just under the next whole number of passes where that is faster and no longer.
     """
-    passes = max(1, math.ceil(qps * min_duration_s / sample_count))
+    passes = passes_that_last(qps, sample_count=sample_count, min_duration_s=min_duration_s)
     samples = passes * sample_count
     advice = None
     if min_duration_s > 0:
@@ -77,19 +119,18 @@ def server_target(qps: float, *, sample_count: int, min_duration_s: float, sourc
     return Target(source, samples, samples / qps, qps=qps, advice=advice)
 
 
-def single_stream_target(
-    latency_s: float, *, sample_count: int, min_duration_s: float, source: str, margin: float
-) -> Target:
-    """Whole passes that last `min_duration_s` one query after another, and the latency to tell.
+def single_stream_target(pace: Pace, *, sample_count: int, min_duration_s: float) -> Target:
+    """The fewest whole passes that surely last `min_duration_s` one query after another.
 
-    `margin` is how far the true latency may lie below the estimate without LoadGen running out of
-    queries.
+    Its latency is the one that makes LoadGen issue so many.
     """
-    passes = max(1, math.ceil(min_duration_s * margin / (latency_s * sample_count)))
+    fastest = pace.samples_per_second * pace.margin
+    passes = passes_that_last(fastest, sample_count=sample_count, min_duration_s=min_duration_s)
     samples = passes * sample_count
-    told_s = latency_s
+    latency_s = 1 / pace.samples_per_second
+    given_latency_s = latency_s
     if min_duration_s > 0:
         # LoadGen fills up to the next whole pass even when it has just reached one.
         queries = samples - sample_count / 50
-        told_s = LOADGEN_SINGLE_STREAM_MARGIN * min_duration_s / queries
-    return Target(source, samples, samples * latency_s, latency_ms=told_s * 1000)
+        given_latency_s = LOADGEN_SINGLE_STREAM_MARGIN * min_duration_s / queries
+    return Target(pace.source, samples, samples * latency_s, latency_ms=given_latency_s * 1000)

@@ -14,18 +14,18 @@ FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
 PROBE_S = 60.0  # a tenth of a full test
 BRIEF_PROBE_S = 20.0  # on the way up, where a rate far too low need not be looked at for longer
 PLAIN_SHARE = 0.5  # of the limits: a rate that stays under it is far too low
-MOST_FULL_TESTS = 3
+MAX_FULL_TESTS = 3
 STEP_DOWN = 0.02  # at least, after a whole test that did not hold
-MOST_STEP_DOWN = 0.06  # a test broken off early looks slower than the engine is
+MAX_STEP_DOWN = 0.06  # a test broken off early looks slower than the engine is
 # A rate that holds is raised, one that fails lowered, by this factor; the step grows from the third
 # one on, as the first guess is close after an Offline run and may be far off after a burst.
 GROWTH = 1.12
 TOLERANCE = 0.02  # the search ends when the bracket is this narrow
-MOST_PROBES = 12
+MAX_PROBES = 12
 # A probe shorter than this says nothing about p99: early stopping alone needs 459 queries.
-LEAST_QUERIES = 700
+MIN_QUERIES = 700
 # What grows by less than this share of the limit over a third of a probe is taken for chance.
-LEAST_DRIFT = 0.01
+MIN_DRIFT = 0.01
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Probe:
 
 
 def next_rate(probes: Sequence[Probe], first_guess: float) -> float | None:
-    """The next rate to try in queries per second; None: the search is over."""
+    """The next rate to try, in queries per second; None: the search is over."""
     if not probes:
         return first_guess
-    if len(probes) >= MOST_PROBES:
+    if len(probes) >= MAX_PROBES:
         return None
     best, worst = highest_that_holds(probes), _lowest_that_fails(probes)
     if worst is None:
@@ -85,14 +85,15 @@ def _lowest_that_fails(probes: Sequence[Probe]) -> float | None:
 
 def step_down(qps: float, answered_per_s: float) -> float:
     """The next rate after a whole test at `qps` did not hold: what it did answer, within bounds."""
-    return min(max(answered_per_s, qps * (1 - MOST_STEP_DOWN)), qps * (1 - STEP_DOWN))
+    return min(max(answered_per_s, qps * (1 - MAX_STEP_DOWN)), qps * (1 - STEP_DOWN))
 
 
 def probe_queries(qps: float, full_s: float, *, brief: bool) -> int:
-    """Queries of a probe: a minute's (a third of one when brief), no more than the test's, and
-    never too few to judge by.
+    """How many queries a probe has.
+
+    A minute's (a third of one when brief), no more than the test's, and never too few to judge by.
     """
-    return max(LEAST_QUERIES, round(qps * min(BRIEF_PROBE_S if brief else PROBE_S, full_s)))
+    return max(MIN_QUERIES, round(qps * min(BRIEF_PROBE_S if brief else PROBE_S, full_s)))
 
 
 def describe(probe: Probe) -> str:
@@ -133,7 +134,7 @@ def expected_at_end_ms(
         ]
         drift_ms = min(drift_ms, _quick_tenth(calm_ms[last]) - _quick_tenth(calm_ms[middle]))
     now_ms = median(values_ms[last])
-    if drift_ms < LEAST_DRIFT * limit_ms:
+    if drift_ms < MIN_DRIFT * limit_ms:
         return now_ms
     between_s = median(times_s[last]) - median(times_s[middle])
     rest_s = max(0.0, full_s - median(times_s[last]))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from harness.config import RunConfig, Scenario
 from harness.loadgen.answering import AnsweringEngine, Progress
+from harness.loadgen.planning import Pace
 from harness.measure import last_offline
 from harness.measure.last_offline import OfflineRate
 from harness.measure.preparation import Prepared
 from harness.measure.record import RunRecord
-from harness.measure.targets import Pace, ServerRate
+from harness.measure.targets import ServerRate
 from harness.results.folder import RunFolder
 from harness.terminal import Terminal, progress_line
 

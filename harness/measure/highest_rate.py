@@ -65,10 +65,10 @@ async def measure_at_the_rate(run: ActiveRun) -> Target:
     Returns the target of the last one, whose logs count; those before are among the probes.
     """
     limits = _limits(run)
-    for attempt in range(1, rate_search.MOST_FULL_TESTS + 1):
+    for attempt in range(1, rate_search.MAX_FULL_TESTS + 1):
         assert run.server_rate is not None  # the search has set it
         target = performance.choose_target(run)
-        last = attempt == rate_search.MOST_FULL_TESTS
+        last = attempt == rate_search.MAX_FULL_TESTS
         watch = LatencyWatch(limits, target.samples, stops_when_decided=not last)
         await performance.measure(run, target, watch)
         result = watch.probe(run.server_rate.qps, full_s=0)

@@ -8,12 +8,11 @@ from harness import formatting
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
-from harness.loadgen.planning import Target
+from harness.loadgen.planning import Pace, Target
 from harness.machine import gpus
 from harness.measure import targets, tests
 from harness.measure.active import ActiveRun
-from harness.measure.targets import Pace
-from harness.measure.warm_up import ESTIMATE_FILLS
+from harness.measure.pace import ESTIMATE_FILLS
 
 
 def choose_target(run: ActiveRun) -> Target:

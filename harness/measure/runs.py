@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import processes
+from harness import processes, tables
 from harness.command_line import with_flag, without_flags
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
@@ -137,3 +137,19 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
     if outcomes[-1].interrupted:
         return statuses[-1]
     return next((status for status in _WORST_FIRST if status in statuses), 0)
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A line for each run: scenario, headline, verdict, folder."""
+    rows = [("scenario", "result", "verdict", "run folder")]
+    for outcome in outcomes:
+        summary: dict[str, Any] = outcome.summary or {}
+        rows.append(
+            (
+                str(summary.get("meta", {}).get("scenario", outcome.folder.name)),
+                str(summary.get("headline", {}).get("text", "no report")),
+                str(summary.get("verdict", {}).get("result", "FAILED")),
+                str(outcome.folder.path),
+            )
+        )
+    return "\n".join(tables.text_lines(rows))

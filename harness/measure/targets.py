@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from harness import formatting
 from harness.config import RunConfig, Scenario
 from harness.loadgen import planning
+from harness.loadgen.planning import Pace
 from harness.measure.last_offline import OfflineRate
 from harness.measure.preparation import Prepared
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How fast the engine was when last seen."""
-
-    samples_per_second: float
-    source: str  # where it was seen, for people
-    margin: float  # how far the truth may be from it
 
 
 @dataclass(frozen=True)
@@ -61,21 +53,9 @@ def target(prepared: Prepared, pace: Pace, rate: ServerRate | None = None) -> pl
     count, seconds = len(prepared.dataset), prepared.min_duration_s
     scenario = prepared.config.scenario
     if scenario is Scenario.OFFLINE:
-        return planning.offline_target(
-            pace.samples_per_second,
-            sample_count=count,
-            min_duration_s=seconds,
-            source=pace.source,
-            margin=pace.margin,
-        )
+        return planning.offline_target(pace, sample_count=count, min_duration_s=seconds)
     if scenario is Scenario.SINGLESTREAM:
-        return planning.single_stream_target(
-            1 / pace.samples_per_second,
-            sample_count=count,
-            min_duration_s=seconds,
-            source=pace.source,
-            margin=pace.margin,
-        )
+        return planning.single_stream_target(pace, sample_count=count, min_duration_s=seconds)
     chosen = rate or server_rate_from_burst(pace)
     return planning.server_target(
         chosen.qps, sample_count=count, min_duration_s=seconds, source=chosen.source

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Sequence
 
 from harness import formatting
 from harness.config import Scenario
-from harness.loadgen import burst, planning
+from harness.loadgen import planning
 from harness.loadgen.answering import Progress
+from harness.loadgen.burst import Burst, burst
+from harness.loadgen.planning import Pace
+from harness.measure import pace
 from harness.measure.active import ActiveRun
-from harness.measure.targets import Pace
+from harness.measure.pace import ESTIMATE_FILLS, WARM_UP_SAMPLES
+from harness.measure.tests import ADMITTED_FILLS
 
-# Enough to compile and touch every kernel that a test needs.
-WARM_UP_SAMPLES = 64
 SINGLE_STREAM_WARM_UP_SAMPLES = 8
-# A burst of two engine fills has a steady middle to estimate the speed from.
-ESTIMATE_FILLS = 2
 
 log = logging.getLogger("harness")
 
 
 async def warm_up(run: ActiveRun) -> None:
-    """Answers some prompts without LoadGen. Raises EngineError."""
-    progress = Progress()
-    prompts = run.prompts[: samples(run)]
-    one_at_a_time = run.config.scenario is Scenario.SINGLESTREAM
-    async with run.phase("warm_up_s", "warm-up", progress, len(prompts)):
-        result = await burst.burst(
-            run.engine,
-            prompts,
-            at_once=1 if one_at_a_time else None,
-            stall_timeout_s=run.config.stall_timeout_s,
-            progress=progress,
+    """Answers some prompts without LoadGen; of the first time the run's pace comes.
+
+    Raises EngineError.
+    """
+    answer = functools.partial(_burst, run)
+    if run.pace is None and pace.is_wanted(run.config, run.prepared.min_duration_s):
+        record = run.record.to_json()
+        run.pace = await pace.warm_up(
+            record, run.prompts, run.max_num_seqs, answer, run.terminal.say
         )
-    log.info(
-        "warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds
-    )
+        return
+    result = await answer(run.prompts[: samples(run)])
     if run.pace is None:
         run.pace = Pace(
             result.samples_per_second,
@@ -45,14 +44,27 @@ async def warm_up(run: ActiveRun) -> None:
 
 
 def samples(run: ActiveRun) -> int:
-    """More than a warm-up needs where the length of the test hangs on the estimate."""
+    """More than a warm-up needs where the rate of a Server test hangs on the estimate."""
     if run.config.scenario is Scenario.SINGLESTREAM:
         return SINGLE_STREAM_WARM_UP_SAMPLES
-    estimates = run.pace is None
-    if run.is_server:
-        # A search begins from the last Offline run where there is one.
-        estimates = estimates and run.server_rate is None and run.last_offline is None
-    else:
-        timed = run.prepared.min_duration_s > 0 and not run.config.runs_accuracy
-        estimates = estimates and timed
+    estimates = run.is_server and run.server_rate is None and run.pace is None
+    # A search begins from the last Offline run where there is one.
+    estimates = estimates and run.last_offline is None
     return ESTIMATE_FILLS * run.max_num_seqs if estimates else WARM_UP_SAMPLES
+
+
+async def _burst(run: ActiveRun, prompts: Sequence[list[int]]) -> Burst:
+    progress = Progress()
+    at_once = {Scenario.SINGLESTREAM: 1, Scenario.OFFLINE: ADMITTED_FILLS * run.max_num_seqs}
+    async with run.phase("warm_up_s", "warm-up", progress, len(prompts)):
+        result = await burst(
+            run.engine,
+            prompts,
+            at_once=at_once.get(run.config.scenario),
+            stall_timeout_s=run.config.stall_timeout_s,
+            progress=progress,
+        )
+    log.info(
+        "warm-up: %d samples, %d tokens, %.3f s", result.samples, result.tokens, result.seconds
+    )
+    return result

@@ -6,9 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
-from harness import processes
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
@@ -19,7 +17,6 @@ from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu import results as mmlu_results
 from harness.mmlu.config import PLAIN
 from harness.mmlu.preparation import PreparedMmlu
-from harness.mmlu.prompts import ANSWER_TOKENS
 from harness.mmlu.questions import Question
 from harness.mmlu.score import Answered, likeliest
 from harness.results.folder import RunFolder

@@ -21,7 +21,7 @@ from harness import formatting
 from harness.errors import BenchmarkError, UsageError
 from harness.metrics import AccuracyResult
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
-from harness.scoring.rouge import ROUGE_TYPES, Scored, score_chunk
+from harness.scoring.rouge import ROUGE_TYPES, Chunk, PairScore, score_chunk
 
 _CHUNK = 250  # a second of work: several for each process, and a quick end on an interrupt
 _ROUGE_HINT = (
@@ -72,12 +72,10 @@ def score(
         scored = [score_chunk(chunk) for chunk in chunks]
     else:
         scored = _score_in_processes(chunks, workers)
-    return _means([sample for chunk in scored for sample in chunk])
+    return _means([pair for pairs in scored for pair in pairs])
 
 
-def _score_in_processes(
-    chunks: Sequence[tuple[Sequence[str], Sequence[str]]], workers: int
-) -> list[Scored]:
+def _score_in_processes(chunks: Sequence[Chunk], workers: int) -> list[list[PairScore]]:
     # spawn, because a fork would copy the parent's threads, event loop and CUDA state half alive.
     context = multiprocessing.get_context("spawn")
     try:
@@ -103,12 +101,12 @@ def _begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _means(scored: Scored) -> RougeScores:
+def _means(pairs: Sequence[PairScore]) -> RougeScores:
     import numpy as np  # its mean adds in another order than a plain sum, and the digits show it
 
-    columns = zip(*(rouge for rouge, _ in scored), strict=True)
+    columns = zip(*(pair.f_measures for pair in pairs), strict=True)
     means = {n: float(np.mean(column)) for n, column in zip(ROUGE_TYPES, columns, strict=True)}
-    return RougeScores(gen_len=sum(length for _, length in scored), gen_num=len(scored), **means)
+    return RougeScores(gen_len=sum(pair.characters for pair in pairs), gen_num=len(pairs), **means)
 
 
 def printed_percent(fraction: float) -> float:
@@ -148,7 +146,7 @@ def not_judged(answers: int, because: str) -> AccuracyResult:
 
 
 def gate(record: Round, category: str, answers: int, *, high_accuracy: bool) -> dict[str, float]:
-    """The least ROUGE in percent, and the least and greatest length in characters."""
+    """The minimum ROUGE in percent, and the minimum and maximum length in characters."""
     official = record.category(category)
     targets = official.accuracy
     share = _multiplier(record, high_accuracy)
@@ -166,10 +164,10 @@ def _multiplier(record: Round, high_accuracy: bool) -> float:
 def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, ...]:
     failures = []
     for name in ROUGE_TYPES:
-        found = printed_percent(getattr(scores, name))
-        if found < thresholds[name]:
+        percent = printed_percent(getattr(scores, name))
+        if percent < thresholds[name]:
             failures.append(
-                f"{name} is {found:.4f}, and the gate asks for at least {thresholds[name]:.4f}."
+                f"{name} is {percent:.4f}, and the gate asks for at least {thresholds[name]:.4f}."
             )
     if failures:
         failures[-1] += f" {_ROUGE_HINT}"

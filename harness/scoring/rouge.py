@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-# For each pair its four F-measures, and the length of the prediction in characters.
-Scored = list[tuple[tuple[float, ...], int]]
+Chunk = tuple[Sequence[str], Sequence[str]]  # predictions, and the reference of each
 
 
-def score_chunk(chunk: tuple[Sequence[str], Sequence[str]]) -> Scored:
+class PairScore(NamedTuple):
+    """What one prediction scored against its reference."""
+
+    f_measures: tuple[float, ...]  # of ROUGE_TYPES
+    characters: int  # of the prediction
+
+
+def score_chunk(chunk: Chunk) -> list[PairScore]:
     """Strips the texts, puts one sentence a line, and scores each pair."""
     rouge = scorer()
-    scored = []
+    scores = []
     for prediction, reference in zip(*chunk, strict=True):
         predicted = _one_sentence_a_line(prediction)
-        found = rouge.score(_one_sentence_a_line(reference), predicted)
-        scored.append((tuple(found[name].fmeasure for name in ROUGE_TYPES), len(predicted)))
-    return scored
+        by_type = rouge.score(_one_sentence_a_line(reference), predicted)
+        f_measures = tuple(by_type[name].fmeasure for name in ROUGE_TYPES)
+        scores.append(PairScore(f_measures, len(predicted)))
+    return scores
 
 
 def _one_sentence_a_line(text: str) -> str:
@@ -55,13 +62,13 @@ def lcs_rows(reference: Sequence[str], candidate: Sequence[str]) -> list[int]:
 
     Bit j of row i is set where the table's cell (i, j + 1) is one more than the cell (i, j).
     """
-    places: dict[str, int] = {}
+    positions: dict[str, int] = {}  # of each word of the candidate, a bit each
     for j, word in enumerate(candidate):
-        places[word] = places.get(word, 0) | 1 << j
+        positions[word] = positions.get(word, 0) | 1 << j
     row = 0
     rows = [row]
     for word in reference:
-        either = row | places.get(word, 0)
+        either = row | positions.get(word, 0)
         row = either & ((either - (row << 1 | 1)) ^ either)
         rows.append(row)
     return rows
@@ -71,15 +78,15 @@ def lcs_indexes(reference: Sequence[str], candidate: Sequence[str]) -> list[int]
     """rouge_score's lcs_ind: the same walk back through the table, cells counted from the bits."""
     rows = lcs_rows(reference, candidate)
     i, j = len(reference), len(candidate)
-    found = []
+    indexes = []
     while i and j:
         if reference[i - 1] == candidate[j - 1]:
             i, j = i - 1, j - 1
-            found.append(i)
+            indexes.append(i)
         elif (rows[i] & ((1 << j - 1) - 1)).bit_count() > (
             rows[i - 1] & ((1 << j) - 1)
         ).bit_count():
             j -= 1
         else:
             i -= 1
-    return found[::-1]
+    return indexes[::-1]

@@ -1,4 +1,4 @@
-"""TEST06, the compliance test of language models: what LoadGen logged of 100 answers is looked at.
+"""TEST06, the compliance test of language models: it looks at 100 answers as LoadGen logged them.
 
 The official part is that of compliance/TEST06 of github.com/mlcommons/inference (v5.1.1): its
 audit.config, its three checks and the form of verify_accuracy.txt. The checks here are stricter:
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from harness import formatting
-from harness.config import RunConfig, Scenario
+from harness.config import Scenario
 from harness.metrics import AuditedAnswer, ComplianceCheck, ComplianceResult, LoadGenRun
 
 # compliance/TEST06/audit.config, word for word.
@@ -39,11 +39,6 @@ OFFICIAL_DEFAULT_END_TOKEN = 2  # what run_verification.py looks for when nothin
 FIRST_TOKEN, END_TOKENS, LENGTH = "first_token", "end_tokens", "sample_length"
 
 
-def is_asked_for(config: RunConfig) -> bool:
-    """Whether the rules ask for TEST06 in this category and scenario."""
-    return config.category == "datacenter"
-
-
 def judge(
     answers: Sequence[AuditedAnswer],
     run: LoadGenRun,
@@ -61,12 +56,12 @@ def judge(
 
 
 def _audit_file(run: LoadGenRun) -> ComplianceCheck:
-    found = any(AUDIT_FILE_FOUND in warning for warning in run.warnings)
+    was_read = any(AUDIT_FILE_FOUND in warning for warning in run.warnings)
     return ComplianceCheck(
         "audit_config",
-        found,
+        was_read,
         "LoadGen read the official audit.config."
-        if found
+        if was_read
         else "LoadGen's log does not say that it read audit.config, so this was an ordinary test; "
         "run it again with --compliance 1.",
     )

@@ -1,12 +1,10 @@
-"""tuning.json in the results folder: what searches for settings have tried, and what later runs use
-of it.
-"""
+"""tuning.json in the results folder: what searches for settings tried, and what later runs use."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,23 @@ from harness.machine.system import SystemInfo
 from harness.results.folder import TUNING_JSON, locked, read_object, write_json
 from harness.tuning.search import Goal, Plan, Trial, best, next_settings
 
-SCHEMA_VERSION = 1
+# 2: the class of our kernels in vLLM's workers has another name than before. 1: the first.
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search is about. Its results hold for runs in the same place."""
+    """What a search is about. Its results hold for runs under the same circumstances."""
 
-    place: dict[str, Any]  # machine, vLLM, model, precision, scenario, parallel sizes
+    circumstances: dict[str, Any]  # machine, vLLM, model, precision, scenario, parallel sizes
     work: dict[str, Any]  # what its trials answer: they compare only among the same
+    system: dict[str, Any]  # the whole machine, for people: nothing is compared with it
 
 
 def describe(config: RunConfig, system: SystemInfo, max_model_len: int, prompts: str) -> Search:
     """The search that a command asks for. `prompts` is the checksum of the data set."""
     return Search(
-        place_of(config, system),
+        circumstances_of(config, system),
         {
             "weights": config.weights,
             "dataset": config.dataset,
@@ -41,11 +41,12 @@ def describe(config: RunConfig, system: SystemInfo, max_model_len: int, prompts:
             "gpu_memory_utilization": config.gpu_memory_utilization,
             "engine_args": dict(config.engine_args),
         },
+        asdict(system),
     )
 
 
-def place_of(config: RunConfig, system: SystemInfo) -> dict[str, Any]:
-    """Where settings were found to be the best, and where alone they are used again."""
+def circumstances_of(config: RunConfig, system: SystemInfo) -> dict[str, Any]:
+    """Under what settings were found to be the best, and under what alone they are used again."""
     on_gpu = bool(system.gpu_count)
     return {
         "machine": system.gpu_name if on_gpu else system.cpu,
@@ -77,25 +78,24 @@ def write(
     *,
     date: str,
     profile: Profile,
-    system: dict[str, Any],
 ) -> None:
     """Puts a search as it stands in the place of what is recorded of it."""
-    found = best(plan, trials)
+    chosen = best(plan, trials)
     record = {
         "date": date,
-        "place": search.place,
+        "place": search.circumstances,
         "work": search.work,
         "profile": profile.name,
         "base": dict(plan.base),
         "goal": {"unit": plan.goal.unit, "more_is_better": plan.goal.more_is_better},
         "noise": plan.noise,
         "complete": next_settings(plan, trials) is None,
-        "best": found.to_json() if found else None,
+        "best": chosen.to_json() if chosen else None,
         "trials": [trial.to_json() for trial in trials],
-        "system": system,
+        "system": search.system,
     }
     with locked(results_dir):
-        others = [one for one in _records(results_dir) if not _is_of(one, search)]
+        others = [known for known in _records(results_dir) if not _is_of(known, search)]
         write_json(
             results_dir / TUNING_JSON,
             {"schema_version": SCHEMA_VERSION, "searches": [*others, record]},
@@ -103,15 +103,15 @@ def write(
 
 
 def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | None:
-    """What the newest search in this place has found; None: nothing better than the profile.
+    """What the newest search under these circumstances found; None: no better than the profile.
 
     A search under engine arguments of the user's counts only where they are given again.
     """
-    place = place_of(config, system)
+    circumstances = circumstances_of(config, system)
     records = [
         record
         for record in _records(results_dir)
-        if record["place"] == place
+        if record["place"] == circumstances
         and _all_given(record["work"]["engine_args"], config.engine_args)
     ]
     if not records:
@@ -150,7 +150,7 @@ def _is_of(record: dict[str, Any], search: Search) -> bool:
     # By their JSON, as that is what the recorded side has been through.
     return all(
         json.dumps(record[name], sort_keys=True) == json.dumps(part, sort_keys=True)
-        for name, part in (("place", search.place), ("work", search.work))
+        for name, part in (("place", search.circumstances), ("work", search.work))
     )
 
 
@@ -158,3 +158,14 @@ def _records(results_dir: Path) -> list[dict[str, Any]]:
     """What the file holds; nothing where it is missing, damaged or of another schema."""
     content = read_object(results_dir / TUNING_JSON)
     return content.get("searches", []) if content.get("schema_version") == SCHEMA_VERSION else []
+
+
+def note_on_ignored(results_dir: Path) -> str | None:
+    """A sentence where there is a file of searches that this version does not use."""
+    content = read_object(results_dir / TUNING_JSON)
+    if not content or content.get("schema_version") == SCHEMA_VERSION:
+        return None
+    return (
+        f"note: {results_dir / TUNING_JSON} was written by another version of this program, whose "
+        "kernels had other names, so its searches are not used; --tune MINUTES searches anew"
+    )

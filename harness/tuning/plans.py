@@ -1,4 +1,4 @@
-"""What is worth trying on which machine: the steps of a search, as data, each with its reason.
+"""What is worth trying on which machine: the variations of a search, as data, each with a reason.
 
 The reasons are arithmetic and vLLM 0.26's source, not measurements: the search is what measures.
 """
@@ -16,7 +16,7 @@ from harness.tuning.search import (
     TOKENS_PER_SECOND,
     Plan,
     Settings,
-    Step,
+    Variation,
 )
 
 Pair = tuple[int, int]  # max_num_seqs, max_num_batched_tokens
@@ -53,10 +53,13 @@ def make_plan(
 
     `fixed` are the engine arguments that the user gave.
     """
-    steps = _cpu_steps() if place.device == "cpu" else _gpu_steps(place, precision, scenario)
+    if place.device == "cpu":
+        variations = _cpu_variations()
+    else:
+        variations = _gpu_variations(place, precision, scenario)
     return Plan(
         base=dict(profile.settings),
-        steps=steps,
+        variations=variations,
         goal=LATENCY if scenario == "singlestream" else TOKENS_PER_SECOND,
         noise=NOISE[place.device],
         first_guess_s=FIRST_GUESS_S[place.device],
@@ -64,10 +67,10 @@ def make_plan(
     )
 
 
-def _cpu_steps() -> tuple[Step, ...]:
+def _cpu_variations() -> tuple[Variation, ...]:
     return (
         _seats(_CPU, "more sequences share the reading of the weights"),
-        Step(
+        Variation(
             "compiled",
             "fused kernels, for a minute of compiling",
             _always({"enforce_eager": False}),
@@ -75,11 +78,11 @@ def _cpu_steps() -> tuple[Step, ...]:
     )
 
 
-def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
+def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variation, ...]:
     if scenario == "singlestream":
         return (
             _seats(_SINGLE_STREAM, "one sequence needs two graphs alone"),
-            Step(
+            Variation(
                 "compiled for one token",
                 "kernels tuned for the one shape of every decode step",
                 _always({"compilation_config": {"compile_sizes": [1]}}),
@@ -92,12 +95,12 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
         pairs = _OFFLINE_FP8 if precision == "fp8" else _OFFLINE
         return (
             _seats(_fitting(pairs, most), _UNIFORM),
-            Step("compiled for full steps", "kernels tuned for the one shape", _full_step),
+            Variation("compiled for full steps", "kernels tuned for the one shape", _full_step),
             _graphs(),
             _blocks(224 if precision == "fp8" else 128),
             _attention(),
         )
-    share = Step(
+    share = Variation(
         "prompts share steps",
         "no prompt takes a whole step, which caps the tail of TPOT",
         _always({"long_prefill_token_threshold": 768}),
@@ -108,37 +111,37 @@ def _gpu_steps(place: Place, precision: str, scenario: str) -> tuple[Step, ...]:
     return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
 
 
-def _seats(pairs: Sequence[Pair], why: str) -> Step:
+def _seats(pairs: Sequence[Pair], why: str) -> Variation:
     changes = [{"max_num_seqs": seqs, "max_num_batched_tokens": tokens} for seqs, tokens in pairs]
-    return Step("sequences and tokens of a step", why, _always(*changes))
+    return Variation("sequences and tokens of a step", why, _always(*changes))
 
 
-def _graphs() -> Step:
-    return Step(
+def _graphs() -> Variation:
+    return Variation(
         "graphs up to 512 sequences",
         "larger graphs make attention split its work for small batches, and take memory",
         _graphs_up_to_512,
     )
 
 
-def _blocks(tile: int) -> Step:
+def _blocks(tile: int) -> Variation:
     def change(best: Settings) -> Sequence[Settings]:
         if _by_flashinfer(best):
             return []  # its kernels are compiled for one size
         return [{"block_size": 64}, {"block_size": tile}]
 
-    return Step(
+    return Variation(
         "KV cache blocks",
         "a block as large as the attention kernel's tile loads in one go; may also lose",
         change,
     )
 
 
-def _attention() -> Step:
+def _attention() -> Variation:
     def change(best: Settings) -> Sequence[Settings]:
         return [{"attention_backend": "FLASH_ATTN"}] if _by_flashinfer(best) else []
 
-    return Step(
+    return Variation(
         "FlashAttention 3",
         "one kernel for prompts and answers together, and vLLM's second model runner",
         change,
@@ -149,8 +152,8 @@ def _by_flashinfer(best: Settings) -> bool:
     return best.get("attention_backend") == BACKEND
 
 
-def _scheduling() -> Step:
-    return Step(
+def _scheduling() -> Variation:
+    return Variation(
         "scheduling in turn",
         "tells whether the CPU is what limits",
         _always({"async_scheduling": False}),

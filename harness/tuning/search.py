@@ -1,7 +1,7 @@
 """Which engine settings a search for the fastest ones tries next, and what it keeps.
 
-Pure decisions. The search goes one step after the other: each varies one thing of the best settings
-so far, and a change is kept only when it beats them by more than chance does.
+Pure decisions. The search makes one variation after the other: each varies one thing of the best
+settings so far, and a change is kept only when it beats them by more than chance does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Settings = Mapping[str, Any]  # engine arguments of vLLM
+Settings = Mapping[str, Any]  # engine arguments, as a profile names them
 
 # The same measurement twice differs by less: on a GPU of its own, and on shared CPU cores.
 NOISE = {"gpu": 0.01, "cpu": 0.05}
@@ -20,7 +20,7 @@ FIRST_GUESS_S = {"gpu": 240.0, "cpu": 60.0}
 
 
 @dataclass(frozen=True)
-class Step:
+class Variation:
     """One thing to vary. `changes` are made to the best settings so far."""
 
     name: str
@@ -49,27 +49,31 @@ class Plan:
     """A search: where it starts and what it may change."""
 
     base: Settings  # the profile's
-    steps: tuple[Step, ...]
+    variations: tuple[Variation, ...]
     goal: Goal
     noise: float  # a share
     first_guess_s: float  # of one trial
-    fixed: frozenset[str] = frozenset()  # arguments the user gave, which no step may touch
+    fixed: frozenset[str] = frozenset()  # arguments the user gave, which no trial may touch
 
-    def candidates(self, step: Step, best: Settings) -> list[dict[str, Any]]:
-        """The settings that a step tries, given the best before it."""
-        allowed = (change for change in step.changes(best) if not self.fixed & change.keys())
+    def candidates(self, variation: Variation, best: Settings) -> list[dict[str, Any]]:
+        """The settings that a variation tries, given the best before it."""
+        allowed = (change for change in variation.changes(best) if not self.fixed & change.keys())
         changed = [merged(best, change) for change in allowed]
         return [settings for settings in changed if key(settings) != key(best)]
 
     @property
     def most_trials(self) -> int:
         """How many trials there are to make; a kept change can add or save a few."""
-        return 1 + sum(len(self.candidates(step, self.base)) for step in self.steps)
+        return 1 + sum(len(self.candidates(variation, self.base)) for variation in self.variations)
 
     @property
     def most_sequences(self) -> int:
         """The most sequences that any trial has: all trials are measured on as many prompts."""
-        tried = [settings for step in self.steps for settings in self.candidates(step, self.base)]
+        tried = [
+            settings
+            for variation in self.variations
+            for settings in self.candidates(variation, self.base)
+        ]
         return max(int(settings["max_num_seqs"]) for settings in [self.base, *tried])
 
 
@@ -111,8 +115,8 @@ def next_settings(plan: Plan, trials: Sequence[Trial]) -> dict[str, Any] | None:
 
 def best(plan: Plan, trials: Sequence[Trial]) -> Trial | None:
     """The best trial so far, by the rule that keeps changes; None: none has worked."""
-    found = _follow(plan, trials)[0]
-    return found if found is not None and found.score is not None else None
+    champion, _ = _follow(plan, trials)
+    return champion if champion is not None and champion.score is not None else None
 
 
 def _follow(plan: Plan, trials: Sequence[Trial]) -> tuple[Trial | None, dict[str, Any] | None]:
@@ -124,18 +128,20 @@ def _follow(plan: Plan, trials: Sequence[Trial]) -> tuple[Trial | None, dict[str
     champion = known.get(key(plan.base))
     if champion is None:
         return None, dict(plan.base)
-    for step in plan.steps:
-        for settings in plan.candidates(step, champion.settings):
+    for variation in plan.variations:
+        for settings in plan.candidates(variation, champion.settings):
             trial = known.get(key(settings))
             if trial is None:
-                return _better(plan, champion, _tried(plan, step, champion, known)), settings
-        champion = _better(plan, champion, _tried(plan, step, champion, known))
+                return _better(plan, champion, _tried(plan, variation, champion, known)), settings
+        champion = _better(plan, champion, _tried(plan, variation, champion, known))
     return champion, None
 
 
-def _tried(plan: Plan, step: Step, before: Trial, known: Mapping[str, Trial]) -> list[Trial]:
-    keys = [key(settings) for settings in plan.candidates(step, before.settings)]
-    return [known[one] for one in keys if one in known]
+def _tried(
+    plan: Plan, variation: Variation, before: Trial, known: Mapping[str, Trial]
+) -> list[Trial]:
+    keys = map(key, plan.candidates(variation, before.settings))
+    return [known[settings] for settings in keys if settings in known]
 
 
 def _better(plan: Plan, champion: Trial, tried: Sequence[Trial]) -> Trial:

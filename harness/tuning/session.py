@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shlex
-import signal
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import command_line, processes
-from harness.engine import capacity
+from harness import command_line
 from harness.engine import life as engine_life
-from harness.engine import vllm as engines
+from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError, EngineError, UsageError
-from harness.measure import job
-from harness.measure.preparation import Prepared, place_of
+from harness.measure import lifecycle
+from harness.measure.preparation import Prepared
+from harness.measure.session import EngineMaker
 from harness.results.folder import TUNING_JSON, TUNING_LOG
-from harness.terminal import Stopwatch, Terminal, output_to, timed_phase
+from harness.terminal import Stopwatch, Terminal, timed_phase
 from harness.tuning import file as tuning_file
 from harness.tuning import plans as tuning_plans
 from harness.tuning import search as tuning
@@ -38,7 +33,7 @@ def execute(
     minutes: float,
     command: list[str],
     terminal: Terminal,
-    make_engine: Callable[[dict[str, Any]], engines.Engine] | None = None,
+    make_engine: EngineMaker = Engine,
 ) -> int:
     """Searches for so many minutes at most; returns the exit status.
 
@@ -56,25 +51,14 @@ def execute(
             f"--tune {minutes:g}: one trial takes about {search.expected_s / 60:.0f} min here; "
             "allow more."
         )
-    for line in plan_lines(search.plan, prepared.profile, search.trials, minutes):
+    for line in plan_lines(search.plan, prepared.plan.profile, search.trials, minutes):
         terminal.say(line)
     search.results_dir.mkdir(parents=True, exist_ok=True)
-    processes.adopt_orphans()
-    with output_to(search.log_path):
-        logging.basicConfig(
-            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s"
-        )
-        log.info("command: %s", " ".join(command))
-        ending = job.run_to_the_end(search.run)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with lifecycle.logging_to(search.log_path, command):
+        ending = lifecycle.run_to_the_end(search.run)
     search.conclude()
-    if ending.error:
-        sys.stderr.write(f"run.py: {ending.error} (log: {search.log_path})\n")
-    if ending.threads_left:
-        sys.stdout.flush()
-        os._exit(ending.exit_status)
-    return ending.exit_status
+    lifecycle.say_error("run.py", ending, search.log_path)
+    return lifecycle.leave(ending.exit_status, threads_left=ending.threads_left)
 
 
 class TuneSession:
@@ -86,7 +70,7 @@ class TuneSession:
         minutes: float,
         command: list[str],
         terminal: Terminal,
-        make_engine: Callable[[dict[str, Any]], engines.Engine] | None,
+        make_engine: EngineMaker,
     ):
         config = prepared.config
         self.prepared = prepared
@@ -96,18 +80,18 @@ class TuneSession:
         self.results_dir = Path(config.results_dir)
         self.log_path = self.results_dir / TUNING_LOG
         self.budget_s = 60 * minutes
-        self.make_engine = make_engine or self._real_engine
+        self.make_engine = make_engine
         self.plan = tuning_plans.make_plan(
-            place_of(config, prepared.device, prepared.model, prepared.system),
+            prepared.plan.place,
             config.precision,
             config.scenario.value,
-            prepared.profile,
+            prepared.plan.profile,
             tuple(config.engine_args),
         )
         self.search = tuning_file.describe(
             config,
-            prepared.system,
-            prepared.engine_settings["max_model_len"],
+            prepared.plan.system,
+            prepared.plan.settings["max_model_len"],
             prepared.dataset.checksum,
         )
         self.trials = tuning_file.read_trials(self.results_dir, self.search)
@@ -152,24 +136,17 @@ class TuneSession:
             self.trials.append(await self._try(settings))
             self._save()
             self.terminal.say(trial_line(self.plan, self.trials[-1], len(self.trials)))
-        if all(one.score is None for one in self.trials):
+        if all(trial.score is None for trial in self.trials):
             raise BenchmarkError(f"No trial has worked. The last one: {self.trials[-1].failure}")
 
     async def _try(self, settings: dict[str, Any]) -> Trial:
         """One trial; settings with which the engine does not work are a result, too."""
         watch = Stopwatch()
         said_before = self.log_path.stat().st_size
-        engine_settings = engines.engine_settings(
-            self.config,
-            self.prepared.model,
-            device=self.prepared.device,
-            max_model_len=self.prepared.engine_settings["max_model_len"],
-            profile=replace(self.prepared.profile, settings=settings),
-            copies_here=capacity.copies_here(self.config, self.prepared.system),
-        )
-        engine = self.make_engine(engine_settings)
+        plan = self.prepared.plan.with_profile_settings(settings)
+        engine = self.make_engine(plan, self.prepared.sampling)
         label = f"trial {len(self.trials) + 1}"
-        sequences = self._sequences_of_all_copies(int(engine_settings["max_num_seqs"]))
+        sequences = self._sequences_of_all_copies(int(plan.settings["max_num_seqs"]))
         log.info("%s: %s", label, settings)
         try:
             async with timed_phase(self.terminal, {}, "load", f"{label}: loading the engine"):
@@ -188,22 +165,14 @@ class TuneSession:
         return Trial(settings, watch.seconds, score.value, None, score.details)
 
     def _last_in_flight(self) -> int | None:
-        """Where the limits lay in the best trial: a good place to begin the next."""
-        found = tuning.best(self.plan, self.trials)
-        number = found.details.get("in_flight") if found else None
+        """The queries in flight at which the best trial kept its limits: the next begins there."""
+        chosen = tuning.best(self.plan, self.trials)
+        number = chosen.details.get("in_flight") if chosen else None
         return None if number is None else int(number)
 
     def _sequences_of_all_copies(self, sequences: int) -> int:
         given = self.config.engine_args.get("max_num_seqs", sequences)
         return int(given) * self.config.data_parallel_size
-
-    def _real_engine(self, engine_settings: dict[str, Any]) -> engines.Engine:
-        return engines.Engine(
-            engine_settings,
-            max_new_tokens=self.config.max_new_tokens,
-            eos_token_ids=self.prepared.model.eos_token_ids,
-            environment=engines.environment(engine_settings, self.config.engine_args),
-        )
 
     def _save(self) -> None:
         tuning_file.write(
@@ -212,8 +181,7 @@ class TuneSession:
             self.plan,
             self.trials,
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
-            profile=self.prepared.profile,
-            system=asdict(self.prepared.system),
+            profile=self.prepared.plan.profile,
         )
 
     def conclude(self) -> None:
@@ -224,10 +192,10 @@ class TuneSession:
         self.terminal.say(table(self.plan, self.trials))
         self.terminal.say()
         self.terminal.say(f"kept in {self.results_dir / TUNING_JSON}")
-        found = tuning.best(self.plan, self.trials)
-        if found is None:
+        chosen = tuning.best(self.plan, self.trials)
+        if chosen is None:
             return
-        if tuning.key(found.settings) == tuning.key(self.plan.base):
+        if tuning.key(chosen.settings) == tuning.key(self.plan.base):
             self.terminal.say(
                 f"nothing tried {'' if self.is_over else 'so far '}was better: "
                 "later runs keep the profile's settings"

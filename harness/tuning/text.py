@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness import formatting
+from harness import formatting, tables
 from harness.engine.profiles import Profile
 from harness.tuning.search import Plan, Trial, best, changed, expected_s, key
 
@@ -24,10 +24,10 @@ def plan_lines(
         + f"; about {formatting.duration(each_s)} each ({known}); {minutes:g} min are allowed"
     )
     yield f"  from {profile.name}: {changed(plan.base, {})}"
-    for step in plan.steps:
-        options = [changed(one, plan.base) for one in plan.candidates(step, plan.base)]
+    for variation in plan.variations:
+        options = [changed(s, plan.base) for s in plan.candidates(variation, plan.base)]
         if options:
-            yield f"  {step.name} ({step.why}):"
+            yield f"  {variation.name} ({variation.why}):"
             yield from (f"    {option}" for option in options)
     yield f"  a change is kept when it is better by more than {100 * plan.noise:g} %"
 
@@ -58,13 +58,7 @@ def table(plan: Plan, trials: Sequence[Trial]) -> str:
         rows.append(("best" if trial is chosen else "", score, against, took, _shortened(what)))
         if trial.failure:
             rows.append(("", "", "", "", f"  {trial.failure}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        f"  {row[0]:<{widths[0]}}"
-        + "".join(f"  {row[column]:>{widths[column]}}" for column in (1, 2, 3))
-        + f"  {row[4]}".rstrip()
-        for row in rows
-    )
+    return "\n".join(tables.text_lines(rows, right_aligned=(1, 2, 3)))
 
 
 def _shortened(text: str) -> str:

@@ -4,8 +4,8 @@
 
 LoadGen's files go in byte for byte. Of config.json, what belongs to the machine that ran is
 replaced: paths, and the system with all but its versions. Left out are plots, reports, run.log, the
-times of single samples, and for their size the accuracy logs: tests/official_runs.py has real
-LoadGen write those anew, in seconds.
+times of single samples, and for their size the accuracy logs: tests/builders.py has real LoadGen
+write those anew, in seconds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _add(into: tarfile.TarFile, name: str, path: Path) -> None:
 
 def main() -> None:
     results = map(Path, sys.argv[1:])
-    folders = sorted(path.parent for each in results for path in each.glob("2*/config.json"))
+    folders = sorted(path.parent for folder in results for path in folder.glob("2*/config.json"))
     preset = 9 | lzma.PRESET_EXTREME
     with lzma.open(PACKED, "w", preset=preset) as out, tarfile.open(fileobj=out, mode="w") as into:
         for folder in folders:

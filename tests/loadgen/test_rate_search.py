@@ -34,7 +34,7 @@ def test_the_search_ends_within_two_percent_below_the_knee(knee: float, guess: f
 
     assert found is not None
     assert knee / (1 + rate_search.TOLERANCE) <= found <= knee
-    assert len(probes) <= rate_search.MOST_PROBES
+    assert len(probes) <= rate_search.MAX_PROBES
 
 
 def test_the_rate_found_has_had_a_probe_of_full_length() -> None:
@@ -117,9 +117,9 @@ def queue_of(rate: float, seconds: float, seed: int) -> tuple[list[float], list[
     return times_s, waited_ms
 
 
-@pytest.mark.parametrize(("rate", "least", "most"), [(196, 0, 1), (198, 0, 3), (206, 24, 30)])
+@pytest.mark.parametrize(("rate", "low", "high"), [(196, 0, 1), (198, 0, 3), (206, 24, 30)])
 def test_bunches_in_the_schedule_are_not_taken_for_a_growing_queue(
-    rate: float, least: int, most: int
+    rate: float, low: int, high: int
 ) -> None:
     late = 0
     for seed in range(30):
@@ -128,4 +128,4 @@ def test_bunches_in_the_schedule_are_not_taken_for_a_growing_queue(
         expected_ms = rate_search.expected_at_end_ms(times_s, waited_ms, 600, limit_ms, rate)
         late += expected_ms > limit_ms
 
-    assert least <= late <= most
+    assert low <= late <= high

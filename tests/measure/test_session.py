@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.measure import preparation, server_search
-from harness.measure.session import ESTIMATE_FILLS, WARM_UP_SAMPLES, Session
+from harness.measure.pace import ESTIMATE_FILLS, WARM_UP_SAMPLES
+from harness.measure.session import Session
 from harness.results.folder import RunFolder
 from harness.terminal import Terminal
+from tests.fakes import FakeEngine
 
 
 @pytest.fixture
@@ -41,6 +44,30 @@ def test_a_search_that_knows_the_offline_rate_only_warms_up(
     monkeypatch.setattr(server_search, "offline_rate", lambda _session: 54.4)
 
     assert searching._warm_up_samples() == WARM_UP_SAMPLES
+
+
+def test_an_offline_test_alone_is_planned_by_what_its_warm_up_shows(tmp_path: Path) -> None:
+    config = RunConfig(
+        model="demo",
+        dataset="synthetic",
+        mode="performance",
+        total_sample_count=20,
+        min_duration_s=1.0,
+        results_dir=str(tmp_path),
+    )
+    prepared = preparation.prepare(config, lambda _text: None)
+    folder = RunFolder.create(tmp_path, "datacenter", "offline", datetime.now())
+    session = Session(prepared, folder, preparation.config_record(prepared, []), Terminal())
+    engine = FakeEngine(seconds_per_answer=0.05)
+
+    asyncio.run(session.warm_up(engine))
+
+    assert session.pace is not None
+    assert session.pace.source.startswith("the warm-up")
+    answered = len(engine.prompts)
+    assert answered >= ESTIMATE_FILLS * session.max_num_seqs
+    asyncio.run(session.warm_up(engine))
+    assert len(engine.prompts) - answered == 20, "the speed is known: all samples once"
 
 
 @pytest.mark.parametrize(

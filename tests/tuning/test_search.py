@@ -21,7 +21,7 @@ from harness.tuning import file as tuning_file
 from harness.tuning import plans as tuning_plans
 from harness.tuning import search as tuning
 from harness.tuning import text as tuning_text
-from harness.tuning.search import LATENCY, TOKENS_PER_SECOND, Plan, Settings, Step, Trial
+from harness.tuning.search import LATENCY, TOKENS_PER_SECOND, Plan, Settings, Trial, Variation
 
 GIB = 1 << 30
 H200 = Place("gpu", "NVIDIA H200", 129 * GIB, 16_060_522_496, 131_072)
@@ -29,13 +29,13 @@ L4 = Place("gpu", "NVIDIA L4", 21 * GIB, 16_060_522_496, 131_072)
 BASE = {"max_num_seqs": 64, "max_num_batched_tokens": 4096}
 
 
-def step(*changes: Settings) -> Step:
-    return Step("a step", "to see", lambda _best: changes)
+def variation(*changes: Settings) -> Variation:
+    return Variation("a name", "to see", lambda _best: changes)
 
 
-def plan(*steps: Step, **more: Any) -> Plan:
+def plan(*variations: Variation, **more: Any) -> Plan:
     values = {"goal": TOKENS_PER_SECOND, "noise": 0.01, "first_guess_s": 60.0, **more}
-    return Plan(base=BASE, steps=steps, **values)
+    return Plan(base=BASE, variations=variations, **values)
 
 
 def search(of: Plan, scores: dict[str, float | None]) -> list[tuple[str, float | None]]:
@@ -51,20 +51,22 @@ def search(of: Plan, scores: dict[str, float | None]) -> list[tuple[str, float |
 def test_with_flashinfer_the_other_kernels_are_tried_and_no_other_blocks(scenario: str) -> None:
     place = replace(H200, flashinfer=True)
     found = tuning_plans.make_plan(place, "fp8", scenario, profiles.choose(place, "fp8", scenario))
-    tried = [candidate for one in found.steps for candidate in found.candidates(one, found.base)]
+    tried = [
+        candidate for one in found.variations for candidate in found.candidates(one, found.base)
+    ]
 
     assert found.base["attention_backend"] == "FLASHINFER"
     assert {candidate["block_size"] for candidate in tried} == {16}
     assert "FLASH_ATTN" in {candidate["attention_backend"] for candidate in tried}
 
 
-def test_each_step_starts_from_the_best_of_the_one_before() -> None:
-    two_steps = plan(
-        step({"max_num_seqs": 32}, {"max_num_seqs": 128}), step({"enforce_eager": False})
+def test_each_variation_starts_from_the_best_of_the_one_before() -> None:
+    of_two = plan(
+        variation({"max_num_seqs": 32}, {"max_num_seqs": 128}), variation({"enforce_eager": False})
     )
 
     tried = search(
-        two_steps,
+        of_two,
         {
             "": 100.0,
             "max_num_seqs=32": 90.0,
@@ -77,33 +79,33 @@ def test_each_step_starts_from_the_best_of_the_one_before() -> None:
 
 
 def test_a_gain_within_the_noise_is_not_kept() -> None:
-    one_step = plan(step({"max_num_seqs": 128}))
+    of_one = plan(variation({"max_num_seqs": 128}))
     trials = [Trial(BASE, 1.0, 100.0), Trial({**BASE, "max_num_seqs": 128}, 1.0, 100.9)]
 
-    assert tuning.best(one_step, trials) is trials[0]
+    assert tuning.best(of_one, trials) is trials[0]
     better = [trials[0], replace(trials[1], score=101.1)]
-    assert tuning.best(one_step, better) is better[1]
+    assert tuning.best(of_one, better) is better[1]
 
 
 def test_a_latency_is_better_when_it_is_less() -> None:
-    one_step = plan(step({"max_num_seqs": 1}), goal=LATENCY)
+    of_one = plan(variation({"max_num_seqs": 1}), goal=LATENCY)
     trials = [Trial(BASE, 1.0, 650.0), Trial({**BASE, "max_num_seqs": 1}, 1.0, 600.0)]
 
-    assert tuning.best(one_step, trials) is trials[1]
+    assert tuning.best(of_one, trials) is trials[1]
 
 
 def test_settings_that_fail_are_left_behind_and_the_search_goes_on() -> None:
-    one_step = plan(step({"max_num_seqs": 32}, {"max_num_seqs": 128}))
+    of_one = plan(variation({"max_num_seqs": 32}, {"max_num_seqs": 128}))
 
-    tried = search(one_step, {"": None, "max_num_seqs=32": None, "max_num_seqs=128": 5.0})
+    tried = search(of_one, {"": None, "max_num_seqs=32": None, "max_num_seqs=128": 5.0})
 
     assert [score for _, score in tried] == [None, None, 5.0]
 
 
 def test_an_argument_that_the_user_gave_is_in_no_trial() -> None:
     fixed = plan(
-        step({"max_num_seqs": 32, "max_num_batched_tokens": 2048}),
-        step({"enforce_eager": False}),
+        variation({"max_num_seqs": 32, "max_num_batched_tokens": 2048}),
+        variation({"enforce_eager": False}),
         fixed=frozenset({"max_num_batched_tokens"}),
     )
 
@@ -122,8 +124,8 @@ def test_a_change_keeps_the_other_members_of_an_object() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(1.0, 1e4)), min_size=6, max_size=6))
 def test_a_search_ends_and_what_it_keeps_beats_the_start(scores: Sequence[float | None]) -> None:
     of = plan(
-        step({"max_num_seqs": 32}, {"max_num_seqs": 128}, {"max_num_seqs": 256}),
-        step({"block_size": 64}, {"block_size": 128}),
+        variation({"max_num_seqs": 32}, {"max_num_seqs": 128}, {"max_num_seqs": 256}),
+        variation({"block_size": 64}, {"block_size": 128}),
     )
     trials: list[Trial] = []
     while (settings := tuning.next_settings(of, trials)) is not None:
@@ -149,7 +151,7 @@ def test_every_plan_varies_settings_of_speed_alone(
     )
 
     assert made.most_trials >= 3
-    for one in made.steps:
+    for one in made.variations:
         for settings in made.candidates(one, made.base):
             assert set(settings) <= engine_args.TUNING
             assert settings["max_num_seqs"] <= settings["max_num_batched_tokens"]
@@ -163,7 +165,7 @@ def test_no_trial_has_more_sequences_than_the_memory_holds() -> None:
     )
 
     assert fitting == 896
-    tried = [settings for one in made.steps for settings in made.candidates(one, made.base)]
+    tried = [settings for one in made.variations for settings in made.candidates(one, made.base)]
     pairs = {(one["max_num_seqs"], one["max_num_batched_tokens"]) for one in tried[:3]}
     assert pairs == {(896, 6144), (896, 8192), (896, 16384)}
 
@@ -171,7 +173,7 @@ def test_no_trial_has_more_sequences_than_the_memory_holds() -> None:
 def test_full_steps_are_compiled_at_the_size_that_won() -> None:
     made = tuning_plans.make_plan(H200, "fp8", "offline", profiles.choose(H200, "fp8", "offline"))
 
-    compiled = made.candidates(made.steps[1], {**made.base, "max_num_batched_tokens": 8192})
+    compiled = made.candidates(made.variations[1], {**made.base, "max_num_batched_tokens": 8192})
 
     assert compiled[0]["compilation_config"] == {"compile_sizes": [8192]}
 
@@ -179,7 +181,7 @@ def test_full_steps_are_compiled_at_the_size_that_won() -> None:
 CONFIG = RunConfig(model="demo", dataset="sample", tensor_parallel_size=1)
 SYSTEM = replace(system_info.collect(), gpu_count=1, gpu_name="NVIDIA H200", vllm_version="0.26.0")
 PROFILE = Profile("h200-bf16-offline", BASE, "measured")
-ONE_STEP = plan(step({"max_num_seqs": 128}))
+OF_ONE = plan(variation({"max_num_seqs": 128}))
 TRIALS = [
     Trial(BASE, 100.0, 5000.0, None, {"prompts": 512}),
     Trial({**BASE, "max_num_seqs": 128}, 120.0, 5250.0, None, {"prompts": 512}),
@@ -190,11 +192,10 @@ def record(folder: Path, config: RunConfig = CONFIG, trials: Sequence[Trial] = T
     tuning_file.write(
         folder,
         tuning_file.describe(config, SYSTEM, 2668, "a checksum"),
-        ONE_STEP,
+        OF_ONE,
         trials,
         date="2026-11-24T05:00:00+00:00",
         profile=PROFILE,
-        system={"gpu_name": SYSTEM.gpu_name},
     )
 
 
@@ -224,7 +225,7 @@ def test_a_later_run_on_the_same_machine_takes_the_best_settings(tmp_path: Path)
         (CONFIG, replace(SYSTEM, vllm_version="0.33.0")),
     ],
 )
-def test_settings_are_not_carried_to_another_place(
+def test_settings_are_not_carried_to_other_circumstances(
     config: RunConfig, system: system_info.SystemInfo, tmp_path: Path
 ) -> None:
     record(tmp_path)
@@ -275,7 +276,7 @@ def test_a_damaged_or_foreign_file_counts_as_none(text: str, tmp_path: Path) -> 
 
 
 def test_the_table_marks_the_best_and_tells_why_a_trial_failed() -> None:
-    two = plan(step({"max_num_seqs": 128}, {"max_num_seqs": 256}))
+    two = plan(variation({"max_num_seqs": 128}, {"max_num_seqs": 256}))
     failed = Trial({**BASE, "max_num_seqs": 256}, 40.0, None, "CUDA out of memory")
 
     assert tuning_text.table(two, [*TRIALS, failed]) == (
