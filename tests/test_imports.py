@@ -23,6 +23,8 @@ LAYERS = (
     {
         "config",
         "results.index",
+        "results.files",
+        "templates",
         "report.canvas",
         "machine.system",
         "engine.profiles",
