@@ -279,14 +279,14 @@ def score(prepared: Prepared, folder: RunFolder) -> None:
 
 def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
-    import util_logs
     from harness.inputs.model import decode
+    from harness.logs.answers import check_complete, read_accuracy_log
     from harness.results.folder import ACCURACY_LOG, write_json
     from harness.scoring import accuracy
 
-    answers = util_logs.read_accuracy_log(folder.accuracy / ACCURACY_LOG)
+    answers = read_accuracy_log(folder.accuracy / ACCURACY_LOG)
     samples = prepared.dataset.samples
-    util_logs.check_complete(answers, len(samples))
+    check_complete(answers, len(samples))
     config = prepared.config
     if prepared.not_judged_because:
         result = accuracy.not_judged(len(answers), prepared.not_judged_because)
@@ -310,7 +310,8 @@ def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
 
 def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
     """LoadGen's TEST06 logs to verify_accuracy.txt and result.json. Raises LogError."""
-    import util_logs
+    from harness.logs.answers import read_audit_log
+    from harness.logs.detail import read_detail_log
     from harness.results.folder import (
         ACCURACY_LOG,
         DETAIL_LOG,
@@ -322,8 +323,8 @@ def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
     from harness.scoring import test06 as compliance
 
     result = compliance.judge(
-        util_logs.read_audit_log(folder.test06 / ACCURACY_LOG),
-        util_logs.read_detail_log(folder.test06 / DETAIL_LOG),
+        read_audit_log(folder.test06 / ACCURACY_LOG),
+        read_detail_log(folder.test06 / DETAIL_LOG),
         prepared.config.scenario,
         prepared.model.eos_token_ids,
     )

@@ -24,13 +24,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import util_logs
 from harness import flags, processes
 from harness.config import RunConfig
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
+from harness.logs.detail import read_detail_log
+from harness.logs.times import read_samples
 from harness.measure import preparation
 from harness.measure.preparation import Prepared
 
@@ -133,8 +134,8 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
             stall_timeout_s=STALL_TIMEOUT_S,
             progress=sut.Progress(),
         )
-        results = util_logs.read_detail_log(folder / "mlperf_log_detail.txt").results
-        tokens = sum(row.tokens for row in util_logs.read_sample_times(folder / "samples.csv"))
+        results = read_detail_log(folder / "mlperf_log_detail.txt").results
+        tokens = sum(row.tokens for row in read_samples(folder / "samples.csv"))
     rate = results["result_tokens_per_second"]
     assert isinstance(rate, int | float)
     return Speed(tokens, tokens / rate)
