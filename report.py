@@ -17,8 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import util_logs
 from harness.errors import BenchmarkError, LogError, UsageError
+from harness.logs.answers import first_answers, read_answers
+from harness.logs.detail import read_detail_log
+from harness.logs.performance import performance_result
+from harness.logs.times import read_samples, read_timeline
 from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
 from harness.mmlu import report as mmlu_report
 from harness.report import figures, summary
@@ -86,17 +89,17 @@ def read_evidence(folder: RunFolder) -> Evidence:
             problems.append(str(error))  # a run that broke off leaves torn files
             return absent
 
-    answers = read(util_logs.read_answers, folder.accuracy / ACCURACY_LOG, list[Generation]())
+    answers = read(read_answers, folder.accuracy / ACCURACY_LOG, list[Generation]())
     return Evidence(
         config=config,
-        performance=read(util_logs.performance_result, folder.path, None),
+        performance=read(performance_result, folder.path, None),
         accuracy=read(_read_rouge, folder.rouge_json, None),
-        accuracy_log=read(util_logs.read_detail_log, folder.accuracy / DETAIL_LOG, None),
+        accuracy_log=read(read_detail_log, folder.accuracy / DETAIL_LOG, None),
         compliance=read(_read_test06, folder.test06 / TEST06_RESULT, None),
-        answer_lengths=[len(a.token_ids) for a in util_logs.first_answers(answers)],
+        answer_lengths=[len(a.token_ids) for a in first_answers(answers)],
         answered=[answer.sample_index for answer in answers],
-        samples=read(util_logs.read_sample_times, folder.samples_csv, []),
-        timeline=read(util_logs.read_timeline, folder.timeline_csv, []),
+        samples=read(read_samples, folder.samples_csv, []),
+        timeline=read(read_timeline, folder.timeline_csv, []),
         problems=tuple(dict.fromkeys(problems)),
     )
 

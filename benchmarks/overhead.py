@@ -24,7 +24,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import util_logs
 from harness import flags, processes
 from harness.config import RunConfig
 from harness.engine.vllm import Engine
@@ -34,6 +33,8 @@ from harness.loadgen import process as loadgen
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
 from harness.loadgen.user_conf import user_conf_text
+from harness.logs.detail import read_detail_log
+from harness.logs.times import read_samples
 from harness.measure import preparation
 from harness.measure.preparation import Prepared
 
@@ -138,8 +139,8 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
             ),
             Progress(),
         )
-        results = util_logs.read_detail_log(folder / "mlperf_log_detail.txt").results
-        tokens = sum(row.tokens for row in util_logs.read_sample_times(folder / "samples.csv"))
+        results = read_detail_log(folder / "mlperf_log_detail.txt").results
+        tokens = sum(row.tokens for row in read_samples(folder / "samples.csv"))
     rate = results["result_tokens_per_second"]
     assert isinstance(rate, int | float)
     return Speed(tokens, tokens / rate)

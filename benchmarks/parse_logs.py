@@ -20,7 +20,10 @@ from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import util_logs
+from harness.logs.answers import check_complete, read_accuracy_log
+from harness.logs.detail import read_detail_log
+from harness.logs.performance import performance_result
+from harness.logs.times import read_samples
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, RunFolder
 from harness.rounds import V5_1
 
@@ -71,12 +74,12 @@ def main() -> None:
         size = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
         print(f"{size / 1e6:.1f} MB of logs")
         detail = folder.performance / DETAIL_LOG
-        run = timed("detail log", lambda: util_logs.read_detail_log(detail), seconds)
-        timed("sample times", lambda: util_logs.read_sample_times(folder.samples_csv), seconds)
-        timed("performance", lambda: util_logs.performance_result(folder.path), seconds)
+        run = timed("detail log", lambda: read_detail_log(detail), seconds)
+        timed("sample times", lambda: read_samples(folder.samples_csv), seconds)
+        timed("performance", lambda: performance_result(folder.path), seconds)
         accuracy_log = folder.accuracy / ACCURACY_LOG
-        answers = timed("accuracy", lambda: util_logs.read_accuracy_log(accuracy_log), seconds)
-        util_logs.check_complete(answers, samples)
+        answers = timed("accuracy", lambda: read_accuracy_log(accuracy_log), seconds)
+        check_complete(answers, samples)
     seconds["total"] = round(seconds["performance"] + seconds["accuracy"], 3)
     print(f"{run.sample_count} samples, {len(answers)} answers of {TOKENS} tokens")
     print(json.dumps(seconds))

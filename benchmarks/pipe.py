@@ -23,13 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import util_logs
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
 from harness.loadgen.answering import Progress
 from harness.loadgen.user_conf import user_conf_text
+from harness.logs.detail import read_detail_log
 from harness.results.folder import DETAIL_LOG
 
 ANSWER_TOKENS = 128
@@ -105,7 +105,7 @@ async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
             progress,
         )
         cpu_s = time.process_time() - cpu_before_s
-        results = util_logs.read_detail_log(folder / DETAIL_LOG).results
+        results = read_detail_log(folder / DETAIL_LOG).results
 
     def ms(key: str) -> float | None:
         value = results.get(key)

@@ -23,13 +23,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import util_logs
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError
+from harness.logs.performance import performance_result
 from harness.measure import preparation, server_search
 from harness.measure.session import Session
 from harness.results.folder import RunFolder
+from harness.rules.validity import invalid_reasons
 from harness.terminal import Terminal
 
 ANSWER_TOKENS = 128
@@ -74,12 +75,12 @@ async def measure(session: Session, engine: Any, capacity: float, full: bool) ->
         for name, qps in (("at the rate found", found), ("2 % above the knee", 1.02 * capacity)):
             session.server_rate = qps, "this benchmark"
             await session.test(engine, accuracy=False)
-            verdict = util_logs.performance_result(session.folder.path)
+            verdict = performance_result(session.folder.path)
             assert verdict is not None
             print(f"{name}: {qps:.2f} queries/s, LoadGen says {verdict.loadgen.valid}")
             result[name] = {
                 "qps": qps,
-                "valid": verdict.valid,
+                "valid": not invalid_reasons(verdict),
                 "duration_s": verdict.duration_s,
                 "samples": verdict.sample_count,
                 "ttft_mean_ms": verdict.ttft.mean_ms if verdict.ttft else None,

@@ -1,4 +1,4 @@
-"""Run folders of full official length: LoadGen's logs of 600 seconds, unpacked for a test."""
+"""What the tests of several packages build and read: run folders, and parts of their logs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,45 @@ from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
 from harness.loadgen.answering import Progress
 from harness.loadgen.user_conf import user_conf_text
+from harness.logs.performance import performance_result
+from harness.metrics import PerformanceResult
+from harness.results.folder import DETAIL_LOG
 from harness.rounds import ROUNDS
 from tests.fakes import FakeEngine, make_prompts
 
+DATA = Path(__file__).with_name("data")  # run folders that real LoadGen wrote (make_logs.py)
 # Real LoadGen against benchmarks/official_length.py's double; tests/data/pack_official_length.py
 # packed them.
-PACKED = Path(__file__).with_name("data") / "official-length.tar.xz"
+PACKED = DATA / "official-length.tar.xz"
+
+
+def performance(run_dir: Path) -> PerformanceResult:
+    """The performance test of a run folder that has one."""
+    result = performance_result(run_dir)
+    assert result is not None
+    return result
+
+
+def logged(run_dir: Path, key: str) -> float:
+    """A value of the detail log, found without the parser under test."""
+    line = next(x for x in (run_dir / "Performance" / DETAIL_LOG).open() if f'"key": "{key}"' in x)
+    value = json.loads(line.removeprefix(":::MLLOG "))["value"]
+    assert isinstance(value, int | float)
+    return value
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replaces a text that is in the file."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
 
 
 def unpack(target: Path) -> dict[tuple[str, str, str], Path]:
-    """The run folders by round, category and scenario, each with an accuracy log of full size.
+    """Run folders of full official length (600 seconds) by round, category and scenario.
 
-    Those logs were left out of the archive for their size; LoadGen writes one for each category.
+    Each gets an accuracy log of full size: those were left out of the archive, and LoadGen writes
+    one for each category.
     """
     with tarfile.open(PACKED) as archive:
         archive.extractall(target, filter="data")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.builders import DATA
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUN_TIMEOUT_S = 600
@@ -58,6 +61,12 @@ def _run(program: str, arguments: list[str], results: Path, cache: Path) -> Whol
         timeout=RUN_TIMEOUT_S,
     )  # fmt: skip
     return WholeRun(done.returncode, done.stdout, done.stderr, results)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A copy of the run folder that the test names, to be damaged."""
+    return Path(shutil.copytree(DATA / request.param, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
-import util_logs
 from harness import rounds
+from harness.logs.answers import read_accuracy_log
+from harness.logs.detail import read_detail_log
+from harness.logs.times import read_samples
 from tests.conftest import PROJECT, WholeRun, environment, run_py
 
 SUMMARY_KEYS: dict[str, set[str]] = {
@@ -68,7 +70,7 @@ def test_both_tests_came_from_two_loadgen_processes_and_one_engine_load(
 ) -> None:
     run_log = (both_run.folder / "run.log").read_text()
     for name in ("Accuracy", "Performance"):
-        log = util_logs.read_detail_log(both_run.folder / name / "mlperf_log_detail.txt")
+        log = read_detail_log(both_run.folder / name / "mlperf_log_detail.txt")
         assert log.qsl_rng_seed == rounds.V5_1.seeds.qsl_rng_seed
         assert log.sample_index_rng_seed == rounds.V5_1.seeds.sample_index_rng_seed
         assert log.schedule_rng_seed == rounds.V5_1.seeds.schedule_rng_seed
@@ -150,8 +152,8 @@ def _samples(run: WholeRun) -> list[list[int]]:
 
 def test_every_figure_of_the_summary_is_in_the_logs(both_run: WholeRun) -> None:
     performance = both_run.read_json("summary.json")["run"]["performance"]
-    detail = util_logs.read_detail_log(both_run.folder / "Performance" / "mlperf_log_detail.txt")
-    rows = util_logs.read_sample_times(both_run.folder / "samples.csv")
+    detail = read_detail_log(both_run.folder / "Performance" / "mlperf_log_detail.txt")
+    rows = read_samples(both_run.folder / "samples.csv")
 
     assert performance["tokens_per_sec"] == detail.results["result_tokens_per_second"]
     assert performance["samples_per_sec"] == detail.results["result_samples_per_second"]
@@ -178,7 +180,7 @@ def test_answers_equal_what_vllm_generates_directly(
     )  # fmt: skip
     assert direct.returncode == 0, direct.stderr[-2000:]
     expected = json.loads((tmp_path / "answers.json").read_text())
-    answers = util_logs.read_accuracy_log(both_run.folder / "Accuracy" / "mlperf_log_accuracy.json")
+    answers = read_accuracy_log(both_run.folder / "Accuracy" / "mlperf_log_accuracy.json")
     assert len(answers) == len(expected["answers"]) == 12
     for answer in answers:
         wanted = expected["answers"][answer.sample_index]
@@ -269,10 +271,10 @@ def test_every_scenario_answers_each_query_once_and_agrees_with_loadgens_summary
     (folder,) = series(category).results.glob(f"*-{category}-{scenario}")
 
     performance = json.loads((folder / "summary.json").read_text())["run"]["performance"]
-    rows = util_logs.read_sample_times(folder / "samples.csv")
+    rows = read_samples(folder / "samples.csv")
     assert len(rows) == performance["sample_count"] == samples
     assert sorted(row.sample_index for row in rows) == list(range(samples))
-    detail = util_logs.read_detail_log(folder / "Performance" / "mlperf_log_detail.txt")
+    detail = read_detail_log(folder / "Performance" / "mlperf_log_detail.txt")
     assert detail.errors == ()
     if scenario == "offline":
         return
@@ -324,7 +326,7 @@ def test_test06_logs_100_real_answers_and_passes_every_check(audited: Path) -> N
 
 def test_the_audit_settings_rule_test06_and_no_other_test(audited: Path) -> None:
     logs = {
-        name: util_logs.read_detail_log(audited / name / "mlperf_log_detail.txt")
+        name: read_detail_log(audited / name / "mlperf_log_detail.txt")
         for name in ("Accuracy", "Performance", "Compliance/TEST06")
     }
     audit_settings = {
@@ -382,7 +384,7 @@ def test_two_copies_or_two_halves_of_the_model_run_on_one_machine(
     )  # fmt: skip
 
     assert run.exit_status == 0, run.stderr
-    assert len(util_logs.read_sample_times(run.folder / "samples.csv")) == 8
+    assert len(read_samples(run.folder / "samples.csv")) == 8
     run_log = (run.folder / "run.log").read_text()
     for process in processes:
         assert process in run_log

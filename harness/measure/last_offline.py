@@ -4,12 +4,12 @@ for Server.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.results.files import read_object
 from harness.results.folder import RunFolder, finished_runs
 
 # A rate carries over only between runs that agree in these flags.
@@ -38,8 +38,8 @@ def find(results_dir: Path, config: RunConfig) -> OfflineRate | None:
         if entry.get("scenario") != "offline" or not entry.get("tokens_per_sec"):
             continue
         folder = RunFolder(results_dir / str(entry["run"]))
-        flags = _read(folder.config_json)
-        performance = _read(folder.summary_json).get("run", {}).get("performance") or {}
+        flags = read_object(folder.config_json)
+        performance = read_object(folder.summary_json).get("run", {}).get("performance") or {}
         if not _comparable(flags, config):
             continue
         tokens, count = performance.get("total_new_tokens"), performance.get("sample_count")
@@ -54,11 +54,3 @@ def _comparable(record: dict[str, Any], config: RunConfig) -> bool:
         return False
     tensor = record.get("resolved", {}).get("tensor_parallel_size")
     return bool(tensor == config.tensor_parallel_size)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

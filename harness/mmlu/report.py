@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, templates
 from harness.errors import LogError
 from harness.mmlu import plots as mmlu_plots
 from harness.mmlu import results as mmlu_results
@@ -16,9 +16,12 @@ from harness.mmlu.config import LLAMA, PLAIN
 from harness.mmlu.results import Results
 from harness.mmlu.subjects import in_words
 from harness.report import pages
-from harness.results.folder import FINISHED, RunFolder, write_json, write_text
+from harness.results.files import write_json, write_text
+from harness.results.folder import RunFolder
+from harness.results.index import FINISHED
 
 SCHEMA_VERSION = 1
+_TEMPLATES = Path(__file__).with_name("templates")
 PROTOCOL_NAMES = {
     PLAIN: "plain: the likeliest of the letters after the question, as lm-evaluation-harness's "
     "task mmlu",
@@ -60,7 +63,10 @@ def make_report(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
     record = _summary(folder, config, results)
     record["plots"], record["problems"] = plots, problems
     write_json(folder.summary_json, record)
-    text = pages.environment().get_template("mmlu.md.j2").render(
+    text = templates.render(
+        "mmlu.md.j2",
+        _TEMPLATES,
+        pages.TEMPLATES,
         summary=record,
         config=config,
         meta=record["meta"],
@@ -76,8 +82,8 @@ def make_report(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
         command=shlex.join(record["meta"]["command"]),
         plots=[(name, _CAPTIONS[name], path) for name, path in plots.items() if path],
         files=[(name, text) for name, text in _FILES.items() if (folder.path / name).exists()],
-    )  # fmt: skip
-    write_text(folder.report_md, text.rstrip() + "\n")
+    )
+    write_text(folder.report_md, text)
     return record
 
 

@@ -14,7 +14,8 @@ from harness.errors import LogError
 from harness.mmlu.config import MmluConfig
 from harness.mmlu.score import Answered, Score, Tally, score, write_samples_csv
 from harness.mmlu.subjects import DOMAIN_OF
-from harness.results.folder import RunFolder, write_json
+from harness.results.files import write_json
+from harness.results.folder import RunFolder
 
 OVERALL, BY_DOMAIN, BY_SUBJECT = "overall.json", "by_domain.json", "by_subject.json"
 

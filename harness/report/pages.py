@@ -1,21 +1,15 @@
-"""What the reports of run.py and mmlu.py share: how their templates are read, the machine's table,
-and the lines of the terminal.
-"""
+"""What the reports of run.py and mmlu.py share: their appendix, and the lines of the terminal."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import formatting
-from harness.errors import BenchmarkError
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES = Path(__file__).with_name("templates")
+TEMPLATES = Path(__file__).with_name("templates")  # appendix.md.j2 is for every report
 WIDTH = 100  # of the terminal summary
 _MACHINE = {
     "gpu_name": "GPU",
@@ -36,34 +30,6 @@ _NAMES = {
     "python": "Python",
     "torch": "PyTorch",
 }
-
-
-def environment() -> Environment:
-    """Where the templates are and the filters they use. Raises BenchmarkError without jinja2."""
-    try:
-        import jinja2
-    except ImportError:
-        raise BenchmarkError(
-            "A report needs jinja2: pip install jinja2, or run `make venv`."
-        ) from None
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
-    )
-    found.filters |= {
-        "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
-        "count": formatting.count,
-        "duration": formatting.duration,
-        "joules": formatting.joules,
-        "ms": formatting.milliseconds,
-        "passed": {True: "yes", False: "**no**", None: "not judged"}.get,
-        "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
-        "rate": formatting.rate,
-    }
-    return found
 
 
 def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -88,9 +54,9 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What vLLM was told: its engine arguments, then the variables it was given."""
-    told, variables = (resolved.get(key) or {} for key in ("engine", "engine_environment"))
-    return [*sorted(told.items()), *sorted(variables.items())]
+    """What vLLM was given: its engine arguments, then its environment variables."""
+    arguments, variables = (resolved.get(key) or {} for key in ("engine", "engine_environment"))
+    return [*sorted(arguments.items()), *sorted(variables.items())]
 
 
 def wrapped(text: str, first: str, others: str) -> list[str]:

@@ -15,6 +15,7 @@ from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
+from harness.rules.validity import invalid_reasons
 from harness.rules.verdict import Verdict, judge
 
 SCHEMA_VERSION = 1
@@ -47,7 +48,7 @@ def _verdict(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
     return {
         "result": verdict.result,
         "official": verdict.official,
-        "valid": performance.valid if performance else None,
+        "valid": not invalid_reasons(performance) if performance else None,
         "accuracy_passed": accuracy.passed if accuracy else None,
         "reasons": [rule.sentence for rule in verdict.failed],
         "rules": [dataclasses.asdict(rule) for rule in verdict.rules],
@@ -151,12 +152,12 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
     result = evidence.performance
     if result is None:
         return None
-    limits = evidence.limits
+    limits, reasons = evidence.limits, invalid_reasons(result)
     return {
         "scenario": evidence.scenario.label,
-        "valid": result.valid,
+        "valid": not reasons,
         "loadgen_valid": result.loadgen.valid,  # False goes with valid False, but not the reverse
-        "invalid_reasons": list(result.invalid_reasons),
+        "invalid_reasons": list(reasons),
         "duration_s": result.duration_s,
         "sample_count": result.sample_count,
         "total_new_tokens": result.total_new_tokens,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, templates
 from harness.config import Scenario
 from harness.report import figures, latency_text, pages
 from harness.results.folder import RunFolder
@@ -62,7 +62,9 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
     performance = record["run"]["performance"]
     probes = config["resolved"].get("probes") or []
-    text = pages.environment().get_template("report.md.j2").render(
+    return templates.render(
+        "report.md.j2",
+        pages.TEMPLATES,
         summary=record,
         config=config,
         meta=record["meta"],
@@ -75,8 +77,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         limits=(performance or {}).get("limits_ms"),
         limit_sentences=list(latency_text.sentences(performance)) if performance else [],
         probes=probes,  # of a run that failed after its search, too
-        search_result=latency_text.search_result(probes, (performance or {}).get("target_qps"))
-        if probes else None,
+        search_result=latency_text.search_result(probes, (performance or {}).get("target_qps")),
         machine=list(pages.machine_rows(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
@@ -84,8 +85,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         phases=list(_phases(record["meta"])),
         plots=[(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
         files=[(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],
-    )  # fmt: skip
-    return text.rstrip() + "\n"
+    )
 
 
 def _phases(meta: dict[str, Any]) -> Iterator[tuple[str, float]]:

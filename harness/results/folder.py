@@ -10,19 +10,21 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import itertools
-import json
-import os
 import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from harness.errors import UsageError
 from harness.results import index as run_index
+from harness.results.files import locked as locked
+from harness.results.files import read_object as read_object
+from harness.results.files import write_json as write_json
+from harness.results.files import write_text as write_text
 from harness.results.index import FINISHED as FINISHED
 from harness.results.index import RUNNING
 
@@ -129,25 +131,6 @@ def check_results_dir(path: Path) -> None:
         ) from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replaces a file in one step: a crash leaves the old content or the new one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: object) -> None:
-    """Replaces a JSON file in one step. Raises ValueError for NaN and infinity."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
 def finish(folder: RunFolder, *, keep_all: bool, spared: Sequence[str] = ()) -> tuple[str, ...]:
     """Enters a run into the index; points `latest` at it and tidies up if it finished.
 
@@ -175,24 +158,6 @@ def finished_runs(results_dir: Path) -> list[dict[str, Any]]:
     Read from the run folders themselves, so that a damaged or outdated index misleads nobody.
     """
     return [entry for entry in _entries(results_dir) if entry["status"] == FINISHED]
-
-
-@contextlib.contextmanager
-def locked(results_dir: Path) -> Iterator[None]:
-    """For what several runs may change: the index, `latest`, the tuning results."""
-    with (results_dir / ".index.lock").open("a") as lock:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object; empty where there is none, or a damaged one."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _entries(results_dir: Path) -> list[dict[str, Any]]:

@@ -8,9 +8,10 @@ from operator import attrgetter
 from harness import formatting
 from harness.config import Scenario
 from harness.limits import count_over_limits
-from harness.logs import validity
+from harness.logs.detail import number
 from harness.metrics import LatencyStats, PerformanceResult
 from harness.rounds import LatencyLimits
+from harness.rules import validity
 from harness.rules.advice import full_run, lower_rate
 from harness.rules.evidence import Evidence
 from harness.rules.rule import (
@@ -76,7 +77,7 @@ def _below(name: str, limit: Callable[[LatencyLimits], float]) -> Callable[[Evid
 def _target_latency(evidence: Evidence) -> Finding:
     if evidence.performance is None or evidence.limits is None:
         return not_applicable("Only Server and Interactive have it.")
-    told_ns = validity.number(evidence.performance.loadgen.effective, "target_latency_ns")
+    told_ns = number(evidence.performance.loadgen.effective, "target_latency_ns")
     most_ms = evidence.official.most_target_latency_ms
     found = formatting.milliseconds(None if told_ns is None else told_ns / 1e6)
     if told_ns is not None and told_ns <= 1e6 * most_ms:

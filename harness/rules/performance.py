@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from harness import formatting
 from harness.config import Scenario
-from harness.logs import validity
+from harness.logs.detail import number
+from harness.rules import validity
 from harness.rules.advice import full_run, longer, repeat
 from harness.rules.evidence import Evidence
 from harness.rules.latency import LATENCY
@@ -33,7 +34,7 @@ def _errors(evidence: Evidence) -> Finding:
     if _duration_reached(evidence).outcome == FAILED or _queries(evidence).outcome == FAILED:
         told_elsewhere.append(_RAN_OUT)
     unexplained = [e for e in run.errors if not e.startswith(tuple(told_elsewhere))]
-    count = validity.number(run.results, "num_errors") or len(run.errors)
+    count = number(run.results, "num_errors") or len(run.errors)
     if not count:
         return passed("none")
     if run.errors and not unexplained:
@@ -94,7 +95,7 @@ def _duration(evidence: Evidence) -> Finding:
     flags, least_s = evidence.config["flags"], evidence.official.min_duration_s
     if evidence.smoke and flags["min_duration_s"] is None:
         return not_applicable("A smoke run has no least duration.")
-    told_ms = validity.number(evidence.performance.loadgen.effective, "min_duration_ms")
+    told_ms = number(evidence.performance.loadgen.effective, "min_duration_ms")
     if told_ms is not None and told_ms >= 1000 * least_s:
         return passed(formatting.duration(told_ms / 1000))
     found = formatting.duration(None if told_ms is None else told_ms / 1000)

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import command_line, formatting
-from harness.errors import BenchmarkError
+from harness import command_line, formatting, templates
 from harness.metrics import TOKEN_DTYPE, AccuracyResult
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.evidence import ROUGE_NAMES, Evidence
@@ -70,8 +69,9 @@ def measurement_readme(evidence: Evidence, code: str) -> str:
     config = evidence.config
     data, system = config["dataset"], config["system"]
     checksum = f"SHA-256 {data['checksum_sha256']}"
-    return _rendered(
+    return templates.render(
         "measurement_readme.md.j2",
+        TEMPLATES,
         scenario=evidence.scenario.label,
         category=config["flags"]["category"],
         round=evidence.official.name,
@@ -97,26 +97,10 @@ def calibration(
 
     `schemes` are vLLM's names of the quantisations that ran, each with its scenarios.
     """
-    return _rendered(
+    return templates.render(
         "calibration.md.j2",
+        TEMPLATES,
         precisions=precisions,
         vllm_versions=sorted(vllm_versions),
         schemes=schemes,
     )
-
-
-def _rendered(template: str, **values: Any) -> str:
-    try:
-        import jinja2
-    except ImportError:
-        raise BenchmarkError(
-            "A submission needs jinja2: pip install jinja2, or run `make venv`."
-        ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
-    )
-    return environment.get_template(template).render(**values).rstrip() + "\n"

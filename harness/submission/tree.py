@@ -17,14 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.results.folder import (
-    ACCURACY_LOG,
-    DETAIL_LOG,
-    SUMMARY_LOG,
-    TEST06_VERIFIED,
-    write_json,
-    write_text,
-)
+from harness.results.files import write_json, write_text
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.submission import checks as submission_checks
 from harness.submission import source_copy, system_description
 from harness.submission import texts as submission_texts

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import util_logs
 from harness import rounds
 from harness.config import Scenario
 from harness.errors import EngineError, LoadGenError
 from harness.loadgen import sut
 from harness.loadgen.answering import Progress
 from harness.loadgen.process import LoadGenPlan
+from harness.logs.answers import read_accuracy_log
+from harness.logs.detail import read_detail_log
+from harness.logs.times import read_samples, read_timeline
 from tests.fakes import FakeEngine, answer_to, make_prompts
 from tests.loadgen.plans import plan_for
 
@@ -46,7 +48,7 @@ def test_accuracy_log_holds_every_sample_once_with_the_tokens_the_engine_answere
 ) -> None:
     run(FakeEngine(), plan_for(tmp_path, samples=30, accuracy=True))
 
-    answers = util_logs.read_accuracy_log(tmp_path / "mlperf_log_accuracy.json")
+    answers = read_accuracy_log(tmp_path / "mlperf_log_accuracy.json")
     prompts = make_prompts(30)
     assert sorted(answer.sample_index for answer in answers) == list(range(30))
     assert {answer.sample_index: list(answer.token_ids) for answer in answers} == {
@@ -66,7 +68,7 @@ def test_token_count_told_to_loadgen_is_the_length_of_the_logged_answer(tmp_path
 def test_performance_run_carries_the_seeds_of_the_round_and_no_errors(tmp_path: Path) -> None:
     run(FakeEngine(), plan_for(tmp_path, samples=20))
 
-    log = util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt")
+    log = read_detail_log(tmp_path / "mlperf_log_detail.txt")
     assert (log.qsl_rng_seed, log.sample_index_rng_seed, log.schedule_rng_seed) == (
         rounds.V5_1.seeds.qsl_rng_seed,
         rounds.V5_1.seeds.sample_index_rng_seed,
@@ -86,14 +88,14 @@ def test_no_query_is_lost_or_answered_twice_at_200_queries_per_second(tmp_path: 
 
     progress = run(engine, plan, stream_first_token=True)
 
-    rows = util_logs.read_sample_times(tmp_path / "samples.csv")
+    rows = read_samples(tmp_path / "samples.csv")
     assert len(engine.prompts) == len(rows) == progress.samples_issued == progress.samples_done
     assert len(rows) >= 380  # 2 s at 200 queries/s, in whole passes
     assert all(
         row.first_token_s is not None and row.issued_s <= row.first_token_s <= row.completed_s
         for row in rows
     )
-    assert util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
+    assert read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
 
 
 def test_single_stream_asks_one_query_at_a_time(tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_single_stream_asks_one_query_at_a_time(tmp_path: Path) -> None:
     run(engine, plan, stream_first_token=True)
 
     assert engine.most_at_once == 1
-    assert util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
+    assert read_detail_log(tmp_path / "mlperf_log_detail.txt").errors == ()
 
 
 def test_no_more_queries_than_admitted_reach_the_engine_at_once(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_timeline_ends_with_all_samples_done_and_nothing_outstanding(tmp_path: P
     progress = run(FakeEngine(seconds_per_answer=0.3), plan_for(tmp_path, samples=10))
     sut.write_timeline(progress.timeline, tmp_path / "timeline.csv")
 
-    points = util_logs.read_timeline(tmp_path / "timeline.csv")
+    points = read_timeline(tmp_path / "timeline.csv")
     assert points[-1].samples_done == 10
     assert points[-1].outstanding == 0
     assert points[-1].tokens == sum(len(prompt) for prompt in make_prompts(10))

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import report
-import util_logs
 from harness import config
 from harness.config import RunConfig, RunFacts, Scenario
 from harness.errors import LogError
+from harness.logs.detail import read_detail_log
+from harness.logs.performance import performance_result
 from harness.measure import execution
 from harness.metrics import (
     ComplianceCheck,
@@ -88,10 +89,10 @@ def good(scenario: Scenario = OFFLINE, **flags: Any) -> Evidence:
 
 @cache
 def small_logs(folder: Path) -> tuple[PerformanceResult, LoadGenRun]:
-    performance = util_logs.performance_result(folder)
+    performance = performance_result(folder)
     assert performance is not None
     detail = DATA / "offline-valid" / "Accuracy" / "mlperf_log_detail.txt"
-    return performance, util_logs.read_detail_log(detail)
+    return performance, read_detail_log(detail)
 
 
 @cache
@@ -199,7 +200,7 @@ def altered(run: LoadGenRun, values: dict[str, Any]) -> LoadGenRun:
 
 def invalid(**results: object) -> Change:
     """LoadGen says INVALID, for the reason it gives."""
-    return lambda e: performance(valid=False)(performance_log(valid=False, results=results)(e))
+    return performance_log(valid=False, results=results)
 
 
 def recorded(part: str, **values: Any) -> Change:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import report
-import util_logs
 from harness import config
 from harness.config import RunConfig, Scenario
 from harness.errors import LogError, UsageError
@@ -19,6 +18,8 @@ from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
 from harness.loadgen.answering import Progress
 from harness.loadgen.user_conf import user_conf_text
+from harness.logs.answers import read_audit_log
+from harness.logs.detail import read_detail_log
 from harness.metrics import AuditedAnswer, ComplianceResult, LoadGenRun
 from harness.report.text import terminal_summary
 from harness.results.folder import RunFolder
@@ -76,8 +77,8 @@ def run_test06(folder: Path, scenario: Scenario, *, with_audit_config: bool = Tr
 
 def judged(folder: Path, scenario: Scenario) -> ComplianceResult:
     return compliance.judge(
-        util_logs.read_audit_log(folder / "mlperf_log_accuracy.json"),
-        util_logs.read_detail_log(folder / "mlperf_log_detail.txt"),
+        read_audit_log(folder / "mlperf_log_accuracy.json"),
+        read_detail_log(folder / "mlperf_log_detail.txt"),
         scenario,
         (),
     )
@@ -91,7 +92,7 @@ def test_an_honest_system_passes_with_100_answers_in_real_logs(
 
     result = judged(tmp_path, scenario)
 
-    answers = util_logs.read_audit_log(tmp_path / "mlperf_log_accuracy.json")
+    answers = read_audit_log(tmp_path / "mlperf_log_accuracy.json")
     prompts = make_prompts(SAMPLES)
     expected = [tuple(answer_to(prompts[answer.sample_index])) for answer in answers]
     assert [answer.token_ids for answer in answers] == expected
@@ -109,7 +110,7 @@ def test_an_honest_system_passes_with_100_answers_in_real_logs(
 def test_an_ordinary_test_is_not_taken_for_test06(tmp_path: Path) -> None:
     run_test06(tmp_path, Scenario.SERVER, with_audit_config=False)
 
-    run = util_logs.read_detail_log(tmp_path / "mlperf_log_detail.txt")
+    run = read_detail_log(tmp_path / "mlperf_log_detail.txt")
     result = compliance.judge([GOOD] * 100, run, Scenario.SERVER, ())
 
     assert [check.name for check in result.checks if not check.passed] == ["audit_config"]
@@ -187,7 +188,7 @@ def test_a_damaged_audit_log_is_named(text: str, words: str, tmp_path: Path) -> 
     path.write_text(text)
 
     with pytest.raises(LogError, match=words):
-        util_logs.read_audit_log(path)
+        read_audit_log(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""samples.csv and timeline.csv: how a test went, written and read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from harness.errors import LogError
+from harness.logs.text import read_text
+from harness.metrics import SampleTimes, TimelinePoint
+
+SAMPLES_HEADER = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
+TIMELINE_HEADER = ("time_s", "tokens", "samples_done", "outstanding")
+_T = TypeVar("_T")
+
+
+def write_samples(path: Path, samples: Iterable[SampleTimes]) -> None:
+    """One row for each answered sample, to the microsecond."""
+    rows = (
+        (
+            sample.sample_index,
+            f"{sample.issued_s:.6f}",
+            "" if sample.first_token_s is None else f"{sample.first_token_s:.6f}",
+            f"{sample.completed_s:.6f}",
+            sample.tokens,
+        )
+        for sample in samples
+    )
+    _write(path, SAMPLES_HEADER, rows)
+
+
+def read_samples(path: Path) -> list[SampleTimes]:
+    """When each sample was issued and answered. Raises LogError."""
+
+    def sample(row: list[str]) -> SampleTimes:
+        index, issued_s, first_token_s, completed_s, tokens = row
+        first = float(first_token_s) if first_token_s else None
+        return SampleTimes(int(index), float(issued_s), first, float(completed_s), int(tokens))
+
+    return _read(path, SAMPLES_HEADER, sample)
+
+
+def write_timeline(path: Path, points: Iterable[TimelinePoint]) -> None:
+    """One row for each point: seconds since the first query, and what had happened by then."""
+    rows = (
+        (f"{point.time_s:.3f}", point.tokens, point.samples_done, point.outstanding)
+        for point in points
+    )
+    _write(path, TIMELINE_HEADER, rows)
+
+
+def read_timeline(path: Path) -> list[TimelinePoint]:
+    """The engine's state over the test. Raises LogError."""
+
+    def point(row: list[str]) -> TimelinePoint:
+        time_s, tokens, samples_done, outstanding = row
+        return TimelinePoint(float(time_s), int(tokens), int(samples_done), int(outstanding))
+
+    return _read(path, TIMELINE_HEADER, point)
+
+
+def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _read(path: Path, header: tuple[str, ...], record: Callable[[list[str]], _T]) -> list[_T]:
+    rows = csv.reader(read_text(path).splitlines())
+    if tuple(next(rows, ())) != header:
+        raise LogError(f"{path} does not begin with the line {','.join(header)}.")
+    records = []
+    for row in rows:
+        try:
+            records.append(record(row))
+        except ValueError:
+            raise LogError(f"{path}, line {rows.line_num}: {','.join(row)!r} is damaged.") from None
+    return records
