@@ -72,11 +72,7 @@ async def measure(config: RunConfig, in_flight: int) -> Cost:
     """One engine, all requests once after a warm-up."""
     prepared = preparation.prepare(config, lambda _text: None)
     prompts = [sample.token_ids for sample in prepared.dataset.samples]
-    engine = Engine(
-        prepared.engine_settings,
-        max_new_tokens=config.max_new_tokens,
-        eos_token_ids=prepared.model.eos_token_ids,
-    )
+    engine = Engine(prepared.plan, prepared.sampling)
     streaming = _Streaming(engine)
 
     async def answer(some: list[list[int]]) -> Burst:

@@ -16,32 +16,34 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import report
-import run
 from harness import config, flags
 from harness.config import CATEGORIES, RunConfig, Scenario
 from harness.engine import profiles
-from harness.engine import vllm as engine
+from harness.engine.plan import EnginePlan
+from harness.engine.settings import Purpose, engine_settings
 from harness.errors import BenchmarkError
 from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
-from harness.loadgen import planning, release
-from harness.loadgen.answering import AnsweringEngine
-from harness.loadgen.latency_watch import LatencyWatch
+from harness.loadgen import release
+from harness.loadgen.planning import Pace, Target
 from harness.machine import system as system_info
-from harness.measure.execution import Programs, execute
-from harness.measure.preparation import Prepared
-from harness.measure.session import Session
+from harness.measure import performance
+from harness.measure.active import ActiveRun
+from harness.measure.preparation import Prepared, sampling_of
+from harness.measure.runs import Series
+from harness.results.folder import DETAIL_LOG
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
 from harness.terminal import Terminal
 
@@ -86,32 +88,31 @@ class DoubleEngine:
         return tokens
 
 
-class DoubleSession(Session):
-    """Everything of a session but its engine, whose pace in the performance test is known."""
+def engine_of(prepared: Prepared) -> DoubleEngine:
+    """The double that knows the answer to every prompt of the data set."""
+    data = prepared.dataset
+    texts = [sample.reference or "" for sample in data.samples]
+    answers = prepared.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    prompts = (tuple(sample.token_ids) for sample in data.samples)
+    at_once = 64 if _is_server(prepared.config) else 1
+    return DoubleEngine(dict(zip(prompts, answers, strict=True)), at_once)
 
-    def make_engine(self) -> Any:
-        data = self.prepared.dataset
-        texts = [sample.reference or "" for sample in data.samples]
-        answers = self.prepared.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        prompts = (tuple(sample.token_ids) for sample in data.samples)
-        at_once = 64 if self._is_server else 1
-        return DoubleEngine(dict(zip(prompts, answers, strict=True)), at_once)
 
-    async def test(
-        self,
-        engine: AnsweringEngine,
-        *,
-        accuracy: bool,
-        watch: LatencyWatch | None = None,
-    ) -> None:
-        assert isinstance(engine, DoubleEngine)
-        pace = pace_of(self.config, self.prepared.min_duration_s)
-        if accuracy:
-            engine.answer_s = 0.0
-        else:
-            engine.answer_s = 0.1 if self._is_server else 1 / pace
-            self.pace = planning.Pace(pace, "the pace set for the double", 1.0)
-        await super().test(engine, accuracy=accuracy, watch=watch)
+def _is_server(settings: RunConfig) -> bool:
+    return settings.scenario in (Scenario.SERVER, Scenario.INTERACTIVE)
+
+
+def target_at_known_pace(choose: Callable[[ActiveRun], Target], run: ActiveRun) -> Target:
+    """What `choose` makes of the pace that is set for the double in the performance test.
+
+    The accuracy test before it takes no time, as its times count for nothing.
+    """
+    assert isinstance(run.engine, DoubleEngine)
+    if (run.folder.accuracy / DETAIL_LOG).exists():
+        pace = pace_of(run.config, run.prepared.min_duration_s)
+        run.engine.answer_s = 0.1 if run.is_server else 1 / pace
+        run.pace = Pace(pace, "the pace set for the double", 1.0)
+    return choose(run)
 
 
 def pace_of(settings: RunConfig, seconds: float) -> float:
@@ -170,24 +171,32 @@ def prepare(settings: RunConfig) -> Prepared:
         kernel=None,
         git_dirty=False,
     )
-    profile = profiles.choose(profiles.Place("gpu"), settings.precision, settings.scenario.value)
-    return Prepared(
+    purpose = Purpose(max_model_len=2668)
+    place = profiles.Place("gpu")
+    profile = profiles.choose(place, settings.precision, settings.scenario.value)
+    planned = EnginePlan(
         config=settings,
         device="gpu",
         model=model,
+        system=machine,
+        purpose=purpose,
+        place=place,
+        profile=profile,
+        settings=engine_settings(settings, model, "gpu", profile, purpose),
+        environment={},
+    )
+    return Prepared(
+        config=settings,
+        plan=planned,
+        sampling=sampling_of(settings, model),
         tokenizer=tokenizer,
         dataset=data,
         full_size=True,
         min_duration_s=config.min_duration_s(settings, count),
-        engine_settings=engine.engine_settings(
-            settings, model, device="gpu", max_model_len=2668, profile=profile
-        ),
-        profile=profile,
         not_judged_because=None,
         departures=config.departures(settings, facts),
         loadgen_version=version,
         loadgen_round=carried,
-        system=machine,
     )
 
 
@@ -213,13 +222,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = settings.with_values(server_target_qps=pace_of(settings, seconds))
     try:
         config.validate(settings)
-        return execute(
-            prepare(settings),
-            ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])],
-            Terminal(),
-            Programs(run.score, report.make_report, report.terminal_summary),
-            session_type=DoubleSession,
-        )
+        prepared = prepare(settings)
+        double: Any = engine_of(prepared)
+        command = ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])]
+        known = functools.partial(target_at_known_pace, performance.choose_target)
+        with mock.patch.object(performance, "choose_target", known):
+            return Series([prepared], command, Terminal(), lambda *_: double).execute()[0]
     except BenchmarkError as error:
         print(f"official_length.py: {error}", file=sys.stderr)
         return error.exit_status

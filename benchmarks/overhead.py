@@ -60,15 +60,15 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
     from vllm.inputs import TokensPrompt
 
     given = {
-        name: value for name, value in prepared.engine_settings.items() if name != "stream_interval"
+        name: value for name, value in prepared.plan.settings.items() if name != "stream_interval"
     }
-    os.environ |= prepared.engine_environment
+    os.environ |= prepared.plan.environment
     llm = LLM(**given)
     params = SamplingParams(
         temperature=0.0,
         max_tokens=prepared.config.max_new_tokens,
         min_tokens=1,
-        stop_token_ids=list(prepared.model.eos_token_ids) or None,
+        stop_token_ids=list(prepared.plan.model.eos_token_ids) or None,
         detokenize=False,
     )
     inputs = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
@@ -86,12 +86,7 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
 
 async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Speed:
     """The best of `repeat` Offline performance tests; tokens per second as LoadGen counts them."""
-    engine = Engine(
-        prepared.engine_settings,
-        max_new_tokens=prepared.config.max_new_tokens,
-        eos_token_ids=prepared.model.eos_token_ids,
-        environment=prepared.engine_environment,
-    )
+    engine = Engine(prepared.plan, prepared.sampling)
     await asyncio.to_thread(engine.load)
     await burst(
         engine,
@@ -134,7 +129,7 @@ async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]
                 stream_first_token=False,
                 stall_timeout_s=STALL_TIMEOUT_S,
                 admit_at_once=2
-                * int(prepared.engine_settings["max_num_seqs"])
+                * int(prepared.plan.settings["max_num_seqs"])
                 * prepared.config.data_parallel_size,
             ),
             Progress(),
@@ -186,9 +181,9 @@ def _print_result(prepared: Prepared, through: Speed, raw: Speed) -> None:
         "loadgen_tokens_per_second": through.tokens_per_second,
         "samples": len(prepared.dataset),
         "mean_prompt_tokens": prepared.dataset.mean_prompt_tokens,
-        "engine": prepared.engine_settings,
-        "vllm_version": prepared.system.vllm_version,
-        "gpu_name": prepared.system.gpu_name,
+        "engine": prepared.plan.settings,
+        "vllm_version": prepared.plan.system.vllm_version,
+        "gpu_name": prepared.plan.system.gpu_name,
     }
     print(json.dumps(result), flush=True)
 

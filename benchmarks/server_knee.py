@@ -27,8 +27,10 @@ from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError
 from harness.logs.performance import performance_result
-from harness.measure import preparation, server_search
-from harness.measure.session import Session
+from harness.measure import highest_rate, performance, preparation
+from harness.measure.active import ActiveRun
+from harness.measure.targets import ServerRate
+from harness.measure.warm_up import warm_up
 from harness.results.folder import RunFolder
 from harness.rules.validity import invalid_reasons
 from harness.terminal import Terminal
@@ -59,12 +61,12 @@ class SlotEngine:
         return (token_ids * ANSWER_TOKENS)[:ANSWER_TOKENS]
 
 
-async def measure(session: Session, engine: Any, capacity: float, full: bool) -> dict[str, Any]:
+async def measure(run: ActiveRun, capacity: float, full: bool) -> dict[str, Any]:
     """The rate found, and with `full` the verdicts of whole tests at it and above the knee."""
-    await session.warm_up(engine)
-    await server_search.find_rate(session, engine)
-    assert session.server_rate is not None
-    found = session.server_rate[0]
+    await warm_up(run)
+    await highest_rate.find_rate(run)
+    assert run.server_rate is not None
+    found = run.server_rate.qps
     print(f"found {found:.2f} queries/s; the engine holds {capacity:.2f}: {found / capacity:.4f}")
     result: dict[str, Any] = {
         "capacity_qps": capacity,
@@ -73,9 +75,9 @@ async def measure(session: Session, engine: Any, capacity: float, full: bool) ->
     }
     if full:
         for name, qps in (("at the rate found", found), ("2 % above the knee", 1.02 * capacity)):
-            session.server_rate = qps, "this benchmark"
-            await session.test(engine, accuracy=False)
-            verdict = performance_result(session.folder.path)
+            run.server_rate = ServerRate(qps, "this benchmark")
+            await performance.measure(run, performance.choose_target(run))
+            verdict = performance_result(run.folder.path)
             assert verdict is not None
             print(f"{name}: {qps:.2f} queries/s, LoadGen says {verdict.loadgen.valid}")
             result[name] = {
@@ -110,11 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepared = preparation.prepare(config, terminal.say)
         with tempfile.TemporaryDirectory() as results:
             folder = RunFolder.create(Path(results), "datacenter", "server", datetime.now())
-            record = preparation.config_record(prepared, ["server_knee.py"])
-            session = Session(prepared, folder, record, terminal)
+            record = preparation.describe(prepared, ["server_knee.py"])
+            started = datetime.now().astimezone()
+            record.begin(folder, started)
             engine = SlotEngine(values.slots, values.answer_s)
+            run = ActiveRun(prepared, folder, record, terminal, engine)
             capacity = values.slots / values.answer_s
-            result = asyncio.run(measure(session, engine, capacity, values.full))
+            result = asyncio.run(measure(run, capacity, values.full))
     except BenchmarkError as error:
         print(f"server_knee.py: {error}", file=sys.stderr)
         return error.exit_status

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
+from harness.engine.plan import EnginePlan
+from harness.engine.settings import Sampling
 from harness.errors import EngineError
 
 
@@ -67,3 +70,21 @@ def answer_to(token_ids: list[int]) -> list[int]:
 def make_prompts(count: int) -> list[list[int]]:
     """Distinct prompts of 2 to 6 tokens."""
     return [[1000 + index, *range(1, 2 + index % 5)] for index in range(count)]
+
+
+class PlannedEngine(FakeEngine):
+    """A double for a whole run, made as an engine is: of a plan and how it samples."""
+
+    def __init__(self, plan: EnginePlan, _sampling: Sampling, **pace: Any):
+        super().__init__(**pace)
+        self.plan = plan
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def abandon(self) -> bool:
+        """No process of it is ever left."""
+        return False
+
+    def shutdown(self) -> None:
+        """Nothing to end."""

@@ -14,6 +14,7 @@ import run
 from harness.config import RunConfig
 from harness.engine import capacity, profiles
 from harness.engine import vllm as engine
+from harness.engine.settings import Purpose, engine_settings
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
 from harness.loadgen import release
@@ -181,14 +182,9 @@ def test_through_ray_each_machine_gets_the_copies_that_its_gpus_hold(
     asked = RunConfig(model="demo", data_parallel_size=16, distributed_executor_backend="ray")
 
     resolved = capacity.check_devices(asked, "gpu", eight)
-    told = engine.engine_settings(
-        resolved,
-        resolve_model(asked),
-        device="gpu",
-        max_model_len=2668,
-        profile=profiles.choose(profiles.Place("gpu"), "bf16", "offline"),
-        copies_here=capacity.copies_here(resolved, eight),
-    )
+    purpose = Purpose(2668, copies_here=capacity.copies_here(resolved, eight))
+    profile = profiles.choose(profiles.Place("gpu"), "bf16", "offline")
+    told = engine_settings(resolved, resolve_model(asked), "gpu", profile, purpose)
 
     assert resolved.tensor_parallel_size == 1
     assert told["data_parallel_size"] == 16

@@ -9,6 +9,7 @@ import importlib.util
 import itertools
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import pytest
 from harness.config import RunConfig
 from harness.engine import attention, profiles
 from harness.engine import vllm as engine
-from harness.engine.profiles import Place, Profile
-from harness.inputs.model import resolve_model
+from harness.engine.profiles import Profile
+from harness.engine.settings import Sampling
 from harness.machine import gpus
 from harness.machine import system as system_info
 from harness.measure import preparation
+from tests.engine.plans import plan_for, settings_for
 from tools import compile_attention
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -136,13 +138,8 @@ def test_the_tool_compiles_what_a_run_looks_for() -> None:
     ]
 
 
-def settings(precision: str, scenario: str, *, flashinfer: bool) -> dict[str, object]:
-    place = Place("gpu", "NVIDIA H100 80GB HBM3", 78 << 30, 8 << 30, 65_536, flashinfer)
-    asked = RunConfig(model="demo", precision=precision)
-    profile = profiles.choose(place, precision, scenario)
-    return engine.engine_settings(
-        asked, resolve_model(asked), device="gpu", max_model_len=2668, profile=profile
-    )
+def settings(precision: str, scenario: str, *, flashinfer: bool) -> Mapping[str, Any]:
+    return settings_for(scenario, precision, flashinfer=flashinfer, products=False)
 
 
 def test_fp8_on_a_hopper_gpu_takes_the_kernels_that_are_there() -> None:
@@ -182,13 +179,13 @@ def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
 
     prepared = preparation.prepare(asked, said.append)
 
-    resolved = preparation.config_record(prepared, ["python", "run.py"])["resolved"]
+    resolved = preparation.describe(prepared, ["python", "run.py"]).to_json()["resolved"]
     if kernels:
-        assert prepared.profile.name == "flashinfer-fp8-offline"
+        assert prepared.plan.profile.name == "flashinfer-fp8-offline"
         assert resolved["engine"]["attention_backend"] == "FLASHINFER"
         assert resolved["engine_environment"]["VLLM_KV_CACHE_LAYOUT"] == "HND"
     else:
-        assert prepared.profile.name == "h100-fp8-offline"
+        assert prepared.plan.profile.name == "h100-fp8-offline"
         assert resolved["engine_environment"] == {}
     assert any("tools/compile_attention.py" in line for line in said) is not bool(kernels)
 
@@ -221,9 +218,7 @@ def test_the_variables_of_vllm_hold_while_the_engine_starts_and_no_longer(
             names = ("VLLM_USE_V2_MODEL_RUNNER", "VLLM_KV_CACHE_LAYOUT")
             seen.update({name: os.environ.get(name) for name in names})
 
-    told = settings("fp8", "offline", flashinfer=True)
-    environment = attention.environment(told, {})
-    Watched(told, max_new_tokens=128, eos_token_ids=[2], environment=environment).load()
+    Watched(plan_for("offline", products=False), Sampling(128, 1, (2,))).load()
 
     assert seen == {"VLLM_USE_V2_MODEL_RUNNER": "0", "VLLM_KV_CACHE_LAYOUT": "NHD"}
     assert "VLLM_USE_V2_MODEL_RUNNER" not in os.environ
@@ -239,19 +234,20 @@ def test_who_asks_for_a_backend_gets_no_variables_with_it() -> None:
 
 
 def test_tuned_settings_for_kernels_that_are_gone_are_not_used() -> None:
-    tuned = Profile("tuned", {"max_num_seqs": 900, "attention_backend": "FLASHINFER"}, "a search")
+    settings = {"max_num_seqs": 900, "max_num_batched_tokens": 4096}
+    tuned = Profile("tuned", {**settings, "attention_backend": "FLASHINFER"}, "a search")
     there, gone = (
-        Place("gpu", "NVIDIA H100 80GB HBM3", 78 << 30, 8 << 30, 65_536, found)
+        plan_for("offline", flashinfer=found, products=False, tuned=tuned)
         for found in (True, False)
     )
 
-    assert profiles.choose(there, "fp8", "offline", tuned) is tuned
-    assert profiles.choose(gone, "fp8", "offline", tuned).name == "h100-fp8-offline"
+    assert there.profile is tuned
+    assert gone.profile.name == "h100-fp8-offline"
 
 
 def test_settings_say_where_they_were_not_measured() -> None:
     h100, h200 = (
-        profiles.choose(Place("gpu", name, 129 << 30, 8 << 30, 65_536, True, True), "fp8", "server")
+        plan_for("server", gpu_name=name).profile
         for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")
     )
 

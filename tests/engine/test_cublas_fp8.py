@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -15,14 +14,12 @@ from typing import Any
 
 import pytest
 
-from harness.config import RunConfig, Scenario
-from harness.engine import fp8, profiles
-from harness.engine import vllm as engine
-from harness.engine.profiles import Place, Profile
+from harness.config import RunConfig
+from harness.engine import fp8, kernels, settings
+from harness.engine.profiles import Profile
 from harness.inputs.model import resolve_model
-from harness.machine import system as system_info
-from harness.measure import preparation
 from harness.submission import texts as submission_texts
+from tests.engine.plans import machine, plan_for, settings_for
 
 PROJECT = Path(__file__).resolve().parents[2]
 H100 = "NVIDIA H100 80GB HBM3"
@@ -83,28 +80,16 @@ def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
 )
 def test_a_run_finds_out_whether_the_products_suit_it(asked: dict[str, Any], wanted: bool) -> None:
     config = RunConfig(**{"model": "demo", "precision": "fp8", **asked})
-    machine = dataclasses.replace(system_info.collect(), gpu_name=H100, vllm_version="0.26.0")
 
-    place = preparation.place_of(config, "gpu", resolve_model(config), machine)
+    chosen = kernels.choose(config, resolve_model(config), "gpu", machine())
 
-    assert place.fp8_products is wanted
+    assert chosen.products is wanted
 
 
 def engine_settings(
     scenario: str, *, products: bool, engine_args: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    place = Place("gpu", H100, 78 << 30, 8 << 30, 65_536, flashinfer=True, fp8_products=products)
-    asked = RunConfig(
-        model="demo",
-        category="edge" if scenario == "singlestream" else "datacenter",
-        scenario=Scenario(scenario),
-        precision="fp8",
-        engine_args=engine_args or {},
-    )
-    profile = profiles.choose(place, "fp8", scenario)
-    return engine.engine_settings(
-        asked, resolve_model(asked), device="gpu", max_model_len=2668, profile=profile
-    )
+) -> Mapping[str, Any]:
+    return settings_for(scenario, products=products, engine_args=engine_args or {})
 
 
 @pytest.mark.parametrize("scenario", ["offline", "server", "interactive"])
@@ -122,7 +107,7 @@ def test_one_query_at_a_time_keeps_what_vllm_chooses() -> None:
     told = engine_settings("singlestream", products=True)
 
     assert told["quantization"] == "fp8"
-    assert engine.environment(told, {}).get("VLLM_DISABLED_KERNELS") is None
+    assert kernels.environment(told, {}).get("VLLM_DISABLED_KERNELS") is None
 
 
 def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +115,7 @@ def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyP
         "VLLM_DISABLED_KERNELS", "MacheteLinearKernel,CutlassFP8ScaledMMLinearKernel"
     )
 
-    told = engine.environment(engine_settings("offline", products=True), {})
+    told = kernels.environment(engine_settings("offline", products=True), {})
     off = told["VLLM_DISABLED_KERNELS"].split(",")
 
     assert len(off) == len(set(off))
@@ -150,29 +135,36 @@ def test_who_asks_vllm_for_other_products_gets_them(
 
 
 def test_tuned_settings_for_products_that_do_not_suit_are_not_used() -> None:
-    tuned = Profile("tuned", {"max_num_seqs": 900, **fp8.settings()}, "a search")
+    settings = {"max_num_seqs": 900, "max_num_batched_tokens": 4096, **fp8.settings()}
+    tuned = Profile("tuned", settings, "a search")
     suited, other = (
-        Place("gpu", H100, 78 << 30, 8 << 30, 65_536, fp8_products=found) for found in (True, False)
+        plan_for("offline", flashinfer=False, products=found, tuned=tuned)
+        for found in (True, False)
     )
 
-    assert profiles.choose(suited, "fp8", "offline", tuned) is tuned
-    assert profiles.choose(other, "fp8", "offline", tuned).name == "h100-fp8-offline"
+    assert suited.profile is tuned
+    assert other.profile.name == "h100-fp8-offline"
 
 
-def test_settings_that_were_tuned_with_vllms_products_give_way() -> None:
+@pytest.mark.parametrize(
+    ("scenario", "precision", "taken"),
+    [("offline", "fp8", False), ("singlestream", "fp8", True), ("offline", "bf16", True)],
+)
+def test_settings_that_were_tuned_with_vllms_products_give_way(
+    scenario: str, precision: str, taken: bool
+) -> None:
     tuned = Profile("tuned", {"max_num_seqs": 900, "max_num_batched_tokens": 4096}, "a search")
-    place = Place("gpu", H100, 78 << 30, 8 << 30, 65_536, fp8_products=True)
 
-    assert profiles.choose(place, "fp8", "offline", tuned).name == "h100-fp8-offline"
-    assert profiles.choose(place, "fp8", "singlestream", tuned) is tuned
-    assert profiles.choose(place, "bf16", "offline", tuned) is tuned
+    planned = plan_for(scenario, precision, flashinfer=False, tuned=tuned)
+
+    assert (planned.profile is tuned) is taken
 
 
 def test_a_figure_says_whose_products_gave_it() -> None:
     sources = {
-        (attention, products): profiles.choose(
-            Place("gpu", H100, 78 << 30, 8 << 30, 65_536, attention, products), "fp8", "offline"
-        ).source
+        (attention, products): plan_for(
+            "offline", flashinfer=attention, products=products
+        ).profile.source
         for attention in (True, False)
         for products in (True, False)
     }
@@ -235,12 +227,12 @@ def test_no_step_is_longer_than_its_sequences_may_be(sequences: int, tokens: int
 
     assert told["max_num_batched_tokens"] == tokens
     assert (
-        engine.engine_settings(
+        settings.engine_settings(
             RunConfig(model="demo"),
             resolve_model(RunConfig(model="demo")),
-            device="gpu",
-            max_model_len=300,
-            profile=Profile("", {"max_num_seqs": 600, "max_num_batched_tokens": 4096}, ""),
+            "gpu",
+            Profile("", {"max_num_seqs": 600, "max_num_batched_tokens": 4096}, ""),
+            settings.Purpose(max_model_len=300),
         )["max_num_batched_tokens"]
         == 3600
     )  # 7 tokens for each and 496 for the last would be left

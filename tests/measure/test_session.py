@@ -5,69 +5,78 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
-from harness.measure import preparation, server_search
+from harness.measure import last_offline, preparation, warm_up
+from harness.measure.active import ActiveRun
+from harness.measure.last_offline import OfflineRate
 from harness.measure.pace import ESTIMATE_FILLS, WARM_UP_SAMPLES
-from harness.measure.session import Session
 from harness.results.folder import RunFolder
 from harness.terminal import Terminal
 from tests.fakes import FakeEngine
 
 
-@pytest.fixture
-def searching(tmp_path: Path) -> Session:
+def active_run(results_dir: Path, **flags: Any) -> ActiveRun:
+    """A performance run of synthetic prompts on an engine double, its folder made."""
     config = RunConfig(
         model="demo",
         dataset="synthetic",
-        scenario=Scenario.SERVER,
         mode="performance",
-        server_target_qps="max",
-        total_sample_count=200,
-        results_dir=str(tmp_path),
+        results_dir=str(results_dir),
+        **flags,
     )
     prepared = preparation.prepare(config, lambda _text: None)
-    folder = RunFolder.create(tmp_path, "datacenter", "server", datetime.now())
-    return Session(prepared, folder, preparation.config_record(prepared, []), Terminal())
+    started = datetime.now()
+    folder = RunFolder.create(results_dir, "datacenter", config.scenario.value, started)
+    record = preparation.describe(prepared, [])
+    record.begin(folder, started)
+    return ActiveRun(prepared, folder, record, Terminal(), FakeEngine(seconds_per_answer=0.05))
 
 
-def test_a_search_that_knows_no_offline_rate_measures_one_first(searching: Session) -> None:
-    assert searching._warm_up_samples() == ESTIMATE_FILLS * searching.max_num_seqs
+@pytest.fixture
+def searching(tmp_path: Path) -> ActiveRun:
+    return active_run(
+        tmp_path, scenario=Scenario.SERVER, server_target_qps="max", total_sample_count=200
+    )
+
+
+def test_a_search_that_knows_no_offline_rate_measures_one_first(searching: ActiveRun) -> None:
+    assert warm_up.samples(searching) == ESTIMATE_FILLS * searching.max_num_seqs
 
 
 def test_a_search_that_knows_the_offline_rate_only_warms_up(
-    searching: Session, monkeypatch: pytest.MonkeyPatch
+    searching: ActiveRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_search, "offline_rate", lambda _session: 54.4)
+    monkeypatch.setattr(last_offline, "find", lambda *_: OfflineRate("an earlier run", 54.4))
 
-    assert searching._warm_up_samples() == WARM_UP_SAMPLES
+    assert warm_up.samples(searching) == WARM_UP_SAMPLES
+
+
+def test_the_results_folder_is_searched_once_for_an_offline_run(
+    searching: ActiveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    monkeypatch.setattr(last_offline, "find", lambda *_: looked.append(1))
+
+    assert [searching.last_offline, searching.last_offline, len(looked)] == [None, None, 1]
 
 
 def test_an_offline_test_alone_is_planned_by_what_its_warm_up_shows(tmp_path: Path) -> None:
-    config = RunConfig(
-        model="demo",
-        dataset="synthetic",
-        mode="performance",
-        total_sample_count=20,
-        min_duration_s=1.0,
-        results_dir=str(tmp_path),
-    )
-    prepared = preparation.prepare(config, lambda _text: None)
-    folder = RunFolder.create(tmp_path, "datacenter", "offline", datetime.now())
-    session = Session(prepared, folder, preparation.config_record(prepared, []), Terminal())
-    engine = FakeEngine(seconds_per_answer=0.05)
+    run = active_run(tmp_path, total_sample_count=20, min_duration_s=1.0)
+    assert isinstance(run.engine, FakeEngine)
 
-    asyncio.run(session.warm_up(engine))
+    asyncio.run(warm_up.warm_up(run))
 
-    assert session.pace is not None
-    assert session.pace.source.startswith("the warm-up")
-    answered = len(engine.prompts)
-    assert answered >= ESTIMATE_FILLS * session.max_num_seqs
-    asyncio.run(session.warm_up(engine))
-    assert len(engine.prompts) - answered == 20, "the speed is known: all samples once"
+    assert run.pace is not None
+    assert run.pace.source.startswith("the warm-up")
+    answered = len(run.engine.prompts)
+    assert answered >= ESTIMATE_FILLS * run.max_num_seqs
+    asyncio.run(warm_up.warm_up(run))
+    assert len(run.engine.prompts) - answered == 20, "the speed is known: all samples once"
 
 
 @pytest.mark.parametrize(

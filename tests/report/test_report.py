@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import report
 from harness import config
 from harness.config import RunConfig, RunFacts, Scenario
-from harness.engine.vllm import sampling_settings
+from harness.engine.settings import Sampling
 from harness.errors import LogError
 from harness.rounds import OFFICIAL_MODEL_REVISION, V5_1
 from harness.rules import advice
@@ -116,7 +116,7 @@ def config_json(
                 "max_num_seqs": 64,
                 "enable_prefix_caching": False,
             },
-            "sampling": sampling_settings(settings.max_new_tokens),
+            "sampling": Sampling(settings.max_new_tokens, settings.round.min_new_tokens).to_json(),
             "profile": {"name": "tuned-bf16-offline", "source": "tuned on 2026-11-24: faster"},
             "target_qps": {"value": 50.0, "source": "the warm-up", "expected_duration_s": 0.4},
             "loadgen_model": V5_1.loadgen_model(settings.category, settings.scenario.value),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness import engine_args
 from harness.config import PRECISIONS, RunConfig, Scenario
 from harness.engine import profiles
+from harness.engine.kernels import Kernels
 from harness.engine.profiles import Place, Profile
 from harness.machine import system as system_info
 from harness.tuning import file as tuning_file
@@ -49,8 +50,8 @@ def search(of: Plan, scores: dict[str, float | None]) -> list[tuple[str, float |
 
 @pytest.mark.parametrize("scenario", ["offline", "server", "interactive"])
 def test_with_flashinfer_the_other_kernels_are_tried_and_no_other_blocks(scenario: str) -> None:
-    place = replace(H200, flashinfer=True)
-    found = tuning_plans.make_plan(place, "fp8", scenario, profiles.choose(place, "fp8", scenario))
+    profile = profiles.choose(H200, "fp8", scenario, Kernels(flashinfer=True))
+    found = tuning_plans.make_plan(H200, "fp8", scenario, profile)
     tried = [
         candidate for one in found.variations for candidate in found.candidates(one, found.base)
     ]
@@ -210,7 +211,7 @@ def test_a_later_run_on_the_same_machine_takes_the_best_settings(tmp_path: Path)
         "tuned on 2026-11-24: 5,250 tokens/s, 5.0 % better than h200-bf16-offline "
         "(2 trials, complete; real weights, data set sample)"
     )
-    assert profiles.choose(H200, "bf16", "offline", tuned) is tuned
+    assert profiles.choose(H200, "bf16", "offline", tuned=tuned) is tuned
 
 
 @pytest.mark.parametrize(

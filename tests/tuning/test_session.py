@@ -14,10 +14,16 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig, Scenario
+from harness.engine import plan as engine_plan
+from harness.engine.plan import EnginePlan
+from harness.engine.profiles import Profile
+from harness.engine.settings import Sampling
 from harness.errors import EngineError, UsageError
+from harness.machine.system import SystemInfo
 from harness.measure import preparation
 from harness.measure.preparation import Prepared
 from harness.terminal import Terminal
+from harness.tuning import file as tuning_file
 from harness.tuning import search as tuning
 from harness.tuning import session as tune_session
 from harness.tuning import trial
@@ -34,9 +40,10 @@ class TunedDouble(FakeEngine):
 
     loaded: list[dict[str, Any]] = []  # noqa: RUF012 - shared on purpose: each trial has its own engine
 
-    def __init__(self, settings: dict[str, Any]):
+    def __init__(self, plan: EnginePlan, _sampling: Sampling):
         super().__init__(seconds_per_answer=0.02)
-        self.settings = settings
+        self.plan = plan
+        self.settings = settings = plan.settings
         self.turn = asyncio.Semaphore(settings["max_num_seqs"])
 
     def load(self) -> None:
@@ -68,10 +75,28 @@ def demo() -> Prepared:
 @pytest.fixture
 def prepared(demo: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     monkeypatch.setattr(TunedDouble, "loaded", [])
-    if demo.device != "cpu":
+    if demo.plan.device != "cpu":
         pytest.skip("the plan of a CPU is what is looked at")
     config = demo.config.with_values(results_dir=str(tmp_path / "results"))
-    return dataclasses.replace(demo, config=config)
+    return with_config(demo, config)
+
+
+def prepare_with_tuning(config: RunConfig) -> Prepared:
+    """As run.py prepares a run: with what a search has found."""
+    results_dir = Path(config.results_dir)
+
+    def find(final: RunConfig, system: SystemInfo) -> Profile | None:
+        return tuning_file.find(results_dir, final, system)
+
+    return preparation.prepare(config, lambda _text: None, find_tuned=find)
+
+
+def with_config(prepared: Prepared, config: RunConfig) -> Prepared:
+    """The run under other flags, its engine planned anew."""
+    before = prepared.plan
+    site = engine_plan.Site(before.device, before.system)
+    after = engine_plan.make(config, before.model, site, before.purpose)
+    return dataclasses.replace(prepared, config=config, plan=after)
 
 
 @pytest.fixture
@@ -118,13 +143,13 @@ def test_a_search_keeps_what_is_faster_and_later_runs_use_it(
     assert record["complete"]
     assert [trial["settings"]["max_num_seqs"] for trial in record["trials"]] == [64, 32, 128, 128]
     assert record["best"]["settings"]["max_num_seqs"] == 128
-    assert record["system"]["vllm_version"] == prepared.system.vllm_version
+    assert record["system"]["vllm_version"] == prepared.plan.system.vllm_version
 
-    later = preparation.prepare(prepared.config.with_values(tune_minutes=None), lambda _text: None)
-    assert later.engine_settings["max_num_seqs"] == 128
-    assert later.profile.source.startswith("tuned on ")
+    later = prepare_with_tuning(prepared.config.with_values(tune_minutes=None))
+    assert later.plan.settings["max_num_seqs"] == 128
+    assert later.plan.profile.source.startswith("tuned on ")
     given = later.config.with_values(engine_args={"max_num_seqs": 16})
-    assert preparation.prepare(given, lambda _text: None).engine_settings["max_num_seqs"] == 16
+    assert prepare_with_tuning(given).plan.settings["max_num_seqs"] == 16
 
 
 @pytest.mark.usefixtures("scored")
@@ -217,14 +242,14 @@ def test_a_search_with_nothing_to_vary_is_refused(prepared: Prepared) -> None:
     config = prepared.config.with_values(engine_args=fixed)
 
     with pytest.raises(UsageError, match="fixes all that would be varied"):
-        execute(dataclasses.replace(prepared, config=config))
+        execute(with_config(prepared, config))
 
 
 @pytest.mark.usefixtures("scored")
 def test_arguments_of_the_user_hold_in_every_trial(prepared: Prepared) -> None:
     config = prepared.config.with_values(engine_args={"max_num_seqs": 16})
 
-    assert execute(dataclasses.replace(prepared, config=config)) == 0
+    assert execute(with_config(prepared, config)) == 0
 
     assert [settings["max_num_seqs"] for settings in TunedDouble.loaded] == [16, 16]
     assert recorded(prepared)["work"]["engine_args"] == {"max_num_seqs": 16}
@@ -234,7 +259,7 @@ def test_arguments_of_the_user_hold_in_every_trial(prepared: Prepared) -> None:
 def test_every_scenario_can_be_searched(scenario: Scenario, prepared: Prepared) -> None:
     config = prepared.config.with_values(scenario=scenario)
 
-    assert execute(dataclasses.replace(prepared, config=config)) == 0
+    assert execute(with_config(prepared, config)) == 0
 
     assert recorded(prepared)["goal"]["unit"] == (
         "ms" if scenario is Scenario.SINGLESTREAM else "tokens/s"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,48 +15,48 @@ import pytest
 import run
 from harness.config import RunConfig, Scenario
 from harness.engine.keeper import EngineKeeper
-from harness.errors import EngineError
-from harness.measure import job, preparation, series
-from harness.measure.execution import Programs
+from harness.engine.plan import EnginePlan
+from harness.engine.settings import Sampling
+from harness.measure import lifecycle, preparation, runs
 from harness.measure.preparation import Prepared
-from harness.results.folder import RunFolder, write_json
+from harness.measure.runs import Series
 from harness.terminal import Terminal
+from tests.fakes import PlannedEngine
 
 
-class NamedEngine:
-    """Stands for a loaded engine; the keeper looks at its settings alone."""
+class LoadedEngine:
+    """Stands for a loaded engine; the keeper looks at the settings of its plan alone."""
 
     def __init__(self, settings: dict[str, Any]):
-        self.settings = settings
+        self.plan = SimpleNamespace(settings=settings)
 
 
 def test_an_engine_is_kept_for_a_run_of_the_same_settings_alone() -> None:
     few, many = {"max_num_seqs": 8}, {"max_num_seqs": 1024}
-    keeper = EngineKeeper([many, many, few])
-    engine: Any = NamedEngine(many)
+    keeper = EngineKeeper()
+    engine: Any = LoadedEngine(many)
 
     assert keeper.take() is None
-    keeper.keep(engine)
+    keeper.keep(engine, many)
     assert keeper.holds_engine
     assert keeper.take() is engine
     assert not keeper.holds_engine
-    keeper.keep(engine)
-    assert not keeper.keeps(engine), "the third run asks for other settings"
+    keeper.keep(engine, few)
+    assert not keeper.keeps(engine), "the next run asks for other settings"
     assert keeper.take() is None
 
 
 def test_without_a_run_to_come_no_engine_is_kept() -> None:
     keeper = EngineKeeper()
-    engine: Any = NamedEngine({})
+    engine: Any = LoadedEngine({})
 
-    assert keeper.take() is None
-    keeper.keep(engine)
+    keeper.keep(engine, None)
     assert not keeper.holds_engine
 
 
 def test_the_scenarios_are_those_of_the_category_with_offline_first() -> None:
     datacenter, edge = (
-        [config.scenario for config in series.configs(RunConfig(category=category))]
+        [config.scenario for config in runs.configs(RunConfig(category=category))]
         for category in ("datacenter", "edge")
     )
 
@@ -71,7 +74,7 @@ def test_the_scenarios_are_those_of_the_category_with_offline_first() -> None:
     ],
 )
 def test_one_run_of_a_series_is_repeated_by_a_command_of_its_own(words: list[str]) -> None:
-    alone = series.alone(["python", "run.py", *words], "server")
+    alone = runs.alone(["python", "run.py", *words], "server")
 
     assert alone == ["python", "run.py", "--model", "demo", "--scenario", "server"]
 
@@ -97,53 +100,80 @@ def prepared(tmp_path: Path) -> list[Prepared]:
     first = preparation.prepare(config, lambda _text: None)
     return [
         preparation.prepare(each, lambda _text: None, like=first)
-        for each in series.configs(first.config)
+        for each in runs.configs(first.config)
     ]
 
 
-def run_series(prepared: list[Prepared], outcomes: list[Any]) -> tuple[int, list[Path]]:
-    """A series whose runs do nothing but end as told: a status of the verdict, or an error."""
-    endings = iter(outcomes)
+def run_series(
+    prepared: list[Prepared], dying: Collection[Scenario] = ()
+) -> tuple[int, list[Path]]:
+    """The runs on engine doubles through real LoadGen; those of the scenarios named die."""
+    made = iter(prepared)
 
-    class Session:
-        def __init__(self, *_: object) -> None:
-            self.ending = next(endings)
+    def make_engine(plan: EnginePlan, sampling: Sampling) -> Any:
+        dies = next(made).config.scenario in dying
+        return PlannedEngine(plan, sampling, dies_after=0 if dies else None)
 
-        async def measure(self) -> None:
-            if isinstance(self.ending, Exception):
-                raise self.ending
+    return Series(prepared, ["python", "run.py"], Terminal(), make_engine).execute()
 
-    def make_report(folder: Path) -> dict[str, Any]:
-        config = RunFolder(folder).config_json.read_text()
-        status = "finished" if '"status": "finished"' in config else "failed"
-        scenario = folder.name.split("-")[3]
-        summary = {
-            "schema_version": 1,
-            "meta": {"scenario": scenario, "status": status},
-            "headline": {"text": "a figure"},
-            "verdict": {"result": "INVALID", "accuracy_passed": None},
-        }
-        write_json(RunFolder(folder).summary_json, summary)
-        return summary
 
-    programs = Programs(lambda *_: None, make_report, lambda _summary: "")
-    double: Any = Session
-    return series.execute(prepared, ["python", "run.py"], Terminal(), programs, double)
+def one_engine_each(prepared: list[Prepared]) -> list[Prepared]:
+    """The same runs, none of which can go on with the engine of the one before."""
+    return [
+        dataclasses.replace(
+            run,
+            plan=dataclasses.replace(run.plan, settings={**run.plan.settings, "seed": number}),
+        )
+        for number, run in enumerate(prepared)
+    ]
 
 
 @pytest.mark.usefixtures("handlers")
 def test_a_run_that_fails_does_not_end_the_series(
     prepared: list[Prepared], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    status, finished = run_series(prepared, [None, EngineError("It died."), None])
+    status, finished = run_series(one_engine_each(prepared), dying=[Scenario.SERVER])
 
     said = capfd.readouterr()
     assert status == 1
     assert [path.name.split("-")[3] for path in finished] == ["offline", "interactive"]
-    assert "It died." in said.err
+    assert "The engine died, as this double was asked to." in said.err
     lines = said.out.splitlines()[-4:]
     assert [line.split()[0] for line in lines] == ["scenario", "offline", "server", "interactive"]
-    assert lines[1].split()[1:4] == ["a", "figure", "INVALID"]
+    assert "tokens/s" in lines[1]
+    assert "FAILED" in lines[2]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_runs_of_the_same_settings_share_one_engine(prepared: list[Prepared]) -> None:
+    made: list[PlannedEngine] = []
+
+    def make_engine(plan: EnginePlan, sampling: Sampling) -> Any:
+        made.append(PlannedEngine(plan, sampling))
+        return made[-1]
+
+    status, finished = Series(prepared, ["python", "run.py"], Terminal(), make_engine).execute()
+
+    records = [json.loads((path / "config.json").read_text())["run"] for path in finished]
+    assert (status, len(finished), len(made)) == (0, 3, 1)
+    assert "engine_load_s" in records[0]["phases"]
+    assert "engine_load_s" not in records[1]["phases"]
+    assert records[0]["first_query_s"] > 0
+    assert records[1]["first_query_s"] is None, "no wait from a start to a query"
+    assert "preparation_s" not in records[1]["phases"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_single_run_is_a_series_of_one_that_says_nothing_of_it(
+    prepared: list[Prepared], capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, finished = run_series(prepared[:1])
+
+    said = capfd.readouterr().out
+    record = json.loads((finished[0] / "config.json").read_text())
+    assert (status, len(finished)) == (0, 1)
+    assert "scenario 1 of 1" not in said
+    assert record["run"]["command"] == ["python", "run.py"]
 
 
 @pytest.mark.usefixtures("handlers")
@@ -151,8 +181,8 @@ def test_keep_all_0_keeps_the_runs_of_the_series(
     prepared: list[Prepared],
 ) -> None:
     results = Path(prepared[0].config.results_dir)
-    run_series(prepared, [None, None, None])
-    _, finished = run_series(prepared, [None, None, None])
+    run_series(prepared)
+    _, finished = run_series(prepared)
 
     left = sorted(path for path in results.iterdir() if path.is_dir() and not path.is_symlink())
     assert left == sorted(finished)
@@ -164,18 +194,18 @@ def test_an_interrupt_ends_the_series_and_this_process(
     prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     left: list[int] = []
-    monkeypatch.setattr(job, "leave", left.append)
+    monkeypatch.setattr(lifecycle, "end_now", left.append)
 
-    carry_out = job.carry_out
+    carry_out = lifecycle.carry_out
 
-    def interrupted(one: job.Job, *args: Any) -> job.Outcome:
-        outcome = carry_out(one, *args)
-        if one.scenario != "server":
+    def interrupted(job: lifecycle.Job, *args: Any) -> lifecycle.Outcome:
+        outcome = carry_out(job, *args)
+        if job.scenario != "server":
             return outcome
-        return job.Outcome(outcome.folder, outcome.summary, 130, True, True)
+        return lifecycle.Outcome(outcome.folder, outcome.summary, 130, True, True)
 
-    monkeypatch.setattr(job, "carry_out", interrupted)
-    run_series(prepared, [None, None, None])
+    monkeypatch.setattr(lifecycle, "carry_out", interrupted)
+    run_series(prepared)
 
     assert left == [130]
     assert "interactive" not in capfd.readouterr().out.splitlines()[-1]

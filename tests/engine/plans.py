@@ -1,0 +1,62 @@
+"""Plans of an engine on GPUs that are not there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+from unittest import mock
+
+from harness.config import RunConfig, Scenario
+from harness.engine import attention, plan
+from harness.engine.plan import EnginePlan, Site
+from harness.engine.profiles import Profile
+from harness.engine.settings import Purpose
+from harness.inputs.model import resolve_model
+from harness.machine import gpus
+from harness.machine import system as system_info
+from harness.machine.system import SystemInfo
+
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def machine(gpu_name: str = H100, vllm_version: str = "0.26.0") -> SystemInfo:
+    """One GPU of this name, of 80 GiB."""
+    return dataclasses.replace(
+        system_info.collect(),
+        gpu_count=1,
+        gpu_name=gpu_name,
+        gpu_memory_bytes=80 << 30,
+        vllm_version=vllm_version,
+    )
+
+
+def plan_for(
+    scenario: str = "offline",
+    precision: str = "fp8",
+    *,
+    flashinfer: bool = True,
+    products: bool = True,
+    gpu_name: str = H100,
+    tuned: Profile | None = None,
+    **flags: Any,
+) -> EnginePlan:
+    """The plan for Llama-3.1-8B where FlashInfer's kernels are compiled and cuBLASLt is known."""
+    config = RunConfig(
+        weights="dummy",
+        category="edge" if scenario == "singlestream" else "datacenter",
+        scenario=Scenario(scenario),
+        precision=precision,
+        **flags,
+    )
+    site = Site("gpu", machine(gpu_name, "0.26.0" if products else "0.25.0"))
+    with (
+        mock.patch.object(attention, "compiled", lambda: flashinfer),
+        mock.patch.object(gpus, "free_and_total_memory_bytes", lambda: (None, None)),
+    ):
+        return plan.make(config, resolve_model(config), site, Purpose(2668), tuned)
+
+
+def settings_for(scenario: str, precision: str = "fp8", **given: Any) -> Mapping[str, Any]:
+    """The engine arguments of that plan."""
+    return plan_for(scenario, precision, **given).settings
