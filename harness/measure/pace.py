@@ -57,7 +57,8 @@ async def warm_up(
     """
     resolved = record["resolved"]
     lengths = {"sample_count": len(prompts), "min_duration_s": resolved["min_duration_s"]}
-    # In a random order, as LoadGen asks: the first articles of CNN/DailyMail are the longer ones.
+    # In a random order, as LoadGen asks: CNN/DailyMail has all articles of one paper first, and the
+    # two differ in length.
     shuffled = itertools.cycle(random.Random(0).sample(prompts, len(prompts)))
 
     async def burst(samples: int) -> Burst:
