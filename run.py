@@ -36,7 +36,6 @@ from harness.errors import BenchmarkError, UsageError
 if TYPE_CHECKING:
     from harness.measure.preparation import Prepared
     from harness.results.folder import RunFolder
-    from harness.submission.checks import FinishedRun
     from harness.submission.tree import Submission
 
 PROJECT = Path(__file__).resolve().parent
@@ -181,20 +180,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(config: RunConfig, command: list[str]) -> int:
     """Resolves and checks every input, measures, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
-    import report
     from harness.measure import execution, preparation
+    from harness.report.make import make_report
+    from harness.report.text import terminal_summary
     from harness.terminal import Terminal
 
     terminal = Terminal()
     prepared = preparation.prepare(config, terminal.say)
-    programs = execution.Programs(score, report.make_report, report.terminal_summary)
+    programs = execution.Programs(score, make_report, terminal_summary)
     return execution.execute(prepared, command, terminal, programs)
 
 
 def measure_all(values: argparse.Namespace, command: list[str]) -> int:
     """Every scenario of the category, and then the submission if one is asked for."""
-    import report
     from harness.measure import execution, preparation, series
+    from harness.report.make import make_report
+    from harness.report.text import terminal_summary
     from harness.submission import tree as submission
     from harness.terminal import Terminal
 
@@ -210,7 +211,7 @@ def measure_all(values: argparse.Namespace, command: list[str]) -> int:
     if values.submission is not None:
         record = preparation.config_record(runs[0], command)
         submission.check_beforehand(_to_submission(values), record)
-    programs = execution.Programs(score, report.make_report, report.terminal_summary)
+    programs = execution.Programs(score, make_report, terminal_summary)
     status, values.run_dirs = series.execute(runs, command, terminal, programs)
     if values.submission is None or status not in (0, 3):
         return status
@@ -234,8 +235,10 @@ def tune(config: RunConfig, command: list[str]) -> int:
 
 def submit(values: argparse.Namespace) -> int:
     """Makes the submission tree of finished runs; returns the exit status."""
+    from harness.submission.tree import make_submission
+
     asked = _to_submission(values)
-    for doubt in make_submission(asked, values.run_dirs):
+    for doubt in make_submission(asked, values.run_dirs, PROJECT):
         print(f"note: {doubt}")
     print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
     print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")
@@ -246,27 +249,6 @@ def _to_submission(values: argparse.Namespace) -> Submission:
     from harness.submission.tree import Submission
 
     return Submission(values.submission, values.submitter, values.division, values.system_json)
-
-
-def make_submission(asked: Submission, run_dirs: Sequence[Path]) -> tuple[str, ...]:
-    """The tree of these run folders; returns doubts. Raises UsageError, LogError."""
-    from harness.submission import tree as submission
-
-    return submission.make_tree(asked, [read_run(path) for path in run_dirs], PROJECT)
-
-
-def read_run(run_dir: Path) -> FinishedRun:
-    """A run folder and the verdict on it. Raises UsageError, LogError."""
-    import report
-    from harness.results.folder import RunFolder
-    from harness.rules import verdict
-    from harness.submission.checks import FinishedRun
-
-    folder = RunFolder(run_dir.resolve())
-    evidence = report.read_evidence(folder)
-    judged = verdict.judge(evidence)
-    reasons = tuple(broken.sentence for broken in judged.failed)
-    return FinishedRun(folder, evidence, judged.result, reasons)
 
 
 def score(prepared: Prepared, folder: RunFolder) -> None:

@@ -25,7 +25,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import report
 import run
 from harness import config, flags
 from harness.config import CATEGORIES, RunConfig, Scenario
@@ -42,6 +41,8 @@ from harness.measure import targets
 from harness.measure.execution import Programs, execute
 from harness.measure.preparation import Prepared
 from harness.measure.session import Session
+from harness.report.make import make_report
+from harness.report.text import terminal_summary
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
 from harness.terminal import Terminal
 
@@ -222,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prepare(settings),
             ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])],
             Terminal(),
-            Programs(run.score, report.make_report, report.terminal_summary),
+            Programs(run.score, make_report, terminal_summary),
             session_type=DoubleSession,
         )
     except BenchmarkError as error:

@@ -19,6 +19,7 @@ from harness.report import pages
 from harness.results.files import write_json, write_text
 from harness.results.folder import RunFolder
 from harness.results.index import FINISHED
+from harness.rules.read import read_config
 
 SCHEMA_VERSION = 1
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -51,11 +52,14 @@ _FILES = {
 }
 
 
-def make_report(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
+def make_report(run_dir: Path) -> dict[str, Any]:
     """Writes summary.json, report.md and plots/; returns what summary.json holds.
 
-    Raises LogError when a result of a finished evaluation is missing or damaged.
+    Raises UsageError when it is no run folder, LogError when a result of a finished evaluation is
+    missing or damaged.
     """
+    folder = RunFolder(run_dir.resolve())
+    config = read_config(folder)
     results = mmlu_results.read(folder)
     if results is None and config["run"]["status"] == FINISHED:
         raise LogError(f"{folder.path} has no {mmlu_results.OVERALL}; repeat the evaluation.")

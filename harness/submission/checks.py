@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.config import Scenario
 from harness.errors import UsageError
-from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED, RunFolder
-from harness.rules.evidence import Evidence
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.rules.verdict import FAILED, OFFICIAL_READY
+from harness.submission.finished_run import FinishedRun
 
 # What one machine and its software have in common over all runs of a submission.
 SAME_SYSTEM = {
@@ -24,16 +23,6 @@ SAME_SYSTEM = {
     "vllm_version": "vLLM",
     "loadgen_version": "LoadGen",
 }
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run folder, all that it holds, and the verdict on it."""
-
-    folder: RunFolder
-    evidence: Evidence
-    result: str  # OFFICIAL-READY, VALID BUT UNOFFICIAL, INVALID or FAILED
-    reasons: tuple[str, ...]  # a sentence for each rule that it breaks
 
 
 def check(runs: Sequence[FinishedRun], division: str) -> None:

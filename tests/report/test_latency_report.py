@@ -21,6 +21,7 @@ from harness.config import RunConfig, Scenario
 from harness.loadgen import rate_search
 from harness.metrics import LatencyStats, SampleTimes, TimelinePoint
 from harness.report import latency_plots, latency_text, search_plot
+from harness.report.text import terminal_summary
 from harness.rounds import V5_1, LatencyLimits
 from tests.report.test_report import DATA, config_json, text_of, write_timeline
 
@@ -253,10 +254,10 @@ def test_test_with_enough_queries_says_nothing_of_too_few(
 
 
 def test_terminal_tells_the_counts_of_a_server_run_only(tmp_path: Path) -> None:
-    server = report.terminal_summary(report.make_report(make_run(tmp_path)))
+    server = terminal_summary(report.make_report(make_run(tmp_path)))
     assert "over the limit: TTFT 0, TPOT 0 of 500 queries, 0 allowed" in server
     folder = make_run(tmp_path, "singlestream-valid", Scenario.SINGLESTREAM)
-    assert "over the limit" not in report.terminal_summary(report.make_report(folder))
+    assert "over the limit" not in terminal_summary(report.make_report(folder))
 
 
 def test_every_probe_is_a_row_of_the_report_and_in_summary_json(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from harness import config
 from harness.config import RunConfig, RunFacts, Scenario
 from harness.engine.vllm import sampling_settings
 from harness.errors import LogError
+from harness.report.text import terminal_summary
 from harness.rounds import OFFICIAL_MODEL_REVISION, V5_1
 from harness.rules import advice
 from harness.scoring import accuracy
@@ -281,7 +282,7 @@ def test_missed_gate_of_the_demo_model_is_called_expected(make_run: MakeRun) -> 
     record = report.make_report(folder)
     assert record["verdict"]["accuracy_passed"] is False
     assert "expected of the demo model" in text_of(folder)
-    assert "expected of the demo model" in report.terminal_summary(record)
+    assert "expected of the demo model" in terminal_summary(record)
 
 
 def test_server_report_shows_first_token_and_token_time_with_their_limits(
@@ -423,7 +424,7 @@ def test_answers_without_references_are_reported_as_not_judged(make_run: MakeRun
 
 def test_terminal_summary_is_short_and_ends_with_the_next_command(make_run: MakeRun) -> None:
     record = report.make_report(make_run(rouge=rouge(1.0)))
-    lines = report.terminal_summary(record).splitlines()
+    lines = terminal_summary(record).splitlines()
     assert 10 <= len(lines) <= 22
     assert lines[2] == f"  {record['headline']['text']}"
     verdict = lines.index("  verdict      VALID BUT UNOFFICIAL")

@@ -20,7 +20,7 @@ from harness.rules import verdict
 from harness.submission import checks as submission_checks
 from harness.submission import system_description
 from harness.submission import tree as submission
-from harness.submission.checks import FinishedRun
+from harness.submission.finished_run import FinishedRun, read_run
 from harness.submission.tree import Submission
 from tests import builders as official_runs
 from tests import submission_rules
@@ -79,9 +79,7 @@ def whole(runs: Runs) -> Callable[[str, str], list[FinishedRun]]:
     def of(version: str, category: str) -> list[FinishedRun]:
         key = version, category
         if key not in read:
-            read[key] = [
-                run.read_run(runs[version, category, name]) for name in SCENARIOS[category]
-            ]
+            read[key] = [read_run(runs[version, category, name]) for name in SCENARIOS[category]]
         return list(read[key])
 
     return of
