@@ -168,6 +168,6 @@ def test_an_answer_without_a_letter_is_wrong_and_reported(llama: WholeRun) -> No
     assert overall["unparsed"] == unparsed > 0  # random weights do not write letters
     assert all(row["correct"] == "0" for row in rows_of(llama) if row["pred"] == "")
     assert f"{unparsed} answers named no letter" in llama.stdout
-    assert json.loads((llama.results / "index.json").read_text())[0]["headline"].endswith(
-        "(llama, 5-shot)"
+    assert json.loads((llama.results / "index.json").read_text())[0]["headline"].startswith(
+        "MMLU (llama, 5-shot) "
     )

@@ -40,9 +40,9 @@ def legend(axes: Axes) -> list[str]:
     return [text.get_text() for text in box.get_texts()] if box else []
 
 
-def scores(share: float) -> list[plots.Score]:
+def scores(share: float) -> list[plots.GatedScore]:
     references = {"rouge1": 38.7792, "rouge2": 15.9075, "rougeL": 24.4957, "rougeLsum": 35.793}
-    return [plots.Score(n, share * ref, 0.99 * ref, ref) for n, ref in references.items()]
+    return [plots.GatedScore(n, share * ref, 0.99 * ref, ref) for n, ref in references.items()]
 
 
 def bars(count: int) -> list[plots.HistoryRun]:

@@ -389,25 +389,30 @@ def test_plot_that_is_no_longer_drawn_is_removed(make_run: MakeRun) -> None:
 
 
 def test_history_has_the_finished_runs_of_the_same_model_and_scenario(make_run: MakeRun) -> None:
+    strangers = (
+        RunConfig(model="x", dataset="sample", total_sample_count=SAMPLES),
+        RunConfig(model="demo", scenario=Scenario.SERVER, total_sample_count=SAMPLES),
+    )
+    for number, settings in enumerate(strangers):
+        report.make_report(make_run(settings, name=f"20261123-12000{number}-datacenter-offline"))
+    failed = make_run(status="failed", error="killed", name="20261123-130000-datacenter-offline")
+    report.make_report(failed)
     folder = make_run()
-    entry = {
-        "run": "other",
-        "finished": "2026-11-22T10:00:00+00:00",
-        "category": "datacenter",
-        "scenario": "offline",
-        "model": "demo",
-        "sample_count": 20,
-        "tokens_per_sec": 700.0,
-        "valid": True,
-        "status": "finished",
-    }
-    index = folder.parent / "index.json"
-    strangers = ({"model": "x"}, {"scenario": "server"}, {"status": "failed"}, {"run": folder.name})
-    index.write_text(json.dumps([entry | stranger for stranger in strangers]))
     assert report.make_report(folder)["plots"]["history"] is None
-    index.write_text(json.dumps([entry]))
+    report.make_report(make_run(name="20261122-100000-datacenter-offline"))
     assert report.make_report(folder)["plots"]["history"] == "plots/history.png"
-    index.write_text("{broken")
+
+
+def test_history_heeds_no_index_that_is_stale_or_damaged(make_run: MakeRun) -> None:
+    folder = make_run()
+    other = make_run(name="20261122-100000-datacenter-offline")
+    report.make_report(other)
+    index = folder.parent / "index.json"
+    for text in ("[]", "{broken"):
+        index.write_text(text)
+        assert report.make_report(folder)["plots"]["history"] == "plots/history.png"
+    shutil.rmtree(other)
+    index.write_text(json.dumps([{"run": other.name, "status": "finished"}]))
     assert report.make_report(folder)["plots"]["history"] is None
 
 

@@ -33,7 +33,7 @@ def began(results: Path, minute: int = 0) -> RunFolder:
             "schema_version": 1,
             "run": {"status": "running"},
             "flags": {"scenario": "offline", "category": "datacenter", "model": "demo"},
-            "resolved": {"sample_count": 20},
+            "resolved": {"sample_count": 20, "full_size": False},
             "departures": [
                 {"id": "model", "sentence": "x"},
                 {"id": "sample_count", "sentence": "y"},
@@ -141,6 +141,7 @@ def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
         "precision": "bf16",
         "dataset": "sample",
         "sample_count": 20,
+        "full_size": False,
         "headline": "7,570 tokens/s",
         "tokens_per_sec": 7570.4,
         "samples_per_sec": 59.1,
@@ -171,6 +172,18 @@ def test_a_single_stream_run_is_headed_by_its_90th_percentile(tmp_path: Path) ->
     run_folder.write_json(folder.summary_json, summary)
     run_folder.finish(folder, keep_all=True)
     assert "| p90 812.3 ms |" in (tmp_path / "index.md").read_text()
+
+
+def test_the_index_has_the_headline_that_summary_json_gives(tmp_path: Path) -> None:
+    folder = began(tmp_path)
+    summary = {
+        "headline": {"text": "7,570 tokens/s (59.1 samples/s)"},
+        "meta": {"status": "finished"},
+        "run": {"performance": {"tokens_per_sec": 7570.4}},
+    }
+    run_folder.write_json(folder.summary_json, summary)
+    run_folder.finish(folder, keep_all=True)
+    assert index(tmp_path)[0]["headline"] == "7,570 tokens/s (59.1 samples/s)"
 
 
 def test_the_index_has_the_verdict_of_a_run_that_was_judged(tmp_path: Path) -> None:
