@@ -38,7 +38,7 @@ from harness.rules import verdict
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import INVALID, OFFICIAL_READY, UNOFFICIAL, Verdict, judge
 from harness.scoring import accuracy
-from tests.report.test_report import DATA, config_json, rouge
+from tests.builders import DATA, config_json, rouge
 
 OFFLINE, SERVER = Scenario.OFFLINE, Scenario.SERVER
 INTERACTIVE, SINGLESTREAM = Scenario.INTERACTIVE, Scenario.SINGLESTREAM
