@@ -122,7 +122,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def evaluate(config: MmluConfig, command: list[str]) -> int:
     """Resolves and checks every input, asks, scores, reports; returns the exit status."""
     # Imported only now, so that --help and a wrong flag answer at once.
-    import report
     from harness.measure import lifecycle
     from harness.mmlu import preparation as mmlu_preparation
     from harness.mmlu import report as mmlu_report
@@ -141,7 +140,7 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
         keep_all=config.run.keep_all,
         record=record,
         work=lambda folder: mmlu_session.evaluate(prepared, folder, record, terminal),
-        make_report=report.make_report,
+        make_report=mmlu_report.make_report,
         terminal_summary=mmlu_report.terminal_summary,
         exit_status=lambda _summary: 0,  # no score is a failure
     )

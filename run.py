@@ -248,7 +248,7 @@ def submit(asked: Submission, run_dirs: Sequence[Path]) -> int:
     """Makes the submission tree of finished runs; returns the exit status."""
     from harness.submission import tree
 
-    for doubt in tree.make_tree_of(asked, run_dirs, PROJECT):
+    for doubt in tree.make_submission(asked, run_dirs, PROJECT):
         print(f"note: {doubt}")
     print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
     print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")

@@ -104,7 +104,7 @@ class Series:
             work=measure,
             make_report=make.make_report,
             terminal_summary=text.terminal_summary,
-            exit_status=lambda summary: _verdict_status(prepared, summary),
+            exit_status=lambda summary: verdict_status(prepared, summary),
             loop=loop,
             keeps_processes=lambda: keeper.holds_engine,
             spared=tuple(outcome.folder.name for outcome in self.outcomes),
@@ -117,7 +117,7 @@ def alone(command: Sequence[str], scenario: str) -> list[str]:
     return with_flag(without_flags(command, *of_a_submission), "--scenario", scenario)
 
 
-def _verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
+def verdict_status(prepared: Prepared, summary: dict[str, Any] | None) -> int:
     """3 for a full-size run that is INVALID or below the gate;
     a smoke run has measured, whatever it says.
     """

@@ -32,15 +32,15 @@ def score_by_subject(
         axes = figure.subplots()
         for domain, color in _COLORS.items():
             bars = [
-                (place, 100 * one["accuracy"])
-                for place, (_, one) in enumerate(rows)
-                if one["domain"] == domain
+                (place, 100 * score["accuracy"])
+                for place, (_, score) in enumerate(rows)
+                if score["domain"] == domain
             ]
             if bars:
                 places, values = zip(*bars, strict=True)
                 axes.barh(places, values, height=0.72, color=color, label=domain)
-        for place, (_, one) in enumerate(rows):
-            text = f"{100 * one['accuracy']:.0f} % of {formatting.count(one['total'])}"
+        for place, (_, score) in enumerate(rows):
+            text = f"{100 * score['accuracy']:.0f} % of {formatting.count(score['total'])}"
             axes.text(WORDS_AT, place, text, va="center", fontsize=8)
         axes.set_yticks(range(len(rows)), [in_words(name) for name, _ in rows], fontsize=9)
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -57,11 +57,17 @@ def score_by_domain(
         return False
     with figure_at(path, "MMLU: score by domain", run, 3.2) as figure:
         axes = figure.subplots()
-        for place, (name, one) in enumerate(domains.items()):
-            value, error = 100 * one["accuracy"], 100 * (one["standard_error"] or 0.0)
-            axes.barh(place, value, xerr=error or None, height=0.62, color=_COLORS[name],
-                      error_kw={"ecolor": INK, "capsize": 3})  # fmt: skip
-            text = f"{value:.1f} % of {formatting.count(one['total'])} questions"
+        for place, (name, score) in enumerate(domains.items()):
+            value, error = 100 * score["accuracy"], 100 * (score["standard_error"] or 0.0)
+            axes.barh(
+                place,
+                value,
+                xerr=error or None,
+                height=0.62,
+                color=_COLORS[name],
+                error_kw={"ecolor": INK, "capsize": 3},
+            )
+            text = f"{value:.1f} % of {formatting.count(score['total'])} questions"
             axes.text(WORDS_AT, place, text, va="center", fontsize=9)
         axes.set_yticks(range(len(domains)), list(domains))
         axes.set_ylim(len(domains) - 0.4, -0.6)

@@ -19,6 +19,7 @@ from harness.report import pages
 from harness.results.files import write_json, write_text
 from harness.results.folder import RunFolder
 from harness.results.index import FINISHED
+from harness.rules.read import read_config
 
 SCHEMA_VERSION = 1
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -51,11 +52,14 @@ _FILES = {
 }
 
 
-def make_report(folder: RunFolder, config: dict[str, Any]) -> dict[str, Any]:
+def make_report(run_dir: Path) -> dict[str, Any]:
     """Writes summary.json, report.md and plots/; returns what summary.json holds.
 
-    Raises LogError when a result of a finished evaluation is missing or damaged.
+    Raises UsageError when it is no run folder, LogError when a result of a finished evaluation is
+    missing or damaged.
     """
+    folder = RunFolder(run_dir.resolve())
+    config = read_config(folder)
     results = mmlu_results.read(folder)
     if results is None and config["run"]["status"] == FINISHED:
         raise LogError(f"{folder.path} has no {mmlu_results.OVERALL}; repeat the evaluation.")
@@ -123,7 +127,7 @@ def _summary(folder: RunFolder, config: dict[str, Any], results: Results | None)
     return {
         "schema_version": SCHEMA_VERSION,
         "headline": _headline(run["status"], results),
-        "departures": [one["sentence"] for one in config["departures"]],
+        "departures": [departure["sentence"] for departure in config["departures"]],
         "meta": {
             **{key: flags[key] for key in (*same, *own)},
             "name": folder.name,
@@ -199,19 +203,15 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def terminal_summary(record: dict[str, Any]) -> str:
     """The evaluation in plain text: the score, each domain, what it is not, where the report is."""
     meta, lines = record["meta"], [_title(record), "", f"  {record['headline']['text']}", ""]
-    found = record["run"]["mmlu"]
+    results = record["run"]["mmlu"]
     rows: list[tuple[str, str]] = []
-    if found:
-        for name, one in found["domains"].items():
-            rows.append((name, f"{percent(one['accuracy'])} of {formatting.count(one['total'])}"))
-        if found["overall"]["unparsed"]:
-            rows.append(
-                (
-                    "unparsed",
-                    f"{formatting.count(found['overall']['unparsed'])} answers named no letter; "
-                    "they count as wrong",
-                )
-            )
+    if results:
+        for name, score in results["domains"].items():
+            right = percent(score["accuracy"])
+            rows.append((name, f"{right} of {formatting.count(score['total'])}"))
+        if unparsed := results["overall"]["unparsed"]:
+            text = f"{formatting.count(unparsed)} answers named no letter; they count as wrong"
+            rows.append(("unparsed", text))
     rows += [("note", sentence) for sentence in (*record["departures"], *record["problems"])]
     rows.append(("report", str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
     for name, text in rows:

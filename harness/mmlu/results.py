@@ -31,31 +31,31 @@ class Results:
 
 def write(folder: RunFolder, config: MmluConfig, answers: Sequence[Answered]) -> None:
     """The three files and, with --details 1, a row for each question."""
-    found = score(answers)
-    for name, content in to_json(found, config.protocol, config.num_fewshot).items():
+    scored = score(answers)
+    for name, content in to_json(scored, config.protocol, config.num_fewshot).items():
         write_json(folder.path / name, content)
     if config.details:
         write_samples_csv(folder.samples_csv, config.protocol, answers)
 
 
-def to_json(found: Score, protocol: str, num_fewshot: int) -> dict[str, dict[str, Any]]:
+def to_json(scored: Score, protocol: str, num_fewshot: int) -> dict[str, dict[str, Any]]:
     """The content of each file by its name; every one names the protocol."""
     by = {"protocol": protocol, "num_fewshot": num_fewshot}
     overall = {
         **by,
-        "overall_accuracy": found.overall.accuracy,
-        "macro_accuracy": found.macro_accuracy,
-        "standard_error": found.overall.standard_error,
-        "correct": found.overall.correct,
-        "total": found.overall.total,
-        "unparsed": found.overall.unparsed,
-        "subjects": len(found.subjects),
+        "overall_accuracy": scored.overall.accuracy,
+        "macro_accuracy": scored.macro_accuracy,
+        "standard_error": scored.overall.standard_error,
+        "correct": scored.overall.correct,
+        "total": scored.overall.total,
+        "unparsed": scored.overall.unparsed,
+        "subjects": len(scored.subjects),
     }
-    domains = {name: _row(tally) for name, tally in found.domains.items()}
+    domains = {name: _row(tally) for name, tally in scored.domains.items()}
     for name, row in domains.items():
-        row["subjects"] = sum(DOMAIN_OF[subject] == name for subject in found.subjects)
+        row["subjects"] = sum(DOMAIN_OF[subject] == name for subject in scored.subjects)
     subjects = {
-        name: {"domain": DOMAIN_OF[name], **_row(tally)} for name, tally in found.subjects.items()
+        name: {"domain": DOMAIN_OF[name], **_row(tally)} for name, tally in scored.subjects.items()
     }
     return {
         OVERALL: overall,
@@ -89,9 +89,9 @@ def _read(folder: RunFolder, name: str, part: str | None = None) -> dict[str, An
     path = folder.path / name
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        found = value if part is None else value[part]
-        if not isinstance(found, Mapping):
+        content = value if part is None else value[part]
+        if not isinstance(content, Mapping):
             raise TypeError("not an object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} cannot be read ({error}); repeat the evaluation.") from None
-    return dict(found)
+    return dict(content)

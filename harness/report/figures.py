@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 from harness.config import Scenario
 from harness.formatting import count
 from harness.report import latency_plots, plots, search_plot
-from harness.results.folder import FINISHED, RunFolder
-from harness.rounds import ROUNDS
+from harness.results.folder import RunFolder, finished_runs
 from harness.rules.evidence import Evidence, gates
 from harness.rules.validity import invalid_reasons
 
@@ -157,7 +155,7 @@ def _rate_search(path: Path, name: str, evidence: Evidence) -> bool:
 def _rouge(path: Path, name: str, evidence: Evidence) -> bool:
     result = evidence.accuracy
     rows = gates(evidence)
-    scores = [plots.Score(r.name, r.value, r.low, r.reference) for r in rows if r.high is None]
+    scores = [plots.GatedScore(r.name, r.value, r.low, r.reference) for r in rows if r.high is None]
     shares = [
         plots.LengthShare(r.value / r.reference, r.low / r.reference, r.high / r.reference)
         for r in rows
@@ -185,19 +183,17 @@ def _answer_lengths(path: Path, name: str, evidence: Evidence) -> bool:
 
 def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
     flags, performance = evidence.config["flags"], evidence.performance
-    # The neighbours as the index has them, and this run as its own logs tell.
+    # The neighbours as their folders have them, and this run as its own logs tell.
     runs = [
         (entry, _bar(entry, this_run=False))
-        for entry in _index(folder.path.parent / "index.json")
-        if entry.get("run") != folder.name and _is_comparable(entry, flags)
+        for entry in finished_runs(folder.path.parent)
+        if entry["run"] != folder.name and _is_comparable(entry, flags)
     ]
     if performance and performance.tokens_per_second and evidence.finished:
         entry = {
             "finished": evidence.config["run"]["finished"],
-            "category": flags["category"],
-            "version": flags["version"],
             "tokens_per_sec": performance.tokens_per_second,
-            "sample_count": evidence.config["resolved"]["sample_count"],
+            "full_size": evidence.config["resolved"]["full_size"],
             "valid": not invalid_reasons(performance),
         }
         runs.append((entry, _bar(entry, this_run=True)))
@@ -208,26 +204,14 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
     return plots.history(path, [bar for _, bar in runs], run=caption)
 
 
-def _index(path: Path) -> list[dict[str, Any]]:
-    """The entries of index.json; none when it is absent or damaged: a history is only an extra."""
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
-
-
 def _is_comparable(entry: dict[str, Any], flags: dict[str, Any]) -> bool:
-    same = all(entry.get(key) == flags[key] for key in ("category", "scenario", "model"))
-    return same and entry.get("status") == FINISHED and bool(entry.get("tokens_per_sec"))
+    same = all(entry[key] == flags[key] for key in ("category", "scenario", "model"))
+    return same and bool(entry["tokens_per_sec"])
 
 
 def _bar(entry: dict[str, Any], *, this_run: bool) -> plots.HistoryRun:
-    # The index does not name the round; the data set has had one size in all of them.
-    record = ROUNDS[entry.get("version", "5.1")].category(entry["category"])
-    is_smoke = (entry.get("sample_count") or 0) < record.dataset_samples
-    kind: plots.Kind = "smoke" if is_smoke else "full"
-    if entry.get("valid") is False:
+    kind: plots.Kind = "full" if entry["full_size"] else "smoke"
+    if entry["valid"] is False:
         kind = "invalid"
     return plots.HistoryRun(str(entry["finished"]), entry["tokens_per_sec"], kind, this_run)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MAX_POINTS = 4000  # more dots than this are a blot
 MAX_BANDS = 60
-LEAST_IN_BAND = 20  # a median of fewer jumps about; the p99 of less than 100 is their slowest
+MIN_IN_BAND = 20  # a median of fewer jumps about; the p99 of less than 100 is their slowest
 MAX_DEPTHS = 200
 # A limit further away than this many times the times themselves would flatten the picture.
 FAR = 10
@@ -93,7 +93,7 @@ def distribution(
         if marks:
             _mark_percentiles(axes, marks, factor)
         if limit_ms is not None:
-            _draw_limit(axes, limit_ms, factor, near=near, which="x", p99=True)
+            _draw_limit(axes, limit_ms, factor, near=near, which="x")
         if marks or limit_ms is not None:
             legend_above(axes, columns=4)
         axes.set_xlim(0, right * factor)
@@ -134,10 +134,10 @@ def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> None:
 
 
 def _draw_limit(
-    axes: Axes, limit_ms: float, factor: float, *, near: bool, which: Literal["x", "y"], p99: bool
+    axes: Axes, limit_ms: float, factor: float, *, near: bool, which: Literal["x", "y"]
 ) -> None:
     """A line and a tint over what lies beyond it, or a word that it is not on the picture."""
-    text = f"limit{' of p99' if p99 else ''}: {formatting.milliseconds(limit_ms)}"
+    text = f"limit of p99: {formatting.milliseconds(limit_ms)}"
     if not near:
         where = "to the right" if which == "x" else "above"
         axes.plot([], [], color=RED, linewidth=1.8, label=f"{text} (far {where})")
@@ -184,18 +184,14 @@ def _panel(
     bands_s, medians, p99s = bands(points)
     if bands_s:
         axes.plot(bands_s, [m * factor for m in medians], color=BLUE, linewidth=1.8, label="median")
-        axes.plot(
-            bands_s, [p * factor for p in p99s], color=ORANGE, linewidth=1.4,
-            label="p99",
-        )  # fmt: skip
+        axes.plot(bands_s, [p * factor for p in p99s], color=ORANGE, linewidth=1.4, label="p99")
     slow = [moment for moment, ms in points if ms > top]
     if slow:
-        axes.plot(
-            slow, [0.97 * top * factor] * len(slow), "^", color=INK, markersize=5,
-            label=f"still longer ({formatting.count(len(slow))})",
-        )  # fmt: skip
+        edge = [0.97 * top * factor] * len(slow)
+        text = f"still longer ({formatting.count(len(slow))})"
+        axes.plot(slow, edge, "^", color=INK, markersize=5, label=text)
     if limit_ms is not None:
-        _draw_limit(axes, limit_ms, factor, near=near, which="y", p99=True)
+        _draw_limit(axes, limit_ms, factor, near=near, which="y")
     axes.set_ylim(0, top * factor)
     axes.set_ylabel(f"{unit} {name}")
     thousands(axes, "y")
@@ -206,7 +202,7 @@ def bands(
     points: Sequence[tuple[float, float]],
 ) -> tuple[list[float], list[float], list[float]]:
     """Moment, median and p99 of neighbouring queries, as many in each; empty for a few queries."""
-    count = min(MAX_BANDS, len(points) // LEAST_IN_BAND)
+    count = min(MAX_BANDS, len(points) // MIN_IN_BAND)
     if count < 3:
         return [], [], []
     moments, medians, p99s = [], [], []

@@ -15,7 +15,7 @@ def sentences(performance: dict[str, Any]) -> Iterator[str]:
     """Paragraphs on the limits, the goodput, and on too few queries to prove anything."""
     over, goodput = performance["over_limit"], performance["goodput"]
     samples = formatting.count(performance["sample_count"])
-    least = performance["early_stopping_min_queries"]
+    minimum = performance["early_stopping_min_queries"]
     if over:
         text = (
             f"Of {samples} queries **{formatting.count(over['ttft'])} were over the TTFT limit and "
@@ -35,16 +35,16 @@ def sentences(performance: dict[str, Any]) -> Iterator[str]:
             f"Goodput: {share(goodput['share'])} of the queries met both limits, that is "
             f"{formatting.rate(goodput['queries_per_sec'], 'queries/s')}."
         )
-    if least and (performance["sample_count"] or 0) < least:
+    if minimum and (performance["sample_count"] or 0) < minimum:
         what = "that 99 of 100 queries keep a limit" if over else "the p90 latency"
         yield (
-            f"Early stopping needs at least {least} queries to prove {what}. This test had "
+            f"Early stopping needs at least {minimum} queries to prove {what}. This test had "
             f"{samples}, so LoadGen calls it INVALID however fast it was."
         )
 
 
 def terminal_line(performance: dict[str, Any]) -> str | None:
-    """'over the limits: 3 TTFT, 0 TPOT of 13,368 queries, 107 each allowed'."""
+    """'over the limit: TTFT 3, TPOT 0 of 13,368 queries, 107 allowed'."""
     over = performance["over_limit"]
     if not over:
         return None

@@ -1,9 +1,9 @@
-"""The figures of a report: metrics in, one PNG out. `canvas` holds their looks, `latency_plots`
-and `search_plot` further ones.
+"""The figures of a report: metrics in, one PNG out.
 
-Every function returns False, and writes nothing, where there is nothing to draw. It raises OSError
-when the file cannot be written, ImportError when matplotlib is not there. `run` is the line under
-the title that says whose figure it is.
+`canvas` holds their looks; `latency_plots` and `search_plot` draw further ones. Every function
+returns False, and writes nothing, where there is nothing to draw. It raises OSError when the file
+cannot be written, ImportError when matplotlib is not there. `run` is the line under the title that
+says whose figure it is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Kind = Literal["full", "smoke", "invalid"]
 
 
 @dataclass(frozen=True)
-class Score:
+class GatedScore:
     """One ROUGE value with its gate and reference, all in percent."""
 
     name: str
@@ -111,7 +111,7 @@ def binned_rates(
 
 
 def rouge_vs_threshold(
-    path: Path, scores: Sequence[Score], length: LengthShare | None, *, gate: float, run: str
+    path: Path, scores: Sequence[GatedScore], length: LengthShare | None, *, gate: float, run: str
 ) -> bool:
     """ROUGE and the length of the answers as shares of the reference; `gate` is one too."""
     if not scores:
@@ -205,16 +205,21 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
     with figure_at(path, "Tokens per second of the runs so far", run) as figure:
         axes = figure.subplots()
         for kind, (color, hatch, label) in looks.items():
-            bars = [(x, one) for x, one in enumerate(shown) if one.kind == kind]
-            if bars:
+            places = [x for x, bar in enumerate(shown) if bar.kind == kind]
+            heights = [shown[x].tokens_per_second for x in places]
+            if places:
                 axes.bar(
-                    [x for x, _ in bars],
-                    [one.tokens_per_second for _, one in bars],
-                    width=0.7, color=color, hatch=hatch, edgecolor="white", label=label,
-                )  # fmt: skip
+                    places,
+                    heights,
+                    width=0.7,
+                    color=color,
+                    hatch=hatch,
+                    edgecolor="white",
+                    label=label,
+                )
         _name_bars(axes, shown)
         axes.set_xlim(-0.6, max(len(shown), 6) - 0.4)
-        axes.set_ylim(0, 1.15 * max(one.tokens_per_second for one in shown) or 1)
+        axes.set_ylim(0, 1.15 * max(bar.tokens_per_second for bar in shown) or 1)
         axes.set_ylabel("tokens per second")
         legend_above(axes)
         thousands(axes, "y")
@@ -224,15 +229,16 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
 
 def _name_bars(axes: Axes, runs: Sequence[HistoryRun]) -> None:
     few = len(runs) <= 12
-    for x, one in enumerate(runs):
-        if few or one.this_run:
-            text = formatting.count(one.tokens_per_second)
+    for x, bar in enumerate(runs):
+        height = bar.tokens_per_second
+        if few or bar.this_run:
+            text = formatting.count(height)
             weight = "normal"
-            if one.this_run:
+            if bar.this_run:
                 text, weight = f"this run\n{text}", "bold"
-            axes.text(x, one.tokens_per_second, text, ha="center", va="bottom", fontweight=weight)
-        if one.this_run:
-            axes.bar(x, one.tokens_per_second, width=0.7, fill=False, edgecolor=INK, linewidth=2)
+            axes.text(x, height, text, ha="center", va="bottom", fontweight=weight)
+        if bar.this_run:
+            axes.bar(x, height, width=0.7, fill=False, edgecolor=INK, linewidth=2)
     every = -(-len(runs) // 12)
     ticks = range((len(runs) - 1) % every, len(runs), every)  # the newest is always named
     axes.set_xticks(ticks, [_when(runs[x].finished) for x in ticks], fontsize=9)

@@ -14,7 +14,7 @@ from harness.rounds import LatencyLimits
 if TYPE_CHECKING:
     from harness.report.canvas import Axes
 
-MOST_LIMITS = 3  # times longer than so many limits stand at the upper edge, with their number
+MAX_LIMITS = 3  # times longer than so many limits stand at the upper edge, with their number
 
 
 def rate_search(path: Path, probes: Sequence[Probe], limits: LatencyLimits, *, run: str) -> bool:
@@ -43,10 +43,10 @@ def rate_search(path: Path, probes: Sequence[Probe], limits: LatencyLimits, *, r
     return True
 
 
-def _panel(axes: Axes, found: Sequence[tuple[Probe, float]], limit_ms: float, name: str) -> None:
-    ceiling = MOST_LIMITS * limit_ms
-    top = min(ceiling, 1.25 * max([limit_ms, *(ms for _, ms in found)]))
-    for probe, ms in found:
+def _panel(axes: Axes, p99s: Sequence[tuple[Probe, float]], limit_ms: float, name: str) -> None:
+    ceiling = MAX_LIMITS * limit_ms
+    top = min(ceiling, 1.25 * max([limit_ms, *(ms for _, ms in p99s)]))
+    for probe, ms in p99s:
         # The shape says it too, for those who cannot see the colours.
         marker, color = ("o", BLUE) if probe.holds else ("X", ORANGE)
         height = min(ms, 0.93 * top)

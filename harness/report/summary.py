@@ -169,7 +169,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
         "ttft_ms": _latencies(result.ttft),
         "tpot_ms": _latencies(result.tpot),
         "limits_ms": dataclasses.asdict(limits) if limits else None,
-        "early_stopping_min_queries": _least_queries(evidence),
+        "early_stopping_min_queries": _min_queries(evidence),
         **_against_limits(evidence, result),
         "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
         "loadgen_errors": list(result.loadgen.errors),
@@ -189,7 +189,7 @@ def _extra(evidence: Evidence, result: PerformanceResult) -> dict[str, float | N
     }
 
 
-def _least_queries(evidence: Evidence) -> int | None:
+def _min_queries(evidence: Evidence) -> int | None:
     """With fewer, LoadGen's early stopping calls any test INVALID; Offline has no such thing."""
     if evidence.scenario is Scenario.OFFLINE:
         return None

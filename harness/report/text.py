@@ -60,7 +60,7 @@ _FILES = {
 
 def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
-    performance = record["run"]["performance"]
+    performance, rules = record["run"]["performance"], record["verdict"]["rules"]
     probes = config["resolved"].get("probes") or []
     return templates.render(
         "report.md.j2",
@@ -71,8 +71,8 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         title=_title(record),
         introduction=_introduction(record["meta"]),
         broken=list(_broken(record)),
-        kept=[one for one in record["verdict"]["rules"] if one["outcome"] == PASSED],
-        not_asked=[one for one in record["verdict"]["rules"] if one["outcome"] == NOT_APPLICABLE],
+        kept=[rule for rule in rules if rule["outcome"] == PASSED],
+        not_asked=[rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
         verdict_text=_VERDICTS[record["verdict"]["result"]],
         limits=(performance or {}).get("limits_ms"),
         limit_sentences=list(latency_text.sentences(performance)) if performance else [],
@@ -123,13 +123,13 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     flags, resolved, data, model = (config[k] for k in ("flags", "resolved", "dataset", "model"))
     yield "samples", formatting.count(resolved["sample_count"])
     if flags["mode"] != "accuracy":
-        least_s = resolved["min_duration_s"]
-        least = formatting.duration(least_s) if least_s else "no minimum"
-        yield "least duration of the performance test", least
+        minimum_s = resolved["min_duration_s"]
+        minimum = formatting.duration(minimum_s) if minimum_s else "none"
+        yield "minimum duration of the performance test", minimum
     if target := resolved["target_qps"]:
         offline = flags["scenario"] == Scenario.OFFLINE
         rate = formatting.rate(target["value"], "samples/s" if offline else "queries/s")
-        name = "rate LoadGen was told to expect" if offline else "target rate"
+        name = "rate LoadGen was configured to expect" if offline else "target rate"
         yield name, f"{rate}, from {target['source']}"
     yield "longest answer", f"{flags['max_new_tokens']} tokens"
     yield "data set", f"{data['name']}: {data['source']}"
@@ -151,15 +151,15 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _broken(record: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """The broken rules: name, what that makes of the run, the sentence, the step that mends it."""
     steps = {step["command"]: f"step {n}" for n, step in enumerate(record["next_steps"], start=1)}
-    for one in _failed(record):
-        step = steps.get(one["remedy"], "step 1")
-        yield one["id"], _WEIGHTS[one["kind"]], one["sentence"], step
+    for rule in _failed(record):
+        step = steps.get(rule["remedy"], "step 1")
+        yield rule["id"], _WEIGHTS[rule["kind"]], rule["sentence"], step
 
 
 def _failed(record: dict[str, Any]) -> list[dict[str, Any]]:
     """Those that make a run INVALID first."""
-    broken = [one for one in record["verdict"]["rules"] if one["outcome"] == FAILED]
-    return sorted(broken, key=lambda one: one["kind"] != VALIDITY)
+    broken = [rule for rule in record["verdict"]["rules"] if rule["outcome"] == FAILED]
+    return sorted(broken, key=lambda rule: rule["kind"] != VALIDITY)
 
 
 def terminal_summary(record: dict[str, Any]) -> str:
@@ -174,8 +174,8 @@ def terminal_summary(record: dict[str, Any]) -> str:
     for name, text in rows:
         lines += pages.wrapped(text, f"  {name:<13}", " " * 15)
     lines += ["", f"  verdict      {record['verdict']['result']}"]
-    for one in _failed(record):
-        lines += pages.wrapped(one["sentence"], "  - ", "    ")
+    for rule in _failed(record):
+        lines += pages.wrapped(rule["sentence"], "  - ", "    ")
     if record["next_steps"]:
         step = record["next_steps"][0]
         lines += ["", *pages.wrapped(step["why"], "  next: ", "  ")]

@@ -28,7 +28,8 @@ def entry(
         "finished": _part(summary, "meta", "finished") or _part(config, "run", "finished"),
         **{k: _part(summary, "meta", k) or _part(config, "flags", k) for k in described},
         "sample_count": _part(config, "resolved", "sample_count"),
-        "headline": _headline(summary),
+        "full_size": _part(config, "resolved", "full_size"),
+        "headline": _part(summary, "headline", "text") or _older_headline(summary),
         "tokens_per_sec": _part(summary, "run", "performance", "tokens_per_sec"),
         "samples_per_sec": _part(summary, "run", "performance", "samples_per_sec"),
         "verdict": _part(summary, "verdict", "result"),
@@ -53,22 +54,22 @@ def table(entries: Sequence[Mapping[str, Any]]) -> str:
         "| run | scenario | mode | model | precision | samples | headline | verdict "
         "| not official in |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(_line(one) for one in entries),
+        *(_line(run) for run in entries),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _line(one: Mapping[str, Any]) -> str:
+def _line(run: Mapping[str, Any]) -> str:
     cells = [
-        f"[{one['run']}]({one['run']}/report.md)",
-        " ".join(filter(None, (one["category"], one["scenario"]))),
-        one["mode"],
-        one["model"],
-        one["precision"],
-        formatting.count(one["sample_count"]),
-        one["headline"] or "",
-        _verdict(one),
-        ", ".join(str(departure) for departure in one["departures"]),
+        f"[{run['run']}]({run['run']}/report.md)",
+        " ".join(filter(None, (run["category"], run["scenario"]))),
+        run["mode"],
+        run["model"],
+        run["precision"],
+        formatting.count(run["sample_count"]),
+        run["headline"] or "",
+        _verdict(run),
+        ", ".join(str(departure) for departure in run["departures"]),
     ]
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
@@ -87,8 +88,8 @@ def _timestamp(text: object) -> float:
         return 0.0
 
 
-def _headline(summary: Mapping[str, Any]) -> str | None:
-    """The number the official table would print for this run; of an evaluation its score."""
+def _older_headline(summary: Mapping[str, Any]) -> str | None:
+    """The figure of a run whose summary.json does not name one, as the first of them."""
     overall = _part(summary, "run", "mmlu", "overall")
     if overall:
         score = formatting.percent(_part(overall, "overall_accuracy"), digits=2)
@@ -103,12 +104,12 @@ def _headline(summary: Mapping[str, Any]) -> str | None:
     return None if rouge is None else f"rougeLsum {formatting.percent(rouge)}"
 
 
-def _verdict(one: Mapping[str, Any]) -> str:
-    if one["status"] != FINISHED:
-        return str(one["status"])
-    words = [one["verdict"]] if one["verdict"] else []
-    if one["valid"] is not None and not words:
-        words.append("VALID" if one["valid"] else "INVALID")
-    if one["accuracy_passed"] is not None:
-        words.append("gate passed" if one["accuracy_passed"] else "gate missed")
+def _verdict(run: Mapping[str, Any]) -> str:
+    if run["status"] != FINISHED:
+        return str(run["status"])
+    words = [run["verdict"]] if run["verdict"] else []
+    if run["valid"] is not None and not words:
+        words.append("VALID" if run["valid"] else "INVALID")
+    if run["accuracy_passed"] is not None:
+        words.append("gate passed" if run["accuracy_passed"] else "gate missed")
     return ", ".join(words)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from harness.config import Scenario
 from harness.errors import UsageError
-from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED, RunFolder
-from harness.rules.evidence import Evidence
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.rules.verdict import FAILED, OFFICIAL_READY
+from harness.submission.finished_run import FinishedRun
 
 # What one machine and its software have in common over all runs of a submission.
 SAME_SYSTEM = {
@@ -26,28 +25,18 @@ SAME_SYSTEM = {
 }
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """A run folder, all that it holds, and the verdict on it."""
-
-    folder: RunFolder
-    evidence: Evidence
-    result: str  # OFFICIAL-READY, VALID BUT UNOFFICIAL, INVALID or FAILED
-    reasons: tuple[str, ...]  # a sentence for each rule that it breaks
-
-
 def check(runs: Sequence[FinishedRun], division: str) -> None:
     """Raises UsageError, with every reason found, unless the runs make a submission."""
     if not runs:
         raise UsageError("--submission: give the folders of the runs, for example results/latest.")
-    for found in (_what_is_missing(runs), _differences(runs)):
-        _refuse("--submission: these runs cannot stand together or are not whole:", found)
+    for reasons in (_what_is_missing(runs), _differences(runs)):
+        _refuse("--submission: these runs cannot stand together or are not whole:", reasons)
     if division == "closed":
-        found = [*_scenarios_missing(runs), *_verdicts(runs)]
+        reasons = [*_scenarios_missing(runs), *_verdicts(runs)]
         _refuse(
             "--submission: the closed division does not take these runs "
             "(--division open has fewer rules):",
-            found,
+            reasons,
         )
 
 
@@ -58,25 +47,25 @@ def _refuse(beginning: str, reasons: Sequence[str]) -> None:
 
 def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
     """What no division can do without."""
-    found = []
+    missing = []
     for run in runs:
         folder, evidence = run.folder, run.evidence
         if run.result == FAILED:
-            found.append(f"{folder.name}: {' '.join(run.reasons) or 'the run failed.'}")
+            missing.append(f"{folder.name}: {' '.join(run.reasons) or 'the run failed.'}")
             continue
-        needed = [place / log for place in (folder.performance, folder.accuracy)
-                  for log in (SUMMARY_LOG, DETAIL_LOG)]  # fmt: skip
+        places = (folder.performance, folder.accuracy)
+        needed = [place / log for place in places for log in (SUMMARY_LOG, DETAIL_LOG)]
         needed += [folder.accuracy / ACCURACY_LOG, folder.user_conf]
         if evidence.compliance is not None:
             needed += [folder.test06 / ACCURACY_LOG, folder.test06 / TEST06_VERIFIED]
         absent = [str(path.relative_to(folder.path)) for path in needed if not path.is_file()]
         if absent:
-            found.append(
+            missing.append(
                 f"{folder.name}: there is no {', no '.join(absent)}; run it again with --mode both."
             )
         elif evidence.accuracy is None or evidence.accuracy.gen_len is None:
-            found.append(f"{folder.name}: its answers were not scored.")
-    return found
+            missing.append(f"{folder.name}: its answers were not scored.")
+    return missing
 
 
 def _differences(runs: Sequence[FinishedRun]) -> list[str]:
@@ -103,52 +92,57 @@ def _differences(runs: Sequence[FinishedRun]) -> list[str]:
     for key, words in SAME_SYSTEM.items():
         way_out = "make a submission of each system."
         compared.append((words, [system.get(key) for system in systems], way_out))
-    found = []
+    differences = []
     for words, values, way_out in compared:
         if len(set(values)) > 1:
             names: dict[Any, list[str]] = {}
             for run, value in zip(runs, values, strict=True):
                 names.setdefault(value, []).append(run.folder.name)
             listed = "; ".join(f"{value}: {', '.join(of)}" for value, of in names.items())
-            found.append(f"The {words} differs ({listed}). So {way_out}")
+            differences.append(f"The {words} differs ({listed}). So {way_out}")
     scenarios = [run.evidence.scenario for run in runs]
     for scenario in dict.fromkeys(scenarios):
         if scenarios.count(scenario) > 1:
-            found.append(f"{scenario.label} is there {scenarios.count(scenario)} times: give one.")
-    return found
+            differences.append(
+                f"{scenario.label} is there {scenarios.count(scenario)} times: give one."
+            )
+    return differences
 
 
 def _scenarios_missing(runs: Sequence[FinishedRun]) -> list[str]:
     there = {run.evidence.scenario for run in runs}
     edge = runs[0].evidence.config["flags"]["category"] == "edge"
     needed = (Scenario.OFFLINE, Scenario.SINGLESTREAM) if edge else (Scenario.OFFLINE,)
-    found = [f"There is no {each.label} run, which is required." for each in needed
-             if each not in there]  # fmt: skip
+    missing = [
+        f"There is no {scenario.label} run, which is required."
+        for scenario in needed
+        if scenario not in there
+    ]
     if not edge and not there & {Scenario.SERVER, Scenario.INTERACTIVE}:
-        found.append("There is neither a Server nor an Interactive run; one of them is required.")
-    return found
+        missing.append("There is neither a Server nor an Interactive run; one of them is required.")
+    return missing
 
 
 def _verdicts(runs: Sequence[FinishedRun]) -> list[str]:
-    found = []
+    refused = []
     for run in runs:
         if run.result != OFFICIAL_READY:
             reasons = "".join(f"\n    {reason}" for reason in run.reasons)
-            found.append(f"{run.folder.name} is {run.result}:{reasons}")
-    return found
+            refused.append(f"{run.folder.name} is {run.result}:{reasons}")
+    return refused
 
 
 def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What a reviewer might ask about."""
-    found = []
+    doubtful = []
     if any(run.evidence.config["system"].get("git_dirty") for run in runs):
-        found.append(
+        doubtful.append(
             "The program had changes that were not committed when it ran; the copied source is "
             "the commit without them."
         )
     if not runs[0].evidence.config["system"].get("git_commit"):
-        found.append("The runs name no commit; the source was copied as it lies here now.")
+        doubtful.append("The runs name no commit; the source was copied as it lies here now.")
     for run in runs:
         if run.result != OFFICIAL_READY:
-            found.append(f"{run.folder.name} is {run.result}.")
-    return tuple(found)
+            doubtful.append(f"{run.folder.name} is {run.result}.")
+    return tuple(doubtful)

@@ -144,7 +144,7 @@ def from_machine(config: dict[str, Any]) -> dict[str, Any]:
     system = config["system"]
     hardware = system.get("hardware") or {}
     several = config["flags"]["distributed_executor_backend"] == "ray"
-    found = {
+    known = {
         "number_of_nodes": None if several else "1",
         "host_processor_model_name": system.get("cpu"),
         "host_processors_per_node": _text(hardware.get("cpu_sockets")),
@@ -166,7 +166,7 @@ def from_machine(config: dict[str, Any]) -> dict[str, Any]:
         ),
         **_accelerator(system, hardware),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in known.items() if value}
 
 
 def _accelerator(system: dict[str, Any], hardware: dict[str, Any]) -> dict[str, str | None]:

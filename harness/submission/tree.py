@@ -22,7 +22,7 @@ from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06
 from harness.submission import checks as submission_checks
 from harness.submission import source_copy, system_description
 from harness.submission import texts as submission_texts
-from harness.submission.checks import FinishedRun
+from harness.submission.finished_run import FinishedRun, read_run
 
 MODELS = {"datacenter": "llama3.1-8b", "edge": "llama3.1-8b-edge"}  # folder names in the tree
 # tools/submission/truncate_accuracy_log.py: what is kept of an accuracy log at either end.
@@ -64,6 +64,11 @@ class Submission:
     submitter: str
     division: str  # closed or open
     system_json: Path | None
+
+
+def make_submission(asked: Submission, run_dirs: Sequence[Path], project: Path) -> tuple[str, ...]:
+    """The tree of these run folders; returns doubts. Raises UsageError, LogError."""
+    return make_tree(asked, [read_run(path) for path in run_dirs], project)
 
 
 def make_tree(asked: Submission, runs: Sequence[FinishedRun], project: Path) -> tuple[str, ...]:

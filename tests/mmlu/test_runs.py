@@ -15,6 +15,7 @@ from harness.mmlu.files import load_questions
 from harness.mmlu.prompts import llama_messages, plain_prompt
 from harness.mmlu.questions import LETTERS
 from harness.results.folder import RunFolder
+from harness.rules.read import read_evidence
 from tests.conftest import WholeRun, mmlu_py
 
 # float32 here and there; the sums are done in another order.
@@ -121,7 +122,7 @@ def test_the_report_can_be_made_anew_and_is_no_run_of_loadgen(plain: WholeRun) -
     assert text.startswith("# MMLU (plain): demo, bf16")
     assert "they are not MMLU's" in text
     with pytest.raises(UsageError, match=r"an evaluation by mmlu\.py"):
-        report.read_evidence(RunFolder(plain.folder))
+        read_evidence(RunFolder(plain.folder))
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,6 @@ def test_an_answer_without_a_letter_is_wrong_and_reported(llama: WholeRun) -> No
     assert overall["unparsed"] == unparsed > 0  # random weights do not write letters
     assert all(row["correct"] == "0" for row in rows_of(llama) if row["pred"] == "")
     assert f"{unparsed} answers named no letter" in llama.stdout
-    assert json.loads((llama.results / "index.json").read_text())[0]["headline"].endswith(
-        "(llama, 5-shot)"
+    assert json.loads((llama.results / "index.json").read_text())[0]["headline"].startswith(
+        "MMLU (llama, 5-shot) "
     )

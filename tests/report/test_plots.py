@@ -9,40 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.metrics import TimelinePoint
 from harness.report import plots
+from tests.report.conftest import legend
 
 RUN = "20261123-141500-datacenter-offline: Offline, demo, bf16, 20 samples"
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures a test draws, kept instead of rendered."""
-    figures: list[Figure] = []
-
-    def keep(figure: Figure, path: Path, **_options: object) -> None:
-        path.touch()
-        figures.append(figure)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
 
 
 def timeline(moments: Sequence[tuple[float, int]]) -> list[TimelinePoint]:
     return [TimelinePoint(time_s, tokens, 0, 0) for time_s, tokens in moments]
 
 
-def legend(axes: Axes) -> list[str]:
-    box = axes.get_legend()
-    return [text.get_text() for text in box.get_texts()] if box else []
-
-
-def scores(share: float) -> list[plots.Score]:
+def scores(share: float) -> list[plots.GatedScore]:
     references = {"rouge1": 38.7792, "rouge2": 15.9075, "rougeL": 24.4957, "rougeLsum": 35.793}
-    return [plots.Score(n, share * ref, 0.99 * ref, ref) for n, ref in references.items()]
+    return [plots.GatedScore(n, share * ref, 0.99 * ref, ref) for n, ref in references.items()]
 
 
 def bars(count: int) -> list[plots.HistoryRun]:

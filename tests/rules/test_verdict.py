@@ -24,7 +24,7 @@ from harness.config import RunConfig, RunFacts, Scenario
 from harness.errors import LogError
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
-from harness.measure import execution
+from harness.measure import runs
 from harness.metrics import (
     ComplianceCheck,
     ComplianceResult,
@@ -38,7 +38,7 @@ from harness.rules import verdict
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import INVALID, OFFICIAL_READY, UNOFFICIAL, Verdict, judge
 from harness.scoring import accuracy
-from tests.report.test_report import DATA, config_json, rouge
+from tests.builders import DATA, config_json, rouge
 
 OFFLINE, SERVER = Scenario.OFFLINE, Scenario.SERVER
 INTERACTIVE, SINGLESTREAM = Scenario.INTERACTIVE, Scenario.SINGLESTREAM
@@ -731,4 +731,4 @@ def test_exit_status_is_3_for_a_full_run_that_is_invalid_or_below_the_gate(
 ) -> None:
     summary = {"verdict": {"result": result, "accuracy_passed": accuracy_passed}}
     prepared = cast(Any, SimpleNamespace(full_size=full_size))
-    assert execution._verdict_status(prepared, summary) == status
+    assert runs.verdict_status(prepared, summary) == status

@@ -221,7 +221,7 @@ def test_a_failed_test06_is_in_the_report_and_on_the_terminal(
 @pytest.fixture
 def make_compliance_run(tmp_path: Path) -> Callable[[ComplianceResult], Path]:
     """A finished run folder of which only TEST06 is there."""
-    from tests.report.test_report import config_json
+    from tests.builders import config_json
 
     def make(result: ComplianceResult) -> Path:
         folder = RunFolder(tmp_path / "results" / "20261123-141500-datacenter-server")

@@ -1,0 +1,45 @@
+"""summary.json, report.md and the plots of a run, from its folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.report import figures, summary, text
+from harness.results.files import write_json, write_text
+from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
+from harness.rules.read import read_evidence
+
+
+def make_report(run_dir: Path) -> dict[str, Any]:
+    """Writes summary.json, report.md and plots/ of a run folder; returns what summary.json holds.
+
+    Of a run that did not finish, whatever logs there are. Raises UsageError when it is no run
+    folder, LogError when a log of a finished run is damaged, OSError when it cannot be written.
+    """
+    folder = RunFolder(run_dir.resolve())
+    evidence = read_evidence(folder)
+    record = summary.build(evidence)
+    record["meta"]["name"] = folder.name
+    record["logs"] = _logs(folder)
+    record["plots"], doubts = figures.draw_all(folder, evidence)
+    record["problems"] += doubts
+    write_json(folder.summary_json, record)
+    write_text(folder.report_md, text.render(record, evidence.config, folder))
+    return record
+
+
+def _logs(folder: RunFolder) -> dict[str, str | None]:
+    """Where the logs lie, relative to the run folder; None where there is none."""
+    test = folder.performance if (folder.performance / DETAIL_LOG).exists() else folder.accuracy
+    paths = {
+        "summary_txt": test / SUMMARY_LOG,
+        "detail_txt": test / DETAIL_LOG,
+        "accuracy_json": folder.accuracy / ACCURACY_LOG,
+        "rouge_json": folder.rouge_json,
+        "run_log": folder.run_log,
+    }
+    return {
+        name: str(path.relative_to(folder.path)) if path.exists() else None
+        for name, path in paths.items()
+    }

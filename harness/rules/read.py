@@ -1,0 +1,110 @@
+"""A run folder to the evidence that rules, report and submission look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import LogError, UsageError
+from harness.logs.answers import first_answers, read_answers
+from harness.logs.detail import read_detail_log
+from harness.logs.performance import performance_result
+from harness.logs.times import read_samples, read_timeline
+from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
+from harness.results.folder import (
+    ACCURACY_LOG,
+    DETAIL_LOG,
+    MMLU,
+    TEST06_RESULT,
+    TEST06_VERIFIED,
+    RunFolder,
+)
+from harness.rules.evidence import Evidence
+from harness.scoring.accuracy import from_rouge_json
+
+_T = TypeVar("_T")
+
+
+def read_evidence(folder: RunFolder) -> Evidence:
+    """Everything in a run folder that can be read. Raises UsageError, LogError."""
+    config = read_config(folder)
+    if is_evaluation(config):
+        raise UsageError(
+            f"{folder.path} is an evaluation by mmlu.py, with no LoadGen test in it; give the "
+            "folder of a run by run.py."
+        )
+    finished = config["run"]["status"] == "finished"
+    problems: list[str] = []
+
+    def read(reader: Callable[[Path], _T], path: Path, absent: _T) -> _T:
+        if not path.exists():
+            return absent
+        try:
+            return reader(path)
+        except LogError as error:
+            if finished:
+                raise
+            problems.append(str(error))  # a run that broke off leaves torn files
+            return absent
+
+    answers = read(read_answers, folder.accuracy / ACCURACY_LOG, list[Generation]())
+    return Evidence(
+        config=config,
+        performance=read(performance_result, folder.path, None),
+        accuracy=read(_read_rouge, folder.rouge_json, None),
+        accuracy_log=read(read_detail_log, folder.accuracy / DETAIL_LOG, None),
+        compliance=read(_read_test06, folder.test06 / TEST06_RESULT, None),
+        answer_lengths=[len(a.token_ids) for a in first_answers(answers)],
+        answered=[answer.sample_index for answer in answers],
+        samples=read(read_samples, folder.samples_csv, []),
+        timeline=read(read_timeline, folder.timeline_csv, []),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def read_config(folder: RunFolder) -> dict[str, Any]:
+    """config.json of a run or an evaluation, whole in its parts. Raises UsageError, LogError."""
+    path = folder.config_json
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"{folder.path} is not a run folder: it has no {path.name}. Give a folder that run.py "
+            "made, for example results/latest."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise LogError(f"{path} cannot be read: {error}.") from None
+    parts = {"run", "flags", "resolved", "departures", "dataset", "model", "system"}
+    if not isinstance(config, dict) or not parts <= config.keys() or "status" not in config["run"]:
+        raise LogError(f"{path} is not the whole record of a run.")
+    return config
+
+
+def is_evaluation(config: dict[str, Any]) -> bool:
+    """Whether it is an evaluation by mmlu.py and no run of LoadGen's tests."""
+    return bool(config["flags"].get("category") == MMLU)
+
+
+def _read_rouge(path: Path) -> AccuracyResult:
+    try:
+        return from_rouge_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
+
+
+def _read_test06(path: Path) -> ComplianceResult:
+    """What the compliance test left; the checks as it wrote them."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        checks = tuple(
+            ComplianceCheck(str(c["name"]), c["passed"] is True, str(c["sentence"]))
+            for c in result["checks"]
+        )
+        passed = result["passed"] is True and all(check.passed for check in checks)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LogError(
+            f"{path} is damaged ({error}); run the compliance test again (--compliance 1)."
+        ) from None
+    return ComplianceResult(passed, checks, verified=(path.parent / TEST06_VERIFIED).is_file())

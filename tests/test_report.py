@@ -1,0 +1,68 @@
+"""The program report.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import report
+from harness.config import RunConfig
+from tests.builders import SAMPLES, rouge, text_of, write_run
+from tests.conftest import PROJECT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run folder."""
+    settings = RunConfig(model="demo", dataset="sample", total_sample_count=SAMPLES)
+    name = "20261123-141500-datacenter-offline"
+    return write_run(tmp_path / name, settings, test="offline-valid", scores=rouge(1.0))
+
+
+def test_program_prints_the_path_and_the_headline(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main([str(folder)]) == 0
+    path, headline = capsys.readouterr().out.splitlines()
+    assert path == f"{folder}/report.md"
+    assert " tokens/s (" in headline
+
+
+def test_program_names_a_folder_that_is_none_of_ours_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert report.main([str(folder)]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1
+        assert str(folder) in captured.err and "results/latest" in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_program_ends_with_1_when_a_log_is_damaged(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Accuracy" / "rouge.json").write_text("{}")
+    assert report.main([str(folder)]) == 1
+    assert "rouge.json is damaged" in capsys.readouterr().err
+    (folder / "config.json").write_text("[")
+    assert report.main([str(folder)]) == 1
+    assert "config.json cannot be read" in capsys.readouterr().err
+
+
+def test_report_is_written_without_matplotlib_and_says_so(folder: Path) -> None:
+    absent = ("vllm", "torch", "mlperf_loadgen", "nltk", "rouge_score", "transformers", "numpy")
+    code = (
+        "import sys\n"
+        f"for name in {(*absent, 'matplotlib')!r}: sys.modules[name] = None\n"
+        "import report\n"
+        "sys.exit(report.main(sys.argv[1:]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=PROJECT)
+    assert "pip install matplotlib" in text_of(folder)
+    record = json.loads((folder / "summary.json").read_text())
+    assert set(record["plots"].values()) == {None}
