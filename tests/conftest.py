@@ -1,6 +1,4 @@
-"""Whole runs through real vLLM and real LoadGen on the demo model,
-shared by all tests of a session.
-"""
+"""Whole runs through real vLLM and LoadGen on the demo model, shared by the tests of a session."""
 
 from __future__ import annotations
 
