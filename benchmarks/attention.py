@@ -200,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     gpu = torch.cuda.get_device_name(0)
     print(f"{gpu}: {values.answers} answers of {ANSWER_TOKENS} tokens, {values.prompts} prompts")
-    found = measure(values.answers, values.prompts, values.precision)
-    print(json.dumps({"gpu": gpu, **vars(values), "us": found}))
+    figures_us = measure(values.answers, values.prompts, values.precision)
+    print(json.dumps({"gpu": gpu, **vars(values), "us": figures_us}))
     return 0
 
 

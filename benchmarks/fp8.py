@@ -88,20 +88,22 @@ def operands(tokens: int, outputs: int, inputs: int) -> Operands:
     return Operands(rows, of_rows, weight.t(), of_weight)
 
 
-def cutlass(one: Operands) -> Any:
+def cutlass(given: Operands) -> Any:
     """(tokens, outputs) bfloat16, as vLLM multiplies."""
     import torch
     from vllm import _custom_ops as ops
 
-    return ops.cutlass_scaled_mm(one.rows, one.weight, one.of_rows, one.of_weight, torch.bfloat16)
+    return ops.cutlass_scaled_mm(
+        given.rows, given.weight, given.of_rows, given.of_weight, torch.bfloat16
+    )
 
 
-def cublas(one: Operands) -> Any:
+def cublas(given: Operands) -> Any:
     """(tokens, outputs) bfloat16, as harness/engine/cublas_fp8.py multiplies."""
     import torch
 
     return torch._scaled_mm(
-        one.rows, one.weight, scale_a=one.of_rows, scale_b=one.of_weight.view(1, -1),
+        given.rows, given.weight, scale_a=given.of_rows, scale_b=given.of_weight.view(1, -1),
         out_dtype=torch.bfloat16, use_fast_accum=True,
     )  # fmt: skip
 
@@ -131,29 +133,29 @@ def measure(tokens: int, seconds: float) -> dict[str, float]:
 
     layer = {name: operands(tokens, *shape) for name, shape in MATRICES.items()}
     exact = layer["down"].exactly(CHECKED_TOKENS)
-    found = {}
+    figures = {}
     for name, product in (("CUTLASS", cutlass), ("cuBLASLt", cublas)):
-        found[f"layer, {name}, us"] = time_us(partial(_each, product, layer), seconds)
-        for matrix, one in layer.items():
-            found[f"{matrix}, {name}, us"] = time_us(partial(product, one), seconds)
+        figures[f"layer, {name}, us"] = time_us(partial(_multiply_all, product, layer), seconds)
+        for matrix, given in layer.items():
+            figures[f"{matrix}, {name}, us"] = time_us(partial(product, given), seconds)
         got = product(layer["down"])[:CHECKED_TOKENS].float()
-        found[f"down, {name}, off by"] = float((got - exact).norm() / exact.norm())
+        figures[f"down, {name}, off by"] = float((got - exact).norm() / exact.norm())
     gate_and_up = torch.randn(tokens, 2 * MATRICES["down"][1], device="cuda", dtype=torch.bfloat16)
     compiled = torch.compile(vllms_activation(), fullgraph=True, dynamic=True)
     for name, activation in (("compiled", compiled), ("silu_mul", silu_mul)):
-        found[f"activation, {name}, us"] = time_us(partial(activation, gate_and_up), seconds)
+        figures[f"activation, {name}, us"] = time_us(partial(activation, gate_and_up), seconds)
     (rows, scales), (other, of_other) = compiled(gate_and_up), silu_mul(gate_and_up)
     wanted = rows.float() * scales
     off = (other.float() * of_other - wanted).norm() / wanted.norm()
-    found["activations differ by"] = float(off)
-    for name, value in found.items():
+    figures["activations differ by"] = float(off)
+    for name, value in figures.items():
         print(f"{tokens:>6} tokens  {name:<34}{value:12,.4g}", flush=True)
-    return found
+    return figures
 
 
-def _each(product: Callable[[Operands], Any], layer: Mapping[str, Operands]) -> None:
-    for one in layer.values():
-        product(one)
+def _multiply_all(product: Callable[[Operands], Any], layer: Mapping[str, Operands]) -> None:
+    for given in layer.values():
+        product(given)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,8 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     gpu = torch.cuda.get_device_name(0)
     print(gpu)
-    found = {tokens: measure(tokens, values.seconds) for tokens in values.tokens}
-    print(json.dumps({"gpu": gpu, "by_tokens": found}))
+    figures = {tokens: measure(tokens, values.seconds) for tokens in values.tokens}
+    print(json.dumps({"gpu": gpu, "by_tokens": figures}))
     return 0
 
 

@@ -202,13 +202,13 @@ def _print(part: Part) -> None:
 def ratios(parts: Sequence[Part]) -> dict[str, float]:
     """What is left of one figure in another: through LoadGen of raw, Server of Offline."""
     values = {(part.name, part.precision): part.value for part in parts if part.value}
-    found = {}
+    shares = {}
     for (name, precision), value in values.items():
         over = {"Offline": "LLM.generate", "Server": "Offline", "Interactive": "Offline"}.get(name)
         base = values.get((over, precision)) if over else None
         if base:
-            found[f"{name} / {over}, {precision}"] = value / base
-    return found
+            shares[f"{name} / {over}, {precision}"] = value / base
+    return shares
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -232,10 +232,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as results:
         asked = Asked(values.model, values.samples, values.queries, values.seconds, Path(results))
         parts = measure(asked, values.precisions, values.minutes)
-    found = ratios(parts)
-    for name, ratio in found.items():
+    shares = ratios(parts)
+    for name, ratio in shares.items():
         print(f"{name:<42}{ratio:.3f}")
-    record = {"system": asdict(system), "parts": [asdict(part) for part in parts], "ratios": found}
+    record = {"system": asdict(system), "parts": [asdict(part) for part in parts], "ratios": shares}
     print(json.dumps(record))
     return 0 if all(part.value is not None for part in parts) else 1
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,16 @@ from harness import flags, processes
 from harness.config import RunConfig
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
-from harness.loadgen import planning, sut
-from harness.loadgen import process as loadgen
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
-from harness.loadgen.user_conf import user_conf_text
+from harness.loadgen.planning import Target
 from harness.logs.detail import read_detail_log
 from harness.logs.times import read_samples
-from harness.measure import preparation
+from harness.measure import preparation, tests
+from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
+from harness.results.folder import DETAIL_LOG, RunFolder
+from harness.terminal import Terminal
 
 WARM_UP_SAMPLES = 64
 STALL_TIMEOUT_S = 300.0
@@ -94,48 +96,24 @@ async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: in
         stall_timeout_s=STALL_TIMEOUT_S,
         progress=Progress(),
     )
-    speeds = [await _one_test(prepared, engine, prompts) for _ in range(repeat)]
+    speeds = [await _one_test(prepared, engine) for _ in range(repeat)]
     engine.shutdown()
     processes.end_children_for_good()
     return max(speeds, key=lambda speed: speed.tokens_per_second)
 
 
-async def _one_test(prepared: Prepared, engine: Engine, prompts: list[list[int]]) -> Speed:
+async def _one_test(prepared: Prepared, engine: Engine) -> Speed:
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        user_conf = folder / "user.conf"
-        user_conf.write_text(
-            user_conf_text(
-                prepared.config,
-                sample_count=len(prompts),
-                min_duration_s=0,
-                target=planning.Target("a benchmark", len(prompts), 1, qps=1),
-            )
-        )
-        plan = loadgen.LoadGenPlan(
-            loadgen_model=prepared.config.category_record.loadgen_model,
-            scenario="Offline",
-            accuracy=False,
-            user_conf=user_conf,
-            log_dir=folder,
-            total_samples=len(prompts),
-            samples_csv=folder / "samples.csv",
-        )
-        await sut.run_test(
-            engine,
-            prompts,
-            plan,
-            sut.Serving(
-                stream_first_token=False,
-                stall_timeout_s=STALL_TIMEOUT_S,
-                admit_at_once=2
-                * int(prepared.plan.settings["max_num_seqs"])
-                * prepared.config.data_parallel_size,
-            ),
-            Progress(),
-        )
-        results = read_detail_log(folder / "mlperf_log_detail.txt").results
-        tokens = sum(row.tokens for row in read_samples(folder / "samples.csv"))
+        started = datetime.now()
+        folder = RunFolder.create(Path(temporary), "datacenter", "offline", started)
+        record = preparation.describe(prepared, ["overhead.py"])
+        record.begin(folder, started)
+        run = ActiveRun(prepared, folder, record, Terminal(), engine)
+        samples = len(run.prompts)
+        target = Target("a benchmark", samples, expected_duration_s=1, qps=1)
+        await tests.loadgen_test(run, tests.performance_test(run, target))
+        results = read_detail_log(folder.performance / DETAIL_LOG).results
+        tokens = sum(row.tokens for row in read_samples(folder.samples_csv))
     rate = results["result_tokens_per_second"]
     assert isinstance(rate, int | float)
     return Speed(tokens, tokens / rate)

@@ -12,6 +12,7 @@ says how many answers of 128 tokens come back through the pipe in a second. JSON
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import sys
@@ -19,23 +20,24 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness import flags
 from harness.config import RunConfig, Scenario
-from harness.loadgen import planning, sut
-from harness.loadgen import process as loadgen
-from harness.loadgen.answering import Progress
-from harness.loadgen.user_conf import user_conf_text
+from harness.inputs.dataset import Sample
+from harness.loadgen.planning import Target
 from harness.logs.detail import read_detail_log
-from harness.results.folder import DETAIL_LOG
+from harness.measure import preparation, tests
+from harness.measure.active import ActiveRun
+from harness.results.folder import DETAIL_LOG, RunFolder
+from harness.terminal import Terminal
 
 ANSWER_TOKENS = 128
 SAMPLES = 13368
-STALL_TIMEOUT_S = 60.0
-OFFLINE_ADMITTED = 2048
+OFFLINE_SEQUENCES = 1024  # twice as many are in flight
 
 
 class EchoEngine:
@@ -70,42 +72,30 @@ class Cost:
 
 async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
     """One LoadGen test of `queries` at `qps`, all samples one token long."""
-    config = RunConfig(scenario=scenario, mode="performance", model="demo")
-    prompts = [[1 + index % 1000] for index in range(SAMPLES)]
+    config = RunConfig(
+        scenario=scenario,
+        mode="performance",
+        model="demo",
+        dataset="synthetic",
+        engine_args={"max_num_seqs": OFFLINE_SEQUENCES},
+    )
+    prepared = preparation.prepare(config, lambda _text: None)
+    samples = tuple(Sample([1 + index % 1000], None) for index in range(SAMPLES))
+    prepared = dataclasses.replace(
+        prepared, dataset=dataclasses.replace(prepared.dataset, samples=samples)
+    )
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        text = user_conf_text(
-            config,
-            sample_count=SAMPLES,
-            min_duration_s=0,
-            target=planning.Target("this benchmark", queries, queries / qps, qps=qps),
-            probe_queries=queries,
-        )
-        (folder / "user.conf").write_text(text)
-        plan = loadgen.LoadGenPlan(
-            loadgen_model=config.category_record.loadgen_model,
-            scenario=scenario.loadgen_name,
-            accuracy=False,
-            user_conf=folder / "user.conf",
-            log_dir=folder,
-            total_samples=SAMPLES,
-            samples_csv=None,
-        )
-        progress = Progress()
+        started = datetime.now()
+        folder = RunFolder.create(Path(temporary), "datacenter", scenario.value, started)
+        record = preparation.describe(prepared, ["pipe.py"])
+        record.begin(folder, started)
+        run = ActiveRun(prepared, folder, record, Terminal(), EchoEngine())
+        target = Target("this benchmark", queries, queries / qps, qps=qps)
+        test = tests.probe(run, target, 1, f"{qps:g} queries/s")
         cpu_before_s = time.process_time()
-        await sut.run_test(
-            EchoEngine(),
-            prompts,
-            plan,
-            sut.Serving(
-                stream_first_token=scenario is Scenario.SERVER,
-                stall_timeout_s=STALL_TIMEOUT_S,
-                admit_at_once=None if scenario is Scenario.SERVER else OFFLINE_ADMITTED,
-            ),
-            progress,
-        )
+        progress = await tests.loadgen_test(run, test)
         cpu_s = time.process_time() - cpu_before_s
-        results = read_detail_log(folder / DETAIL_LOG).results
+        results = read_detail_log(test.log_dir / DETAIL_LOG).results
 
     def ms(key: str) -> float | None:
         value = results.get(key)

@@ -229,7 +229,7 @@ def write_accuracy_log(target: Path, category: str) -> Path:
         user_conf=user_conf,
         log_dir=folder,
         total_samples=count,
-        samples_csv=None,
+        write_samples=None,
     )
     asyncio.run(
         sut.run_test(

@@ -63,8 +63,9 @@ def settings() -> dict[str, Any]:
 
 
 def environment(engine_settings: Mapping[str, Any]) -> dict[str, str]:
-    """vLLM's variables for an engine with these settings; kernels that the user has switched off
-    stay off.
+    """vLLM's variables for an engine with these settings.
+
+    Kernels that the user has switched off stay off.
     """
     if engine_settings.get("worker_extension_cls") != EXTENSION:
         return {}

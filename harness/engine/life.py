@@ -13,8 +13,9 @@ from harness.errors import EngineError
 
 
 async def load(engine: Engine) -> None:
-    """Loads in a thread, so that progress shows and signals are heard;
-    cancelled, leaves no process.
+    """Loads in a thread, so that progress shows and signals are heard.
+
+    Cancelled, it leaves no process.
     """
     with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
     loading = with_own_thread.submit(engine.load)
@@ -30,8 +31,9 @@ async def load(engine: Engine) -> None:
 
 
 def explain(error: EngineError, run_log: Path) -> str:
-    """vLLM says "see root cause above";
-    this finds that cause in run.log and adds the way out.
+    """The error with its cause and the way out.
+
+    vLLM says "see root cause above"; run.log is where that cause stands.
     """
     text = with_cause(error, run_log.read_text(errors="replace"))
     return f"{text}. {_way_out(text)}"
@@ -51,10 +53,10 @@ def root_cause(run_log: str) -> str | None:
         for position, word in enumerate(words):
             name = word.split(".")[-1]
             if name.endswith(("Error:", "Exception:")) and name[0].isupper():
-                found = " ".join(words[position:])
-                if "Engine core initialization failed" in found or name == "EngineDeadError:":
+                cause = " ".join(words[position:])
+                if "Engine core initialization failed" in cause or name == "EngineDeadError:":
                     break
-                return found if len(found) <= 300 else found[:297] + "..."
+                return cause if len(cause) <= 300 else cause[:297] + "..."
     return None
 
 
@@ -65,7 +67,7 @@ def _way_out(text: str) -> str:
     if "kv cache" in lowered and "larger" in lowered:
         return (
             "Raise --gpu-memory-utilization, or lower --max-model-len "
-            "(auto is the least that fits)."
+            "(auto is the minimum that fits)."
         )
     return "run.log in the run folder holds the engine's own words."
 

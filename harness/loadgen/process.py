@@ -10,7 +10,6 @@ As a program, `python -m harness.loadgen.process` prints the seeds built into Lo
 from __future__ import annotations
 
 import array
-import csv
 import dataclasses
 import json
 import multiprocessing
@@ -20,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -27,9 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.loadgen import wire
+from harness.metrics import SampleTimes
 from harness.rounds import Seeds
-
-SAMPLE_COLUMNS = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,9 @@ class LoadGenPlan:
     user_conf: Path
     log_dir: Path
     total_samples: int
-    samples_csv: Path | None  # where the times of every sample go; None: nowhere
+    # What becomes of the times of every sample, inside LoadGen's process; None: nothing. A function
+    # that can be pickled.
+    write_samples: Callable[[Iterable[SampleTimes]], None] | None
     audit_config: Path | None = None  # of a compliance test: overrules all other settings
 
 
@@ -166,23 +167,21 @@ class _Test:
             self.lg.QuerySamplesComplete(all_tokens)
 
     def _write_samples(self) -> None:
-        if self.plan.samples_csv is None or not self.issued:
-            return
+        if self.plan.write_samples is not None and self.issued:
+            self.plan.write_samples(self._samples())
+
+    def _samples(self) -> Iterator[SampleTimes]:
+        """Every answered sample, in the order of their issue."""
         zero = self.issued[0]
-        with self.plan.samples_csv.open("w", newline="") as out:
-            rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(SAMPLE_COLUMNS)
-            for sequence, (completed, tokens) in sorted(self.completed.items()):
-                first = self.first_token.get(sequence)
-                rows.writerow(
-                    (
-                        self.sample_indexes[sequence],
-                        f"{self.issued[sequence] - zero:.6f}",
-                        "" if first is None else f"{first - zero:.6f}",
-                        f"{completed - zero:.6f}",
-                        tokens,
-                    )
-                )
+        for sequence, (completed, tokens) in sorted(self.completed.items()):
+            first = self.first_token.get(sequence)
+            yield SampleTimes(
+                sample_index=self.sample_indexes[sequence],
+                issued_s=self.issued[sequence] - zero,
+                first_token_s=None if first is None else first - zero,
+                completed_s=completed - zero,
+                tokens=tokens,
+            )
 
 
 def _flush() -> None:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from harness.errors import EngineError, LoadGenError
 from harness.loadgen import process as loadgen
@@ -230,13 +229,3 @@ class _Server:
                 outstanding=progress.outstanding,
             )
         )
-
-
-def write_timeline(points: Sequence[TimelinePoint], path: Path) -> None:
-    """One row for each point: seconds since the first query, and what had happened by then."""
-    with path.open("w") as out:
-        out.write("time_s,tokens,samples_done,outstanding\n")
-        for point in points:
-            out.write(
-                f"{point.time_s:.3f},{point.tokens},{point.samples_done},{point.outstanding}\n"
-            )

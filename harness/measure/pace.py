@@ -20,7 +20,8 @@ from harness.config import RunConfig, Scenario
 from harness.loadgen import planning
 from harness.loadgen.burst import Burst
 from harness.loadgen.planning import Pace
-from harness.results.folder import RunFolder, finished_runs, read_object
+from harness.results.files import read_object
+from harness.results.folder import RunFolder, finished_runs
 
 # Enough to compile and touch every kernel that a test needs.
 WARM_UP_SAMPLES = 64

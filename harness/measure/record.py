@@ -13,7 +13,8 @@ from harness import processes
 from harness.inputs.model import ModelSource
 from harness.loadgen.planning import Target
 from harness.loadgen.rate_search import Probe
-from harness.results.folder import RunFolder, write_json
+from harness.results.files import write_json
+from harness.results.folder import RunFolder
 from harness.terminal import Terminal, timed_phase
 
 SCHEMA_VERSION = 1  # of config.json

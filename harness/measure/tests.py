@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.planning import Target
 from harness.loadgen.process import LoadGenPlan
 from harness.loadgen.user_conf import user_conf_text
-from harness.logs.times import write_timeline
+from harness.logs.times import write_samples, write_timeline
 from harness.measure.active import ActiveRun
 from harness.results.files import write_text
 from harness.scoring.test06 import AUDIT_CONFIG, AUDITED_ANSWERS
@@ -127,7 +128,9 @@ async def loadgen_test(
         user_conf=test.user_conf,
         log_dir=test.log_dir,
         total_samples=len(run.prompts),
-        samples_csv=test.samples_csv,
+        write_samples=None
+        if test.samples_csv is None
+        else functools.partial(write_samples, test.samples_csv),
         audit_config=test.audit_config,
     )
     serving = sut.Serving(

@@ -21,12 +21,8 @@ from typing import IO, Any
 
 from harness.errors import UsageError
 from harness.results import index as run_index
-from harness.results.files import locked as locked
-from harness.results.files import read_object as read_object
-from harness.results.files import write_json as write_json
-from harness.results.files import write_text as write_text
-from harness.results.index import FINISHED as FINISHED
-from harness.results.index import RUNNING
+from harness.results.files import locked, read_object, write_json, write_text
+from harness.results.index import FINISHED, RUNNING
 
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"

@@ -12,7 +12,8 @@ from harness import formatting
 from harness.config import RunConfig
 from harness.engine.profiles import Profile
 from harness.machine.system import SystemInfo
-from harness.results.folder import TUNING_JSON, locked, read_object, write_json
+from harness.results.files import locked, read_object, write_json
+from harness.results.folder import TUNING_JSON
 from harness.tuning.search import Goal, Plan, Trial, best, next_settings
 
 # 2: the class of our kernels in vLLM's workers has another name than before. 1: the first.

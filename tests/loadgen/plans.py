@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from harness.config import RunConfig, Scenario
 from harness.loadgen.planning import Target
 from harness.loadgen.process import LoadGenPlan
 from harness.loadgen.user_conf import user_conf_text
+from harness.logs.times import write_samples
 
 
 def plan_for(
@@ -38,5 +40,7 @@ def plan_for(
         user_conf=user_conf,
         log_dir=folder,
         total_samples=samples,
-        samples_csv=None if accuracy else folder / "samples.csv",
+        write_samples=None
+        if accuracy
+        else functools.partial(write_samples, folder / "samples.csv"),
     )

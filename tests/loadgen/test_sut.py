@@ -17,7 +17,7 @@ from harness.loadgen.answering import Progress
 from harness.loadgen.process import LoadGenPlan
 from harness.logs.answers import read_accuracy_log
 from harness.logs.detail import read_detail_log
-from harness.logs.times import read_samples, read_timeline
+from harness.logs.times import read_samples
 from tests.fakes import FakeEngine, answer_to, make_prompts
 from tests.loadgen.plans import plan_for
 
@@ -163,9 +163,8 @@ def test_samples_csv_has_a_row_for_each_answer_in_seconds_since_the_first_query(
 
 def test_timeline_ends_with_all_samples_done_and_nothing_outstanding(tmp_path: Path) -> None:
     progress = run(FakeEngine(seconds_per_answer=0.3), plan_for(tmp_path, samples=10))
-    sut.write_timeline(progress.timeline, tmp_path / "timeline.csv")
 
-    points = read_timeline(tmp_path / "timeline.csv")
+    points = progress.timeline
     assert points[-1].samples_done == 10
     assert points[-1].outstanding == 0
     assert points[-1].tokens == sum(len(prompt) for prompt in make_prompts(10))

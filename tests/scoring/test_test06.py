@@ -61,7 +61,7 @@ def run_test06(folder: Path, scenario: Scenario, *, with_audit_config: bool = Tr
         user_conf=user_conf,
         log_dir=folder,
         total_samples=SAMPLES,
-        samples_csv=None,
+        write_samples=None,
         audit_config=audit_config if with_audit_config else None,
     )
     asyncio.run(
