@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,23 @@ from harness.machine.system import SystemInfo
 
 # Where FlashInfer's attention is the faster one, in fp8; in bf16 it brings nothing.
 _BY_FLASHINFER = (Scenario.OFFLINE, Scenario.SERVER, Scenario.INTERACTIVE)
+# Where several GPUs share one model and FlashInfer is installed, vLLM 0.26 takes FlashInfer's
+# all-reduce fused with the norm after it (compilation_config.pass_config). No kernel of it is
+# compiled: nvcc does that while CUDA graphs are captured, for over four minutes on two H100, and
+# where there is no nvcc the engine would not start. Multicast over NVLink, which that kernel and
+# those below rely on, is left alone as well: a machine shared with others may not allow it.
+_FUSION = "fuse_allreduce_rms"
+_WITHOUT_FUSION = {
+    "VLLM_ALLREDUCE_USE_FLASHINFER": "0",
+    "VLLM_ALLREDUCE_USE_SYMM_MEM": "0",
+    "NCCL_NVLS_ENABLE": "0",
+    "TORCH_SYMM_MEM_DISABLE_MULTICAST": "1",
+    "NVSHMEM_DISABLE_NVLS": "1",
+}
+_FUSION_IS_OFF = (
+    "FlashInfer's fused all-reduce is off, as nvcc would compile it while CUDA graphs are "
+    "captured, and with it NVLink multicast"
+)
 _NOT_COMPILED = (
     "fp8 runs on FlashAttention 3 here; FlashInfer's kernels were 2 to 4 % faster on "
     "an H100: python tools/compile_attention.py makes them, once, in some minutes"
@@ -51,9 +69,43 @@ def choose(config: RunConfig, model: ModelSource, device: str, system: SystemInf
     )
 
 
+def without_compiling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Engine arguments for GPUs under which no CUDA code is compiled when the engine starts.
+
+    Who sets the fusion of the all-reduce in an --engine-arg keeps it.
+    """
+    if settings["tensor_parallel_size"] == 1:
+        return dict(settings)
+    compilation = settings.get("compilation_config")
+    if not isinstance(compilation, Mapping | None):  # an optimisation level alone, such as 2
+        compilation = {"mode": compilation}
+    passes = (compilation or {}).get("pass_config") or {}
+    merged = {**(compilation or {}), "pass_config": {_FUSION: False, **passes}}
+    return {**settings, "compilation_config": merged}
+
+
+def reasons(settings: Mapping[str, Any]) -> list[str]:
+    """Why settings are as they are, a sentence each, where a reader would wonder."""
+    return [_FUSION_IS_OFF] if _is_without_fusion(settings) else []
+
+
+def _is_without_fusion(settings: Mapping[str, Any]) -> bool:
+    compilation = settings.get("compilation_config")
+    passes = compilation.get("pass_config") if isinstance(compilation, Mapping) else None
+    return isinstance(passes, Mapping) and passes.get(_FUSION) is False
+
+
 def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
-    """vLLM's variables for an engine with these settings, `given` being the user's --engine-arg."""
-    return attention.environment(settings, given) | fp8.environment(settings)
+    """Variables for an engine with these settings, `given` being the user's --engine-arg.
+
+    A value that the user has set in the environment stays.
+    """
+    exchange = _WITHOUT_FUSION if _is_without_fusion(settings) else {}
+    return {
+        **attention.environment(settings, given),
+        **fp8.environment(settings),
+        **{name: os.environ.get(name, value) for name, value in exchange.items()},
+    }
 
 
 def are_those_of(settings: Mapping[str, Any], kernels: Kernels) -> bool:

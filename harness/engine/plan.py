@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ class EnginePlan:
             self,
             profile=profile,
             settings=settings,
-            environment=kernels.environment(settings, self.config.engine_args),
+            environment=_environment(self.config, profile, settings),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class EnginePlan:
             "device": self.device,
             "engine": self.settings,
             "engine_environment": self.environment,
+            "engine_reasons": kernels.reasons(self.settings),
             "profile": dataclasses.asdict(self.profile),
         }
 
@@ -86,9 +88,16 @@ def make(
         place=place,
         profile=profile,
         settings=settings,
-        environment=kernels.environment(settings, config.engine_args),
+        environment=_environment(config, profile, settings),
         note=None if tuned is not None else chosen.note,
     )
+
+
+def _environment(
+    config: RunConfig, profile: Profile, settings: Mapping[str, Any]
+) -> dict[str, str]:
+    own = {name: os.environ.get(name, value) for name, value in profile.environment.items()}
+    return own | kernels.environment(settings, config.engine_args)
 
 
 def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:

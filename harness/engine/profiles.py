@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.engine.kernels import OF_VLLM, Kernels, are_those_of
@@ -24,6 +24,7 @@ class Profile:
     name: str
     settings: Mapping[str, Any]  # engine arguments of vLLM
     source: str
+    environment: Mapping[str, str] = field(default_factory=dict)  # vLLM's variables beside them
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,31 @@ _H200 = {
     ),
 }
 _H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-25"
+_H100_ONE_BY_ONE = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-26"
+# Compiled for one token a step, the matrix products become sums that read each weight once.
+_ONE_AT_A_TIME = _seats(1, 4096, compilation_config={"compile_sizes": [1]})
 _H100 = {
     ("fp8", "offline"): (
         _seats(896, 16384),
         f"{_H100_80GB}: LLM.generate 6,735 tokens/s of 2,500 prompts, by CUTLASS",
     ),
+    ("bf16", "singlestream"): (
+        _ONE_AT_A_TIME,
+        f"{_H100_ONE_BY_ONE}: p90 787 ms of 64 queries; 806 ms with Inductor's search "
+        "Inductor as well, 888 ms with 8 sequences and nothing compiled for one token",
+    ),
+    ("fp8", "singlestream"): (
+        _ONE_AT_A_TIME,
+        f"{_H100_ONE_BY_ONE}: p90 598 ms of 64 queries; 624 ms with one sequence alone",
+    ),
 }
 _MEASURED = {"H200": _H200, "H100": _H100}
+# Compiled for one token, Inductor's own products turned out faster than those that its search for
+# the fastest product prefers.
+_ENVIRONMENT = {
+    ("H100", precision, "singlestream"): {"VLLM_ENABLE_INDUCTOR_MAX_AUTOTUNE": "0"}
+    for precision in ("bf16", "fp8")
+}
 # fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
     "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts"),
@@ -132,7 +151,9 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
     for family, measured in _MEASURED.items():
         if family in (place.gpu_name or "") and (precision, scenario) in measured:
             settings, source = measured[precision, scenario]
-            return Profile(f"{family.lower()}-{precision}-{scenario}", settings, source)
+            name = f"{family.lower()}-{precision}-{scenario}"
+            variables = _ENVIRONMENT.get((family, precision, scenario), {})
+            return Profile(name, settings, source, variables)
     return _computed(place, scenario)
 
 

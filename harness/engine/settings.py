@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import engine_args
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
-from harness.engine import profiles
+from harness.engine import kernels, profiles
 from harness.inputs.model import ModelSource
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
@@ -67,14 +67,16 @@ def engine_settings(
     if "max_num_batched_tokens" not in config.engine_args:
         tokens = _longest_step(tokens, sequences, purpose.max_model_len)
         settings["max_num_batched_tokens"] = tokens
-    if device == "gpu" and not _names_graphs(settings):
+    if device == "cpu":
+        return settings
+    if not _names_graphs(settings):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
         settings["cudagraph_capture_sizes"] = (
             profiles.mixed_graph_sizes(sequences, tokens)
             if config.scenario is Scenario.INTERACTIVE
             else profiles.graph_sizes(sequences)
         )
-    return settings
+    return kernels.without_compiling(settings)
 
 
 def _of_every_engine(config: RunConfig, model: ModelSource, purpose: Purpose) -> dict[str, Any]:
