@@ -43,6 +43,7 @@ from harness.measure.execution import Programs, execute
 from harness.measure.preparation import Prepared
 from harness.measure.session import Session
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
+from harness.rules.departures import RunFacts, departures
 from harness.terminal import Terminal
 
 DOUBLE = "an engine double with made-up articles, not the model"
@@ -156,7 +157,7 @@ def prepare(settings: RunConfig) -> Prepared:
     version, carried = loadgen.installed_round()
     loadgen.check_round(settings, carried, version)
     count = len(data)
-    facts = config.RunFacts(
+    facts = RunFacts(
         sample_count=count,
         dataset_unofficial_because=None,
         model_unofficial_because=None,
@@ -189,7 +190,7 @@ def prepare(settings: RunConfig) -> Prepared:
         ),
         profile=profile,
         not_judged_because=None,
-        departures=config.departures(settings, facts),
+        departures=departures(settings, facts),
         loadgen_version=version,
         loadgen_round=carried,
         system=machine,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, processes
-from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, Departure, RunConfig, RunFacts
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
 from harness.engine import attention, capacity, fp8, profiles
 from harness.engine import vllm as engine
 from harness.engine_args import beyond_tuning
@@ -18,6 +18,7 @@ from harness.inputs import model as models
 from harness.loadgen import process as loadgen
 from harness.machine import system as system_info
 from harness.results import folder as run_folder
+from harness.rules.departures import Departure, RunFacts, departures
 from harness.scoring import accuracy
 from harness.tuning import file as tuning_file
 
@@ -124,7 +125,7 @@ def prepare(
         engine_settings=engine_settings,
         profile=profile,
         not_judged_because=not_judged,
-        departures=config.departures(settings, facts),
+        departures=departures(settings, facts),
         loadgen_version=loadgen_version,
         loadgen_round=loadgen_round,
         system=machine,

@@ -7,21 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
 from harness.command_line import with_flag, without_flag, without_flags
-from harness.config import DEMO_MODEL
+from harness.config import DEMO_MODEL, RunConfig
 from harness.engine_args import beyond_tuning, field_name
-from harness.rounds import OFFICIAL_MODEL, ROUNDS
+from harness.rounds import OFFICIAL_MODEL
+from harness.rules.departures import short_label
 from harness.rules.rule import Rule, Step
 
-_LABELS = {
-    "weights": "random weights",
-    "prefix_caching": "prefix caching on",
-    "loadgen_seeds": "another round's seeds",
-    "high_accuracy": "a gate of our own (99.9 %)",
-    "no_accuracy": "no accuracy test",
-    "no_performance": "no performance test",
-}
 # Flags that make a run unofficial; without them the defaults follow the rules.
 _UNOFFICIAL_FLAGS = (
     "--total-sample-count",
@@ -38,24 +30,8 @@ def short_labels(config: dict[str, Any]) -> list[str]:
     ids = [departure["id"] for departure in config["departures"]]
     if "sample_count" in ids and "min_duration" in ids:
         ids.remove("min_duration")  # the smaller part of the same thing
-    return [_label(name, config) for name in ids]
-
-
-def _label(name: str, config: dict[str, Any]) -> str:
-    flags, resolved = config["flags"], config["resolved"]
-    if name == "sample_count":
-        record = ROUNDS[flags["version"]].category(flags["category"])
-        full = formatting.count(record.dataset_samples)
-        return f"smoke run of {formatting.count(resolved['sample_count'])} of {full} samples"
-    if name == "min_duration":
-        return f"minimum duration {formatting.duration(resolved['min_duration_s'])}"
-    if name == "model":
-        return "demo model" if flags["model"] == DEMO_MODEL else "not the official model"
-    if name == "dataset":
-        return f"data set {config['dataset']['name']}"
-    if name == "max_new_tokens":
-        return f"answers of at most {flags['max_new_tokens']} tokens"
-    return _LABELS.get(name, name.replace("_", " "))
+    flags, samples = RunConfig.from_json(config["flags"]), config["resolved"]["sample_count"]
+    return [short_label(name, flags, samples) for name in ids]
 
 
 def next_steps(config: dict[str, Any], broken: Sequence[Rule]) -> list[Step]:

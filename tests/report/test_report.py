@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 
 import report
 from harness import config
-from harness.config import RunConfig, RunFacts, Scenario
+from harness.config import RunConfig, Scenario
 from harness.engine.vllm import sampling_settings
 from harness.errors import LogError
 from harness.rounds import OFFICIAL_MODEL_REVISION, V5_1
 from harness.rules import advice
+from harness.rules.departures import RunFacts, departures
 from harness.scoring import accuracy
 
 DATA = Path(__file__).parents[1] / "data"
@@ -123,7 +124,7 @@ def config_json(
             "accuracy_not_judged_because": None,
         },
         "official": dataclasses.asdict(V5_1),
-        "departures": [dataclasses.asdict(d) for d in config.departures(settings, facts)],
+        "departures": [dataclasses.asdict(d) for d in departures(settings, facts)],
         "dataset": {
             "name": settings.dataset,
             "source": "harness/data/sample.json",

@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 
 import report
 import util_logs
-from harness import config
-from harness.config import RunConfig, RunFacts, Scenario
+from harness.config import RunConfig, Scenario
 from harness.errors import LogError
 from harness.measure import execution
 from harness.metrics import (
@@ -34,6 +33,7 @@ from harness.metrics import (
 )
 from harness.rounds import V5_1, V6_1
 from harness.rules import verdict
+from harness.rules.departures import RunFacts, departures
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import INVALID, OFFICIAL_READY, UNOFFICIAL, Verdict, judge
 from harness.scoring import accuracy
@@ -227,7 +227,7 @@ def asked(facts: dict[str, Any] | None = None, **flags: Any) -> Change:
         record = finished_config(now)
         count = now.total_sample_count or before.category_record.dataset_samples
         known = RunFacts(count, None, None, False, "5.1")
-        found = config.departures(now, dataclasses.replace(known, **facts or {}))
+        found = departures(now, dataclasses.replace(known, **facts or {}))
         record["departures"] = [dataclasses.asdict(departure) for departure in found]
         return dataclasses.replace(evidence, config=record)
 
@@ -544,12 +544,12 @@ def test_a_broken_rule_is_told_in_sentences_with_a_way_out(
 
 
 def test_each_departure_of_a_run_is_one_rule() -> None:
-    everything = config.departures(
+    everything = departures(
         RunConfig(model="demo", weights="dummy", max_new_tokens=64, high_accuracy=True,
                   total_sample_count=20),
         RunFacts(20, "Other data.", None, True, "6.0", ("speculative_config",)),
     )  # fmt: skip
-    halves = [config.departures(RunConfig(mode=mode), RunFacts(13368, None, None, False, "5.1"))
+    halves = [departures(RunConfig(mode=mode), RunFacts(13368, None, None, False, "5.1"))
               for mode in ("accuracy", "performance")]  # fmt: skip
     recorded_ids = {departure.id for found in (everything, *halves) for departure in found}
     known = [spec.departure for spec in verdict.SPECS if spec.departure]
