@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import BenchmarkError, LogError, UsageError
-from harness.logs.validity import cross_check, invalid_reasons, number
+from harness.logs.validity import cross_check, number
 from harness.metrics import (
     AuditedAnswer,
     Generation,
@@ -38,6 +38,7 @@ from harness.metrics import (
     TimelinePoint,
 )
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
+from harness.rules.validity import invalid_reasons
 
 _T = TypeVar("_T")
 _MARK = ":::MLLOG "
@@ -306,11 +307,9 @@ def performance_result(run_dir: Path) -> PerformanceResult | None:
         return None
     run = read_detail_log(detail)
     samples = read_sample_times(folder.samples_csv) if folder.samples_csv.is_file() else []
-    summary: dict[str, object] = {}
     if run.ended:
         summary = read_summary_log(folder.performance / SUMMARY_LOG)
         cross_check(run, summary, samples, folder.performance)
-    reasons = invalid_reasons(run, summary)
     has_first_token = run.scenario != "Offline"
     samples_per_second = _first(
         run,
@@ -320,8 +319,6 @@ def performance_result(run_dir: Path) -> PerformanceResult | None:
     )
     return PerformanceResult(
         scenario=run.scenario,
-        valid=not reasons,
-        invalid_reasons=reasons,
         duration_s=_duration_s(run, samples),
         sample_count=run.sample_count,
         total_new_tokens=sum(sample.tokens for sample in samples) if samples else None,
@@ -375,8 +372,19 @@ def everything(run_dir: Path) -> dict[str, Any]:
             f"{folder.accuracy.name}/{DETAIL_LOG}."
         )
     return {
-        "performance": dataclasses.asdict(performance) if performance else None,
+        "performance": _performance(performance) if performance else None,
         "accuracy": _accuracy(folder) if has_accuracy else None,
+    }
+
+
+def _performance(result: PerformanceResult) -> dict[str, Any]:
+    reasons = invalid_reasons(result)
+    values = dataclasses.asdict(result)
+    return {
+        "scenario": values.pop("scenario"),
+        "valid": not reasons,
+        "invalid_reasons": reasons,
+        **values,
     }
 
 

@@ -30,6 +30,7 @@ from harness.errors import BenchmarkError
 from harness.measure import preparation, server_search
 from harness.measure.session import Session
 from harness.results.folder import RunFolder
+from harness.rules.validity import invalid_reasons
 from harness.terminal import Terminal
 
 ANSWER_TOKENS = 128
@@ -79,7 +80,7 @@ async def measure(session: Session, engine: Any, capacity: float, full: bool) ->
             print(f"{name}: {qps:.2f} queries/s, LoadGen says {verdict.loadgen.valid}")
             result[name] = {
                 "qps": qps,
-                "valid": verdict.valid,
+                "valid": not invalid_reasons(verdict),
                 "duration_s": verdict.duration_s,
                 "samples": verdict.sample_count,
                 "ttft_mean_ms": verdict.ttft.mean_ms if verdict.ttft else None,

@@ -90,8 +90,6 @@ class PerformanceResult:
     """The performance test of a run."""
 
     scenario: str
-    valid: bool
-    invalid_reasons: tuple[str, ...]  # a sentence each, empty when valid
     duration_s: float | None  # first query to last answer
     sample_count: int | None
     total_new_tokens: int | None

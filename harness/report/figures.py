@@ -14,6 +14,7 @@ from harness.report import latency_plots, plots, search_plot
 from harness.results.folder import FINISHED, RunFolder
 from harness.rounds import ROUNDS
 from harness.rules.evidence import Evidence, gates
+from harness.rules.verdict import invalid_reasons
 
 # What each figure shows, for those who have never seen one; in the order of the report.
 CAPTIONS = {
@@ -197,7 +198,7 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
             "version": flags["version"],
             "tokens_per_sec": performance.tokens_per_second,
             "sample_count": evidence.config["resolved"]["sample_count"],
-            "valid": performance.valid,
+            "valid": not invalid_reasons(evidence),
         }
         runs.append((entry, _bar(entry, this_run=True)))
     runs.sort(key=lambda run: _timestamp(run[0]["finished"]))

@@ -10,7 +10,7 @@ from harness.config import Scenario
 from harness.errors import UsageError
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED, RunFolder
 from harness.rules.evidence import Evidence
-from harness.rules.verdict import FAILED, OFFICIAL_READY
+from harness.rules.verdict import NOT_FINISHED, OFFICIAL_READY
 
 # What one machine and its software have in common over all runs of a submission.
 SAME_SYSTEM = {
@@ -61,7 +61,7 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
     found = []
     for run in runs:
         folder, evidence = run.folder, run.evidence
-        if run.result == FAILED:
+        if run.result == NOT_FINISHED:
             found.append(f"{folder.name}: {' '.join(run.reasons) or 'the run failed.'}")
             continue
         needed = [place / log for place in (folder.performance, folder.accuracy)

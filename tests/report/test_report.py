@@ -23,6 +23,7 @@ from harness.errors import LogError
 from harness.rounds import OFFICIAL_MODEL_REVISION, V5_1
 from harness.rules import advice
 from harness.rules.departures import RunFacts, departures
+from harness.rules.evidence import Evidence
 from harness.scoring import accuracy
 
 DATA = Path(__file__).parents[1] / "data"
@@ -440,7 +441,7 @@ def test_terminal_summary_is_short_and_ends_with_the_next_command(make_run: Make
 def next_command(settings: RunConfig, *arguments: str) -> str:
     record = config_json(settings)
     record["run"]["command"] = ["python", "run.py", *arguments]
-    return advice.full_run(record).command or ""
+    return advice.full_run(Evidence(record)).command or ""
 
 
 def test_smoke_run_leads_to_the_same_command_at_full_size() -> None:
