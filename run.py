@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import config as settings
-from harness import flags, rounds
+from harness import flags, run_flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError, UsageError
 
@@ -49,98 +49,8 @@ def parse_flags(arguments: Sequence[str]) -> RunConfig:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line as it stands: the flags of a run and those of a submission."""
     parser = flags.Parser(__doc__ or "")
-    what = parser.add_argument_group("what to measure")
-    what.add_argument("--version", choices=tuple(rounds.ROUNDS), default="5.1", help="MLPerf round")
-    what.add_argument(
-        "--category",
-        choices=settings.CATEGORIES,
-        default="datacenter",
-        help="datacenter: offline, server, interactive; edge: offline, singlestream",
-    )
-    what.add_argument(
-        "--scenario",
-        type=flags.scenario,
-        default=Scenario.OFFLINE,
-        metavar="SCENARIO",
-        help="offline, server, singlestream, interactive (Server under tighter limits), "
-        "or all: every scenario of the category, a run folder each",
-    )
-    what.add_argument(
-        "--mode", choices=settings.MODES, default="both", help="both: accuracy first, on one engine"
-    )
-    what.add_argument(
-        "--total-sample-count",
-        type=flags.integer_or_auto,
-        default="auto",
-        metavar="N|auto",
-        help="auto: the whole data set (13368 datacenter, 5000 edge); "
-        "a small number makes a smoke run",
-    )
-    what.add_argument(
-        "--max-new-tokens", type=int, default=128, metavar="N", help="longest answer, in tokens"
-    )
-    what.add_argument(
-        "--min-duration",
-        type=flags.number_or_auto,
-        default="auto",
-        metavar="SECONDS|auto",
-        dest="min_duration_s",
-        help="auto: 600 when the full sample count runs, else 0",
-    )
-    what.add_argument(
-        "--server-target-qps",
-        type=_target_qps,
-        default="auto",
-        metavar="QPS|auto|max",
-        help="queries per second in Server and Interactive; "
-        "auto: 0.8 x what Offline reached; max: search",
-    )
-    flags.add_switch(
-        what, "--high-accuracy", 0, "judge at 99.9 %% of the reference (not an official variant)"
-    )
-    flags.add_switch(
-        what, "--compliance", 0, "runs TEST06 after the performance test (datacenter submissions)"
-    )
-    flags.add_switch(what, "--extra-metrics", 0, "adds the energy the GPUs used (not official)")
-
-    model = parser.add_argument_group("model and data")
-    flags.add_model_flags(model)
-    model.add_argument(
-        "--dataset",
-        choices=settings.DATASETS,
-        default="cnndm",
-        help="cnndm: CNN/DailyMail; sample: the shipped articles; "
-        "synthetic: random token ids of the same lengths",
-    )
-    model.add_argument(
-        "--dataset-path",
-        default=None,
-        metavar="FILE",
-        help="an official cnn_eval.json or sample_cnn_eval_5000.json, "
-        "or a folder of the hub's parquet files",
-    )
-
-    flags.add_engine_flags(parser.add_argument_group("engine"))
-    parser.add_argument_group("tuning, instead of a run").add_argument(
-        "--tune",
-        type=float,
-        default=None,
-        metavar="MINUTES",
-        dest="tune_minutes",
-        help="searches for the fastest engine settings of this machine; later runs use them",
-    )
-    flags.add_results_flags(parser.add_argument_group("results"))
-    flags.add_submission_flags(parser.add_argument_group("a submission, instead of a run"))
+    run_flags.add_run_flags(parser)
     return parser.parse_args(arguments)
-
-
-def _target_qps(text: str) -> float | str:
-    if text in ("auto", "max"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor auto nor max") from None
 
 
 def _to_config(values: argparse.Namespace) -> RunConfig:
@@ -154,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         values = parse_arguments(arguments)
-        flags.check_submission_flags(values)
+        run_flags.check_submission_flags(values)
         if values.run_dirs:
             return submit(_to_submission(values), values.run_dirs)
         command = ["python", "run.py", *arguments]

@@ -45,6 +45,7 @@ from harness.measure.preparation import Prepared, sampling_of
 from harness.measure.runs import Series
 from harness.results.folder import DETAIL_LOG
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
+from harness.rules.departures import RunFacts, departures
 from harness.terminal import Terminal
 
 DOUBLE = "an engine double with made-up articles, not the model"
@@ -152,7 +153,7 @@ def prepare(settings: RunConfig) -> Prepared:
     version, carried = release.installed_round()
     release.check_round(settings, carried, version)
     count = len(data)
-    facts = config.RunFacts(
+    facts = RunFacts(
         sample_count=count,
         dataset_unofficial_because=None,
         model_unofficial_because=None,
@@ -194,7 +195,7 @@ def prepare(settings: RunConfig) -> Prepared:
         full_size=True,
         min_duration_s=config.min_duration_s(settings, count),
         not_judged_because=None,
-        departures=config.departures(settings, facts),
+        departures=departures(settings, facts),
         loadgen_version=version,
         loadgen_round=carried,
     )

@@ -1,6 +1,4 @@
-"""One frozen object for all settings of a run, its validation,
-and how it departs from the official rules.
-"""
+"""One frozen object for all settings of a run, and what can be refused from them alone."""
 
 from __future__ import annotations
 
@@ -110,6 +108,20 @@ class RunConfig:
         """A copy with some fields replaced."""
         return dataclasses.replace(self, **changes)
 
+    @classmethod
+    def from_json(cls, flags: Mapping[str, Any]) -> RunConfig:
+        """The flags as config.json holds them.
+
+        A run of another version may lack some, which take their default, and may have others,
+        which are left out.
+        """
+        values = {f.name: flags[f.name] for f in dataclasses.fields(cls) if f.name in flags}
+        if "scenario" in values:
+            values["scenario"] = Scenario(values["scenario"])
+        if "engine_args" in values:
+            values["engine_args"] = engine_args.parse(values["engine_args"].items())
+        return cls(**values)
+
     def to_json(self) -> dict[str, Any]:
         """Every field under its own name; engine arguments as an object."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -208,9 +220,7 @@ def is_full_size(config: RunConfig, sample_count: int) -> bool:
 
 
 def min_duration_s(config: RunConfig, sample_count: int) -> float:
-    """The official duration for a full-size run, 0 for a smoke run,
-    unless the flag says otherwise.
-    """
+    """The flag's, else the official duration for a full-size run and 0 for a smoke run."""
     if config.min_duration_s is not None:
         return config.min_duration_s
     return float(config.round.min_duration_s) if is_full_size(config, sample_count) else 0.0
@@ -223,100 +233,3 @@ def load_env_file(folder: Path) -> None:
         from dotenv import load_dotenv
 
         load_dotenv(path)
-
-
-@dataclasses.dataclass(frozen=True)
-class Departure:
-    """One way in which a run is not an official one."""
-
-    id: str
-    sentence: str
-
-
-@dataclasses.dataclass(frozen=True)
-class RunFacts:
-    """What is known of the data, the model and the engine once they are resolved."""
-
-    sample_count: int
-    dataset_unofficial_because: str | None  # None: the official data set
-    model_unofficial_because: str | None  # None: the official model and revision
-    prefix_caching: bool
-    loadgen_round: str | None  # the round whose seeds the installed LoadGen carries
-    unusual_engine_args: tuple[str, ...] = ()  # beyond the settings of speed the rules leave free
-
-
-def departures(config: RunConfig, facts: RunFacts) -> tuple[Departure, ...]:
-    """How this run departs from the official rules, a sentence each; empty for an official one."""
-    record, category = config.round, config.category_record
-    found: list[Departure] = []
-
-    def add(name: str, sentence: str) -> None:
-        found.append(Departure(name, sentence))
-
-    if not is_full_size(config, facts.sample_count):
-        add(
-            "sample_count",
-            f"It ran {facts.sample_count:,} samples; "
-            f"an official run uses all {category.dataset_samples:,}.",
-        )
-    duration = min_duration_s(config, facts.sample_count)
-    if config.runs_performance and duration < record.min_duration_s:
-        least = f"to last {duration:g} s" if duration else "no least duration"
-        add(
-            "min_duration",
-            f"The performance test had {least}; the rules ask for {record.min_duration_s} s.",
-        )
-    if config.model == DEMO_MODEL:
-        add(
-            "model",
-            "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct.",
-        )
-    elif facts.model_unofficial_because:
-        add("model", facts.model_unofficial_because)
-    if config.weights == "dummy":
-        add(
-            "weights",
-            "The weights are random numbers of the model's shape: "
-            "timing means something, accuracy does not.",
-        )
-    if facts.dataset_unofficial_because:
-        add("dataset", facts.dataset_unofficial_because)
-    if config.max_new_tokens != record.max_new_tokens:
-        add(
-            "max_new_tokens",
-            f"Answers end at {config.max_new_tokens} tokens; "
-            f"the rules say {record.max_new_tokens}.",
-        )
-    if facts.prefix_caching:
-        add("prefix_caching", "Prefix caching is on; the rules forbid reuse across queries.")
-    if facts.unusual_engine_args:
-        add(
-            "engine_args",
-            f"vLLM was given {', '.join(facts.unusual_engine_args)}: whether the rules allow that "
-            "was not checked.",
-        )
-    if facts.loadgen_round != config.version:
-        known = f"v{facts.loadgen_round}" if facts.loadgen_round else "no round known here"
-        add(
-            "loadgen_seeds",
-            f"LoadGen carries the seeds of {known}, not those of v{config.version}.",
-        )
-    if config.high_accuracy:
-        add(
-            "high_accuracy",
-            "The gate is 99.9 % of the reference; the official gate of this model is 99 %, "
-            "and there is no 99.9 % variant.",
-        )
-    if config.mode == "performance":
-        add(
-            "no_accuracy",
-            "There is no accuracy test in this run; "
-            "an official result needs one from the same settings.",
-        )
-    if config.mode == "accuracy":
-        add(
-            "no_performance",
-            "There is no performance test in this run; "
-            "an official result needs one from the same settings.",
-        )
-    return tuple(found)

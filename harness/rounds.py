@@ -76,7 +76,8 @@ class Round:
     single_stream_percentile: float
     early_stopping_min_queries_server: int
     early_stopping_min_queries_single_stream: int
-    most_target_latency_ms: float  # that a Server test may be told, beside TTFT and TPOT
+    # The highest that a Server test may be configured with, beside its limits of TTFT and TPOT.
+    most_target_latency_ms: float
     max_new_tokens: int
     min_new_tokens: int
     gate_multiplier: float  # ROUGE must reach this share of the reference

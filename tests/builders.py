@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config
-from harness.config import RunConfig, RunFacts
+from harness.config import RunConfig
 from harness.engine.settings import Sampling
 from harness.loadgen import planning, sut
 from harness.loadgen import process as loadgen
@@ -24,6 +24,7 @@ from harness.logs.times import TIMELINE_HEADER, read_samples
 from harness.metrics import PerformanceResult, SampleTimes
 from harness.results.folder import DETAIL_LOG
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
+from harness.rules.departures import RunFacts, departures
 from harness.scoring import accuracy
 from tests.fakes import FakeEngine, make_prompts
 
@@ -103,7 +104,7 @@ def config_json(
             "probes": [dataclasses.asdict(probe) for probe in probes],
         },
         "official": dataclasses.asdict(V5_1),
-        "departures": [dataclasses.asdict(d) for d in config.departures(settings, facts)],
+        "departures": [dataclasses.asdict(d) for d in departures(settings, facts)],
         "dataset": {
             "name": settings.dataset,
             "source": "harness/data/sample.json",

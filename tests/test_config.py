@@ -1,54 +1,15 @@
-"""Settings that contradict each other, and how a run departs from the rules."""
+"""Settings: what contradicts itself, how they are read back, and the rounds they choose from."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+import run
 from harness import config, rounds
-from harness.config import RunConfig, RunFacts, Scenario
+from harness.config import RunConfig, Scenario
 from harness.errors import UsageError
-
-OFFICIAL = RunFacts(
-    sample_count=13368,
-    dataset_unofficial_because=None,
-    model_unofficial_because=None,
-    prefix_caching=False,
-    loadgen_round="5.1",
-)
-
-
-def ids(settings: RunConfig, facts: RunFacts = OFFICIAL) -> list[str]:
-    return [departure.id for departure in config.departures(settings, facts)]
-
-
-def test_the_official_run_departs_in_nothing() -> None:
-    assert ids(RunConfig()) == []
-
-
-@pytest.mark.parametrize(
-    ("settings", "facts", "expected"),
-    [
-        (RunConfig(), {"sample_count": 20}, ["sample_count", "min_duration"]),
-        (RunConfig(min_duration_s=60), {}, ["min_duration"]),
-        (RunConfig(model="demo"), {}, ["model"]),
-        (RunConfig(), {"model_unofficial_because": "Another model."}, ["model"]),
-        (RunConfig(weights="dummy"), {}, ["weights"]),
-        (RunConfig(), {"dataset_unofficial_because": "Other data."}, ["dataset"]),
-        (RunConfig(max_new_tokens=64), {}, ["max_new_tokens"]),
-        (RunConfig(), {"prefix_caching": True}, ["prefix_caching"]),
-        (RunConfig(), {"unusual_engine_args": ("speculative_config",)}, ["engine_args"]),
-        (RunConfig(version="6.1"), {}, ["loadgen_seeds"]),
-        (RunConfig(high_accuracy=True), {}, ["high_accuracy"]),
-        (RunConfig(mode="performance"), {}, ["no_accuracy"]),
-        (RunConfig(mode="accuracy"), {}, ["no_performance"]),
-    ],
-)
-def test_each_departure_is_listed_alone(
-    settings: RunConfig, facts: dict[str, object], expected: list[str]
-) -> None:
-    changed = RunFacts(**{**vars(OFFICIAL), **facts})
-
-    assert ids(settings, changed) == expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +63,7 @@ def test_durations_and_rates_must_be_numbers(value: float) -> None:
             config.validate(settings)
 
 
-def test_a_smoke_run_has_no_least_duration_and_a_full_one_the_official() -> None:
+def test_a_smoke_run_has_no_minimum_duration_and_a_full_one_the_official() -> None:
     assert config.min_duration_s(RunConfig(), 20) == 0
     assert config.min_duration_s(RunConfig(), 13368) == 600
     assert config.min_duration_s(RunConfig(min_duration_s=30.0), 13368) == 30
@@ -123,3 +84,26 @@ def test_rounds_differ_in_their_seeds_alone() -> None:
     assert rounds.V5_1.datacenter.accuracy.rouge1 * rounds.V5_1.gate_multiplier == pytest.approx(
         38.391408
     )
+
+
+def test_flags_are_read_back_from_config_json_as_they_were() -> None:
+    flags = RunConfig(
+        scenario=Scenario.INTERACTIVE,
+        server_target_qps=12.5,
+        min_duration_s=60.0,
+        engine_args={"max_num_seqs": 512, "block_size": "16", "enforce_eager": True},
+    )
+    record = json.loads(json.dumps(flags.to_json()))
+
+    assert RunConfig.from_json(record) == flags
+    assert RunConfig.from_json(record).scenario is Scenario.INTERACTIVE
+
+
+def test_flags_of_another_version_of_the_program_are_read() -> None:
+    record = {"scenario": "server", "mode": "performance", "flag_of_tomorrow": 1}
+
+    assert RunConfig.from_json(record) == RunConfig(scenario=Scenario.SERVER, mode="performance")
+
+
+def test_a_command_without_flags_is_the_default_run() -> None:
+    assert run.parse_flags([]) == RunConfig()

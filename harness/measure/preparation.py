@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config
-from harness.config import Departure, RunConfig, RunFacts
+from harness.config import RunConfig
 from harness.engine import capacity, plan
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
@@ -24,6 +24,7 @@ from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
 from harness.results import folder as run_folder
+from harness.rules.departures import Departure, RunFacts, departures
 from harness.scoring import accuracy
 
 # What a search for settings has found for a run on a machine; None: nothing better.
@@ -93,7 +94,7 @@ def prepare(
         full_size=config.is_full_size(settings, len(data)),
         min_duration_s=config.min_duration_s(settings, len(data)),
         not_judged_because=not_judged,
-        departures=config.departures(settings, facts),
+        departures=departures(settings, facts),
         loadgen_version=loadgen_version,
         loadgen_round=loadgen_round,
     )

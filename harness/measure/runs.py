@@ -21,7 +21,7 @@ from harness.measure.score import score
 from harness.measure.session import EngineMaker
 from harness.report import make, text
 from harness.results.folder import RunFolder
-from harness.rules.verdict import INVALID
+from harness.rules.verdict import INVALID, NOT_FINISHED
 from harness.terminal import Terminal
 
 # What a series leaves as its exit status: the first of these that any of its runs left.
@@ -148,7 +148,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             (
                 str(summary.get("meta", {}).get("scenario", outcome.folder.name)),
                 str(summary.get("headline", {}).get("text", "no report")),
-                str(summary.get("verdict", {}).get("result", "FAILED")),
+                str(summary.get("verdict", {}).get("result", NOT_FINISHED)),
                 str(outcome.folder.path),
             )
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.config import DEMO_MODEL, Departure, RunConfig
+from harness.config import DEMO_MODEL, RunConfig
 from harness.engine import capacity, plan
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
@@ -23,6 +23,7 @@ from harness.mmlu.files import load_questions
 from harness.mmlu.prompts import ANSWER_TOKENS
 from harness.mmlu.questions import QuestionSet, choose
 from harness.results import folder as run_folder
+from harness.rules.departures import Departure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from harness.formatting import count
 from harness.report import latency_plots, plots, search_plot
 from harness.results.folder import RunFolder, finished_runs
 from harness.rules.evidence import Evidence, gates
-from harness.rules.validity import invalid_reasons
+from harness.rules.verdict import invalid_reasons
 
 # What each figure shows, for those who have never seen one; in the order of the report.
 CAPTIONS = {
@@ -194,7 +194,7 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
             "finished": evidence.config["run"]["finished"],
             "tokens_per_sec": performance.tokens_per_second,
             "full_size": evidence.config["resolved"]["full_size"],
-            "valid": not invalid_reasons(performance),
+            "valid": not invalid_reasons(evidence),
         }
         runs.append((entry, _bar(entry, this_run=True)))
     runs.sort(key=lambda run: _timestamp(run[0]["finished"]))

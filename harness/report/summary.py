@@ -15,8 +15,7 @@ from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
-from harness.rules.validity import invalid_reasons
-from harness.rules.verdict import Verdict, judge
+from harness.rules.verdict import Verdict, invalid_reasons, judge
 
 SCHEMA_VERSION = 1
 
@@ -24,11 +23,11 @@ SCHEMA_VERSION = 1
 def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
     verdict = judge(evidence)
-    steps = advice.next_steps(evidence.config, verdict.failed)
+    steps = advice.next_steps(evidence, verdict.failed)
     return {
         "schema_version": SCHEMA_VERSION,
         "headline": headline(evidence),
-        "not_official": advice.short_labels(evidence.config),
+        "not_official": advice.short_labels(evidence),
         "departures": [departure["sentence"] for departure in evidence.config["departures"]],
         "meta": _meta(evidence),
         "system": evidence.config["system"],
@@ -48,7 +47,7 @@ def _verdict(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
     return {
         "result": verdict.result,
         "official": verdict.official,
-        "valid": not invalid_reasons(performance) if performance else None,
+        "valid": not invalid_reasons(evidence) if performance else None,
         "accuracy_passed": accuracy.passed if accuracy else None,
         "reasons": [rule.sentence for rule in verdict.failed],
         "rules": [dataclasses.asdict(rule) for rule in verdict.rules],
@@ -100,7 +99,7 @@ def _meta(evidence: Evidence) -> dict[str, Any]:
         "status": run["status"],
         "error": run["error"],
         "sample_count": resolved["sample_count"],
-        "full_size": resolved["full_size"],
+        "full_size": evidence.full_size,
         "weights": flags["weights"],
         "results_dir": flags["results_dir"],
         "command": run["command"],
@@ -152,7 +151,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
     result = evidence.performance
     if result is None:
         return None
-    limits, reasons = evidence.limits, invalid_reasons(result)
+    limits, reasons = evidence.limits, invalid_reasons(evidence)
     return {
         "scenario": evidence.scenario.label,
         "valid": not reasons,

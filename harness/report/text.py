@@ -28,7 +28,7 @@ _VERDICTS = {
     "published it, not before.",
     verdict.UNOFFICIAL: "The measurement itself is sound, but not made by all the official rules:",
     verdict.INVALID: "The measurement does not count:",
-    verdict.FAILED: "There is no result; the reason stands at the top.",
+    verdict.NOT_FINISHED: "There is no result; the reason stands at the top.",
 }
 _WEIGHTS = {VALIDITY: "INVALID", OFFICIAL: "unofficial"}  # what a broken rule makes of a run
 _PHASES = {

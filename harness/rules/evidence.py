@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from harness import rounds
-from harness.config import Scenario
+from harness.config import RunConfig, Scenario, is_full_size
 from harness.loadgen.rate_search import Probe
 from harness.metrics import (
     AccuracyResult,
@@ -18,6 +18,7 @@ from harness.metrics import (
     TimelinePoint,
 )
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, LatencyLimits, Round
+from harness.rules.departures import Departure
 from harness.scoring.accuracy import printed_percent
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -38,6 +39,22 @@ class Evidence:
     timeline: Sequence[TimelinePoint] = ()
     problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
 
+    @cached_property
+    def flags(self) -> RunConfig:
+        """The flags of the run, as config.json has them."""
+        return RunConfig.from_json(self.config["flags"])
+
+    @property
+    def command(self) -> list[str]:
+        """The command of the run, as it was typed."""
+        command: list[str] = self.config["run"]["command"]
+        return command
+
+    @property
+    def departures(self) -> tuple[Departure, ...]:
+        """How the run departs from the official rules by its own word."""
+        return tuple(Departure(d["id"], d["sentence"]) for d in self.config["departures"])
+
     @property
     def finished(self) -> bool:
         """Whether the run came to its end; a run that was killed still says "running"."""
@@ -46,17 +63,17 @@ class Evidence:
     @property
     def scenario(self) -> Scenario:
         """The scenario asked for; LoadGen's own word for Interactive is Server."""
-        return Scenario(self.config["flags"]["scenario"])
+        return self.flags.scenario
 
     @property
     def official(self) -> Round:
         """The official constants this run was measured against."""
-        return rounds.ROUNDS[self.config["flags"]["version"]]
+        return self.flags.round
 
     @property
     def category(self) -> Category:
         """The official constants of datacenter or edge."""
-        return self.official.category(self.config["flags"]["category"])
+        return self.flags.category_record
 
     @property
     def limits(self) -> LatencyLimits | None:
@@ -71,26 +88,19 @@ class Evidence:
     @property
     def gate_multiplier(self) -> float:
         """The share of the reference that ROUGE must reach."""
-        high = self.config["flags"]["high_accuracy"]
+        high = self.flags.high_accuracy
         return HIGH_ACCURACY_MULTIPLIER if high else self.official.gate_multiplier
 
     @property
-    def smoke(self) -> bool:
-        """Whether the settings asked for less than the whole data set."""
-        resolved = self.config["resolved"]
-        whole = resolved["sample_count"] == self.category.dataset_samples
-        return not (whole and resolved["full_size"])
+    def sample_count(self) -> int:
+        """How many samples of the data set the run was made for."""
+        return int(self.config["resolved"]["sample_count"])
 
     @property
     def full_size(self) -> bool:
-        """Whether the whole data set ran, by the settings and by the logs."""
-        full = self.category.dataset_samples
-        performance, accuracy = self.performance, self.accuracy
-        return (
-            bool(self.config["resolved"]["full_size"])
-            and (performance is None or (performance.sample_count or 0) >= full)
-            and (accuracy is None or accuracy.total_samples == full)
-        )
+        """Whether the run was made for the whole data set; a smoke run was not."""
+        whole = is_full_size(self.flags, self.sample_count)
+        return whole and bool(self.config["resolved"]["full_size"])
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,11 @@ def gates(evidence: Evidence) -> tuple[Gate, ...]:
         return Gate(name, value, low, high, reference, passed if judged else None)
 
     limits = result.thresholds
-    found = []
+    rows = []
     for name in ROUGE_NAMES:
         value = printed_percent(getattr(result, name))  # what the official comparison is on
-        found.append(gate(name, value, limits[name], None, getattr(targets, name)))
+        rows.append(gate(name, value, limits[name], None, getattr(targets, name)))
     # A total over all answers: in proportion where only some of the data set ran.
     reference = targets.gen_len * result.gen_num / evidence.category.dataset_samples
     low, high = limits["gen_len_low"], limits["gen_len_high"]
-    return (*found, gate("gen_len", result.gen_len, low, high, reference))
+    return (*rows, gate("gen_len", result.gen_len, low, high, reference))

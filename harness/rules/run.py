@@ -6,24 +6,30 @@ from datetime import datetime
 
 from harness.rules.advice import full_run, repeat
 from harness.rules.evidence import Evidence
+from harness.rules.needs import BOTH_LOGS, Log
 from harness.rules.rule import (
     OFFICIAL,
     VALIDITY,
     Finding,
-    Spec,
-    always,
     failed,
     not_applicable,
     passed,
+    rule,
 )
 
 
+@rule(
+    "finished",
+    VALIDITY,
+    source="CHK/checks/performance_check.py:111-540",
+    required="the run came to its end",
+)
 def _finished(evidence: Evidence) -> Finding:
     run = evidence.config["run"]
     if evidence.finished:
         return passed("it did")
     why = "The reason is at the top of the report and at the end of run.log. Mend it, then repeat:"
-    again = repeat(evidence.config, why)
+    again = repeat(evidence, why)
     if run["status"] == "running":
         text = "The run has not said that it ended: it is still at work, or was killed."
         return failed("it did not", text, again)
@@ -32,32 +38,50 @@ def _finished(evidence: Evidence) -> Finding:
     return failed(f"it {what}", text, again)
 
 
+@rule(
+    "accuracy-test",
+    OFFICIAL,
+    source="rules:474-477",
+    required="there is an accuracy test",
+    departure="no_accuracy",
+)
 def _accuracy_test(evidence: Evidence) -> Finding:
     if evidence.accuracy_log is not None:
         return passed("its log is there")
     text = "There is no accuracy test, so nobody can tell how good the answers are."
-    if evidence.config["flags"]["mode"] != "performance":
+    if evidence.flags.runs_accuracy:
         text = "LoadGen's log of the accuracy test is not in the run folder."
-    return failed("no log", f"{text} Run both tests with --mode both.", full_run(evidence.config))
+    return failed("no log", f"{text} Run both tests with --mode both.", full_run(evidence))
 
 
+@rule(
+    "performance-test",
+    OFFICIAL,
+    source="rules:474-477",
+    required="there is a performance test",
+    departure="no_performance",
+)
 def _performance_test(evidence: Evidence) -> Finding:
     if evidence.performance is not None:
         return passed("its log is there")
     text = "There is no performance test, so there is no speed to publish."
-    if evidence.config["flags"]["mode"] != "accuracy":
+    if evidence.flags.runs_performance:
         text = "There are no logs of a performance test in the run folder."
-    return failed("no log", f"{text} Run both tests with --mode both.", full_run(evidence.config))
+    return failed("no log", f"{text} Run both tests with --mode both.", full_run(evidence))
 
 
-def _same_code(evidence: Evidence) -> Finding:
+@rule(
+    "same-code",
+    OFFICIAL,
+    source="rules:474-477",
+    required="the same program and settings in both tests",
+    needs=BOTH_LOGS,
+)
+def _same_code(evidence: Evidence, logs: list[Log]) -> Finding:
     """One invocation loads program and engine once; both tests must lie within this one."""
-    if evidence.performance is None or evidence.accuracy_log is None:
-        return not_applicable("There are no two tests to compare.")
     run = evidence.config["run"]
-    logs = {"accuracy": evidence.accuracy_log, "performance": evidence.performance.loadgen}
     begin, end = _moment(run["started"]), _moment(run["finished"])
-    for name, log in logs.items():
+    for name, log in logs:
         moment = _moment(log.began)
         if begin and end and moment and begin <= moment <= end:
             continue
@@ -66,7 +90,7 @@ def _same_code(evidence: Evidence) -> Finding:
             f"from {run['started']} to {run['finished'] or 'an unknown time'}. Both tests have to "
             "come from one run, with the same program and settings: use --mode both."
         )
-        return failed(f"the {name} test is of another time", text, full_run(evidence.config))
+        return failed(f"the {name} test is of another time", text, full_run(evidence))
     commit = evidence.config["system"].get("git_commit")
     return passed("one run with one engine" + (f", commit {commit[:12]}" if commit else ""))
 
@@ -79,11 +103,17 @@ def _moment(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
+@rule(
+    "compliance-test06",
+    OFFICIAL,
+    source="CHK/constants.py:1377-1388",
+    required="TEST06 passed",
+)
 def _test06(evidence: Evidence) -> Finding:
-    if evidence.config["flags"]["category"] == "edge":
+    if evidence.flags.category == "edge":
         return not_applicable("No compliance test is asked for in edge.")
-    result, step = evidence.compliance, full_run(evidence.config)
-    if result is None and evidence.smoke:
+    result, step = evidence.compliance, full_run(evidence)
+    if result is None and not evidence.full_size:
         return not_applicable("The compliance test belongs to a full run.")
     if result is None:
         text = (
@@ -99,42 +129,4 @@ def _test06(evidence: Evidence) -> Finding:
     return passed(f"{len(result.checks)} checks passed")
 
 
-RUN = (
-    Spec(
-        "finished",
-        VALIDITY,
-        "CHK/checks/performance_check.py:111-540",
-        always("the run came to its end"),
-        _finished,
-    ),
-    Spec(
-        "accuracy-test",
-        OFFICIAL,
-        "rules:474-477",
-        always("there is an accuracy test"),
-        _accuracy_test,
-        departure="no_accuracy",
-    ),
-    Spec(
-        "performance-test",
-        OFFICIAL,
-        "rules:474-477",
-        always("there is a performance test"),
-        _performance_test,
-        departure="no_performance",
-    ),
-    Spec(
-        "same-code",
-        OFFICIAL,
-        "rules:474-477",
-        always("the same program and settings in both tests"),
-        _same_code,
-    ),
-    Spec(
-        "compliance-test06",
-        OFFICIAL,
-        "CHK/constants.py:1377-1388",
-        always("TEST06 passed"),
-        _test06,
-    ),
-)
+RUN = (_finished, _accuracy_test, _performance_test, _same_code, _test06)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness import formatting
-from harness.config import MODEL_ALIASES
 from harness.engine_args import beyond_tuning
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 from harness.rules.advice import EDGE_FILE, full_run
+from harness.rules.departures import fewer_samples, other_answer_length
 from harness.rules.evidence import Evidence
-from harness.rules.rule import OFFICIAL, Finding, Spec, always, failed, passed
+from harness.rules.rule import OFFICIAL, Finding, Need, failed, passed, rule
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16"}
 # vLLM's names: one scale for a matrix, or one for each of its outputs.
@@ -16,28 +18,52 @@ _FP8 = ("fp8", "fp8_per_channel")
 _SAME_AS_WEIGHTS = (None, "auto")  # a KV cache in the precision of the weights
 
 
+def _sampling(evidence: Evidence) -> dict[str, Any] | None:
+    """How the engine chose tokens; None: an earlier version of this program did not record it."""
+    sampling: dict[str, Any] | None = evidence.config["resolved"].get("sampling")
+    return sampling
+
+
+_SAMPLING = Need(_sampling, "The run does not say how tokens were chosen; another rule says so.")
+
+
+def _recorded(evidence: Evidence, name: str) -> str | None:
+    """The sentence of a departure that the run itself recorded."""
+    return next((d.sentence for d in evidence.departures if d.id == name), None)
+
+
+@rule(
+    "whole-data-set",
+    OFFICIAL,
+    source="loadgen/mlperf.conf:21-23",
+    required=lambda e: f"all {e.category.dataset_samples:,} samples of the data set",
+    departure="sample_count",
+)
 def _whole_data_set(evidence: Evidence) -> Finding:
-    found = formatting.count(evidence.config["resolved"]["sample_count"])
-    if not evidence.smoke:
-        return passed(f"{found} samples")
-    text = f"It ran {found} samples; an official run uses all {_samples(evidence)}."
-    if evidence.config["flags"]["total_sample_count"] is not None:
+    samples = f"{formatting.count(evidence.sample_count)} samples"
+    if evidence.full_size:
+        return passed(samples)
+    text = fewer_samples(evidence.flags, evidence.sample_count)
+    if evidence.flags.total_sample_count is not None:
         text += " Leave out --total-sample-count."
-    return failed(f"{found} samples", text, full_run(evidence.config))
+    return failed(samples, text, full_run(evidence))
 
 
-def _samples(evidence: Evidence) -> str:
-    return formatting.count(evidence.category.dataset_samples)
-
-
+@rule(
+    "model",
+    OFFICIAL,
+    source="REF/README.md:118",
+    required=f"{OFFICIAL_MODEL} at revision {OFFICIAL_MODEL_REVISION[:8]}",
+    departure="model",
+)
 def _model(evidence: Evidence) -> Finding:
-    flags, model = evidence.config["flags"], evidence.config["model"]
-    revision, step = model["revision"], full_run(evidence.config)
+    flags, model = evidence.flags, evidence.config["model"]
+    revision, step = model["revision"], full_run(evidence)
     if because := model["unofficial_because"] or _recorded(evidence, "model"):
-        return failed(flags["model"], f"{because} Leave out --model.", step)
-    if flags["weights"] == "dummy":
+        return failed(flags.model, f"{because} Leave out --model.", step)
+    if flags.weights == "dummy":
         return passed("its shape, as shipped here")
-    repo = MODEL_ALIASES.get(flags["model"].lower(), flags["model"])
+    repo = flags.model_repo
     if repo == OFFICIAL_MODEL and revision != OFFICIAL_MODEL_REVISION:
         text = (
             f"The model is {repo} at revision {(revision or 'unknown')[:8]}; the official one is "
@@ -49,83 +75,114 @@ def _model(evidence: Evidence) -> Finding:
     return passed(f"revision {revision}")
 
 
-def _recorded(evidence: Evidence, name: str) -> str | None:
-    """The sentence of a departure that the run itself recorded."""
-    departures = evidence.config["departures"]
-    return next((d["sentence"] for d in departures if d["id"] == name), None)
-
-
+@rule("weights", OFFICIAL, source="rules:680-701", required="real weights", departure="weights")
 def _weights(evidence: Evidence) -> Finding:
-    weights = evidence.config["flags"]["weights"]
+    weights = evidence.flags.weights
     if weights == "real":
         return passed(weights)
     text = (
         "The weights are random numbers of the model's shape: the speed means something, the "
         "answers do not. Leave out --weights."
     )
-    return failed(weights, text, full_run(evidence.config))
+    return failed(weights, text, full_run(evidence))
 
 
+@rule(
+    "data-set",
+    OFFICIAL,
+    source="REF/README.md:131-179",
+    required="the official articles or token ids",
+    departure="dataset",
+)
 def _data_set(evidence: Evidence) -> Finding:
-    flags, data = evidence.config["flags"], evidence.config["dataset"]
+    flags, data = evidence.flags, evidence.config["dataset"]
     because = data["unofficial_because"] or _recorded(evidence, "dataset")
-    if because is None and flags["dataset"] != "cnndm":
-        because = f"The data set is {flags['dataset']}, not CNN/DailyMail."
+    if because is None and flags.dataset != "cnndm":
+        because = f"The data set is {flags.dataset}, not CNN/DailyMail."
     if because is None:
         return passed(data["source"])
-    edge = flags["category"] == "edge"
+    edge = flags.category == "edge"
     way_out = f"Give --dataset-path {EDGE_FILE}." if edge else "Leave out --dataset."
-    if not edge and flags["dataset_path"]:
+    if not edge and flags.dataset_path:
         way_out = "Leave out --dataset-path, or give the official cnn_eval.json."
-    return failed(data["source"], f"{because} {way_out}", full_run(evidence.config))
+    return failed(data["source"], f"{because} {way_out}", full_run(evidence))
 
 
+@rule("precision", OFFICIAL, source="rules:680-701", required="the precision is the one named")
 def _precision(evidence: Evidence) -> Finding:
-    flags, engine = evidence.config["flags"], evidence.config["resolved"]["engine"]
-    precision = flags["precision"]
+    precision, engine = evidence.flags.precision, evidence.config["resolved"]["engine"]
     quantization, cache = engine.get("quantization"), engine.get("kv_cache_dtype")
     parts = [f"{engine.get('dtype')} weights"]
     parts += [f"quantised to {quantization}"] if quantization else []
     parts += [f"KV cache in {cache}"] if cache not in _SAME_AS_WEIGHTS else []
-    found = ", ".join(parts)
-    wanted = _FP8 if precision == "fp8" else (None,)
-    if engine.get("dtype") != _DTYPES[precision] or quantization not in wanted:
+    formats = ", ".join(parts)
+    expected = _FP8 if precision == "fp8" else (None,)
+    if engine.get("dtype") != _DTYPES[precision] or quantization not in expected:
         text = (
-            f"The run calls itself {precision}, but the engine ran with {found}. Say with "
+            f"The run calls itself {precision}, but the engine ran with {formats}. Say with "
             "--precision what is to run, so that the report names what was measured."
         )
-        return failed(found, text, full_run(evidence.config))
+        return failed(formats, text, full_run(evidence))
     if quantization or cache not in _SAME_AS_WEIGHTS:
-        found += " (allowed; a submission describes it in its calibration.md)"
-    return passed(found)
+        formats += " (allowed; a submission describes it in its calibration.md)"
+    return passed(formats)
 
 
+@rule(
+    "max-new-tokens",
+    OFFICIAL,
+    source="rules:373-374",
+    required=lambda e: f"answers end at {e.official.max_new_tokens} tokens",
+    departure="max_new_tokens",
+)
 def _answer_length(evidence: Evidence) -> Finding:
-    allowed, resolved = evidence.official.max_new_tokens, evidence.config["resolved"]
-    asked = evidence.config["flags"]["max_new_tokens"]
-    told = (resolved.get("sampling") or {}).get("max_tokens", asked)
+    official, flag = evidence.official.max_new_tokens, evidence.flags.max_new_tokens
+    configured = (_sampling(evidence) or {}).get("max_tokens", flag)
+    if not flag == configured == official:
+        tokens = configured if flag == official else flag
+        text = f"{other_answer_length(evidence.flags, tokens)} Leave out --max-new-tokens."
+        return failed(f"{tokens} tokens", text, full_run(evidence))
     longest = max(evidence.answer_lengths, default=0)
-    if asked == told == allowed and longest <= allowed:
-        return passed(f"{allowed} tokens")
-    if asked == told == allowed:
+    if longest > official:
         text = (
-            f"An answer has {longest} tokens, though answers end at {allowed}: the accuracy log is "
-            "not one of this run. Run it again."
+            f"An answer has {longest} tokens, though answers end at {official}: the accuracy log "
+            "is not one of this run. Run it again."
         )
-        return failed(f"{longest} tokens", text, full_run(evidence.config))
-    found = told if asked == allowed else asked
-    text = f"Answers end at {found} tokens; the rules say {allowed}. Leave out --max-new-tokens."
-    return failed(f"{found} tokens", text, full_run(evidence.config))
+        return failed(f"{longest} tokens", text, full_run(evidence))
+    return passed(f"{official} tokens")
 
 
+@rule(
+    "min-new-tokens",
+    OFFICIAL,
+    source="rules:373-374",
+    required=lambda e: f"answers have at least {e.official.min_new_tokens} token",
+    needs=_SAMPLING,
+)
+def _minimum_answer(evidence: Evidence, sampling: dict[str, Any]) -> Finding:
+    official, configured = evidence.official.min_new_tokens, sampling.get("min_tokens")
+    if configured == official:
+        return passed(f"{official} token")
+    again = "Run it again with this program as it came."
+    if configured is None:
+        text = f"The run does not say how short an answer may be. {again}"
+        return failed("not recorded", text, full_run(evidence))
+    text = (
+        f"The engine was configured for answers of at least {configured} tokens; the rules say "
+        f"{official}. {again}"
+    )
+    return failed(f"{configured} tokens", text, full_run(evidence))
+
+
+@rule("greedy", OFFICIAL, source="rules:893", required="the likeliest token is taken each time")
 def _greedy(evidence: Evidence) -> Finding:
-    sampling = evidence.config["resolved"].get("sampling")
+    sampling = _sampling(evidence)
     if sampling is None:
         text = (
             "The run does not say how the next token was chosen, since an earlier version of this "
             "program made it. Run it again."
         )
-        return failed("not recorded", text, full_run(evidence.config))
+        return failed("not recorded", text, full_run(evidence))
     temperature = sampling.get("temperature")
     if temperature == 0:
         return passed("temperature 0")
@@ -133,9 +190,16 @@ def _greedy(evidence: Evidence) -> Finding:
         f"The engine drew tokens at random (temperature {temperature}); the rules ask for the "
         "likeliest one each time (temperature 0). Run it again with this program as it came."
     )
-    return failed(f"temperature {temperature}", text, full_run(evidence.config))
+    return failed(f"temperature {temperature}", text, full_run(evidence))
 
 
+@rule(
+    "prefix-caching",
+    OFFICIAL,
+    source="rules:459-460,773,895-905",
+    required="prefix caching is off",
+    departure="prefix_caching",
+)
 def _prefix_caching(evidence: Evidence) -> Finding:
     # vLLM's own default is on, so a run that does not say is one that had it.
     if evidence.config["resolved"]["engine"].get("enable_prefix_caching", True) is False:
@@ -144,11 +208,18 @@ def _prefix_caching(evidence: Evidence) -> Finding:
         "Prefix caching was on: vLLM could reuse work from one query for the next, which the rules "
         "forbid. Leave out --engine-arg enable_prefix_caching."
     )
-    return failed("on", text, full_run(evidence.config))
+    return failed("on", text, full_run(evidence))
 
 
+@rule(
+    "engine-args",
+    OFFICIAL,
+    source="rules:752-775",
+    required="no engine argument beyond tuning",
+    departure="engine_args",
+)
 def _engine_args(evidence: Evidence) -> Finding:
-    given = evidence.config["flags"]["engine_args"]
+    given = evidence.flags.engine_args
     unusual = beyond_tuning(given)
     if not unusual:
         return passed(", ".join(given) or "none")
@@ -157,83 +228,36 @@ def _engine_args(evidence: Evidence) -> Finding:
         f"The engine was given {names}, and nobody has checked that the rules allow it. Leave it "
         "out of the --engine-arg flags."
     )
-    return failed(names, text, full_run(evidence.config))
+    return failed(names, text, full_run(evidence))
 
 
+@rule(
+    "gate-share",
+    OFFICIAL,
+    source="CHK/constants.py:1153-1176",
+    required="the gate is 99 % of the reference",
+    departure="high_accuracy",
+)
 def _gate_share(evidence: Evidence) -> Finding:
-    if not evidence.config["flags"]["high_accuracy"]:
+    if not evidence.flags.high_accuracy:
         return passed("99 %")
     text = (
         "The answers were judged at 99.9 % of the reference; this model has no such variant, its "
         "gate is 99 %. Leave out --high-accuracy."
     )
-    return failed("99.9 %", text, full_run(evidence.config))
+    return failed("99.9 %", text, full_run(evidence))
 
 
 SETTINGS = (
-    Spec(
-        "whole-data-set",
-        OFFICIAL,
-        "loadgen/mlperf.conf:21-23",
-        lambda e: f"all {_samples(e)} samples of the data set",
-        _whole_data_set,
-        departure="sample_count",
-    ),
-    Spec(
-        "model",
-        OFFICIAL,
-        "REF/README.md:118",
-        always(f"{OFFICIAL_MODEL} at revision {OFFICIAL_MODEL_REVISION[:8]}"),
-        _model,
-        departure="model",
-    ),
-    Spec(
-        "weights", OFFICIAL, "rules:680-701", always("real weights"), _weights, departure="weights"
-    ),
-    Spec(
-        "data-set",
-        OFFICIAL,
-        "REF/README.md:131-179",
-        always("the official articles or token ids"),
-        _data_set,
-        departure="dataset",
-    ),
-    Spec(
-        "precision", OFFICIAL, "rules:680-701", always("the precision is the one named"), _precision
-    ),
-    Spec(
-        "max-new-tokens",
-        OFFICIAL,
-        "rules:373-374",
-        lambda e: f"answers end at {e.official.max_new_tokens} tokens",
-        _answer_length,
-        departure="max_new_tokens",
-    ),
-    Spec(
-        "greedy", OFFICIAL, "rules:893", always("the likeliest token is taken each time"), _greedy
-    ),
-    Spec(
-        "prefix-caching",
-        OFFICIAL,
-        "rules:459-460,773,895-905",
-        always("prefix caching is off"),
-        _prefix_caching,
-        departure="prefix_caching",
-    ),
-    Spec(
-        "engine-args",
-        OFFICIAL,
-        "rules:752-775",
-        always("no engine argument beyond tuning"),
-        _engine_args,
-        departure="engine_args",
-    ),
-    Spec(
-        "gate-share",
-        OFFICIAL,
-        "CHK/constants.py:1153-1176",
-        always("the gate is 99 % of the reference"),
-        _gate_share,
-        departure="high_accuracy",
-    ),
+    _whole_data_set,
+    _model,
+    _weights,
+    _data_set,
+    _precision,
+    _answer_length,
+    _minimum_answer,
+    _greedy,
+    _prefix_caching,
+    _engine_args,
+    _gate_share,
 )

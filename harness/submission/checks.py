@@ -8,7 +8,7 @@ from typing import Any
 from harness.config import Scenario
 from harness.errors import UsageError
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
-from harness.rules.verdict import FAILED, OFFICIAL_READY
+from harness.rules.verdict import NOT_FINISHED, OFFICIAL_READY
 from harness.submission.finished_run import FinishedRun
 
 # What one machine and its software have in common over all runs of a submission.
@@ -50,7 +50,7 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
     missing = []
     for run in runs:
         folder, evidence = run.folder, run.evidence
-        if run.result == FAILED:
+        if run.result == NOT_FINISHED:
             missing.append(f"{folder.name}: {' '.join(run.reasons) or 'the run failed.'}")
             continue
         places = (folder.performance, folder.accuracy)

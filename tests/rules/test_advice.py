@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from harness.config import RunConfig
 from harness.rules import advice
+from harness.rules.evidence import Evidence
 from tests.builders import config_json
 
 
 def next_command(settings: RunConfig, *arguments: str) -> str:
     record = config_json(settings)
     record["run"]["command"] = ["python", "run.py", *arguments]
-    return advice.full_run(record).command or ""
+    return advice.full_run(Evidence(record)).command or ""
 
 
 def test_smoke_run_leads_to_the_same_command_at_full_size() -> None:

@@ -1,0 +1,65 @@
+"""Rules on the performance test: for each a run that breaks that one alone."""
+
+from __future__ import annotations
+
+from harness.config import Scenario
+from harness.metrics import LatencyStats
+from tests.rules.changes import (
+    Cases,
+    Change,
+    asked,
+    assert_broken_alone,
+    each_case,
+    invalid,
+    performance,
+    performance_log,
+)
+from tests.rules.runs import OFFLINE, SCENARIOS, SERVER, SINGLESTREAM
+
+SHORT = {"result_min_duration_met": False}
+RAN_OUT = "Ending early: Ran out of generated queries to issue before the minimum query count ..."
+
+CASES: Cases = {
+    "performance-errors": [
+        (OFFLINE, performance_log(errors=("Odd.",), results={"num_errors": 1})),
+        (SERVER, performance_log(results={"num_errors": 3})),
+        # An error that only explains a test which ended early does not explain one that did not.
+        (SINGLESTREAM, performance_log(errors=(RAN_OUT,), results={"num_errors": 1})),
+    ],
+    "loadgen-valid": [
+        (OFFLINE, invalid(result_invalid_reason="Who knows.")),
+        (SERVER, invalid()),
+        (SERVER, performance_log(ended=False, valid=None)),
+        # A log that breaks off has no latencies either, which is no second cause.
+        (SERVER, lambda e: performance(ttft=LatencyStats(), tpot=LatencyStats())(
+            performance_log(ended=False, valid=None)(e))),
+    ],
+    "performance-samples": [
+        (OFFLINE, performance(sample_count=20)),
+        (OFFLINE, performance_log(effective={"samples_per_query": 20})),
+        (SINGLESTREAM, performance_log(effective={"performance_sample_count": 4_999})),
+        (SERVER, performance_log(effective={"performance_sample_count": None})),
+    ],
+    "least-duration": [
+        (OFFLINE, asked(min_duration_s=60.0)),
+        (SERVER, performance_log(effective={"min_duration_ms": 120_000})),
+        (SINGLESTREAM, performance_log(effective={"min_duration_ms": None})),
+    ],
+    "duration-reached": [
+        *((scenario, invalid(**SHORT)) for scenario in SCENARIOS),
+        (OFFLINE, performance_log(results=SHORT)),
+        (SINGLESTREAM, lambda e: performance_log(errors=(RAN_OUT,), results={"num_errors": 1})(
+            invalid(**SHORT)(e))),
+    ],
+    "queries-reached": [
+        (SERVER, invalid(result_min_queries_met=False)),
+        (SINGLESTREAM, performance_log(results={"result_min_queries_met": False})),
+    ],
+}  # fmt: skip
+
+
+@each_case(CASES)
+def test_the_verdict_names_the_broken_rule_and_no_other(
+    rule: str, scenario: Scenario, change: Change
+) -> None:
+    assert_broken_alone(rule, scenario, change)
