@@ -147,6 +147,7 @@ def run_to_the_end(
     in half.
     """
     processes.adopt_orphans()
+    processes.watch_over_children()
     on_loop = loop or asyncio.new_event_loop()
     received: list[signal.Signals] = []
 
