@@ -19,6 +19,7 @@ from harness import processes
 from harness.errors import BenchmarkError
 from harness.measure.interrupts import Interrupts
 from harness.measure.record import RunRecord
+from harness.results import room
 from harness.results.folder import RunFolder, finish
 from harness.terminal import Terminal, output_to
 
@@ -93,8 +94,7 @@ def end_now(exit_status: int) -> NoReturn:
 def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
     """Everything from the run folder to the report."""
     started = datetime.now().astimezone()
-    folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
-    job.record.begin(folder, started)
+    folder = _begin(job, started)
     terminal.say(f"results go to {folder.path}")
     with logging_to(folder.run_log, command):
         ending = run_to_the_end(
@@ -103,10 +103,10 @@ def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
             keeps_processes=job.keeps_processes,
             interrupts=job.interrupts,
         )
-        job.record.finish(ending.status, ending.error)
+        ending = _record_end(job.record, folder, ending)
         summary, ending = _report(folder, ending, job.make_report)
         unreported = ending.status == "finished" and summary is None
-        notes = () if unreported else finish(folder, keep_all=job.keep_all, spared=job.spared)
+        notes = () if unreported else _enter(folder, job)
         folder.release()
     terminal.say()
     if summary is not None:
@@ -182,8 +182,11 @@ def run_to_the_end(
             return _interrupted(heard)
         return Ending("failed", error.exit_status, str(error))
     except Exception as error:
-        traceback.print_exc()
-        return Ending("failed", 1, f"unexpected {type(error).__name__}: {error}", threads_left=True)
+        _print_traceback()
+        text = f"unexpected {type(error).__name__}: {error}"
+        if isinstance(error, OSError) and room.is_lacking(error):
+            text = room.explain(error, Path.cwd())
+        return Ending("failed", 1, text, threads_left=True)
     finally:
         if not keeps_processes():
             processes.end_children_for_good()
@@ -195,6 +198,48 @@ def _interrupted(heard: Interrupts) -> Ending:
     return Ending("interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True)
 
 
+def _begin(job: Job, started: datetime) -> RunFolder:
+    """Makes the run folder with its record. Raises BenchmarkError."""
+    try:
+        folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
+        job.record.begin(folder, started)
+    except OSError as error:
+        raise BenchmarkError(room.explain(error, job.results_dir)) from error
+    return folder
+
+
+def _record_end(record: RunRecord, folder: RunFolder, ending: Ending) -> Ending:
+    """Writes how the run ended; what no longer fits into its folder makes it a failed one."""
+    trouble = room.trouble(folder.path, run_failed=ending.status == "failed")
+    if trouble is not None and ending.status != "interrupted":
+        ending = _failed(ending, trouble)
+    folder.free_reserve()
+    try:
+        record.finish(ending.status, ending.error)
+    except OSError as error:
+        if trouble is None:
+            ending = _failed(ending, room.explain(error, folder.path))
+    return ending
+
+
+def _failed(ending: Ending, why: str) -> Ending:
+    text = f"{why} (It ended with: {ending.error})" if ending.error else why
+    return dataclasses.replace(ending, status="failed", exit_status=1, error=text)
+
+
+def _enter(folder: RunFolder, job: Job) -> tuple[str, ...]:
+    """The run's place in the index; returns doubts."""
+    try:
+        return finish(folder, keep_all=job.keep_all, spared=job.spared)
+    except OSError as error:
+        return (f"The index of runs was not written. {room.explain(error, job.results_dir)}",)
+
+
+def _print_traceback() -> None:
+    with contextlib.suppress(OSError):  # run.log may be on the disk that is full
+        traceback.print_exc()
+
+
 def _report(
     folder: RunFolder, ending: Ending, make_report: Callable[[Path], dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, Ending]:
@@ -202,11 +247,12 @@ def _report(
     try:
         return make_report(folder.path), ending
     except Exception as error:  # the measurement is over and its logs are whole: say so and go on
-        traceback.print_exc()
+        _print_traceback()
         if ending.status != "finished":
             return None, ending
+        why = room.explain(error, folder.path) if isinstance(error, OSError) else f"{error}."
         text = (
-            f"The run was measured, but its report could not be made: {error}. "
+            f"The run was measured, but its report could not be made: {why} "
             f"python report.py {folder.path} makes it anew."
         )
         return None, dataclasses.replace(ending, exit_status=1, error=text)

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import itertools
+import os
 import re
 import secrets
 import shutil
@@ -36,6 +37,8 @@ TUNING_LOG = "tuning.log"  # what their engines said
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-((datacenter|edge)-[a-z]+|mmlu)(-\d+)?")
 _DOOMED = ".deleting-"
 _RUN_LOCK = ".running"
+_RESERVE = ".reserve"
+RESERVE_BYTES = 4 * 2**20  # config.json, the report with its plots, the index
 
 
 class RunFolder:
@@ -80,6 +83,7 @@ class RunFolder:
         folder._lock = (folder.path / _RUN_LOCK).open("a")
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(folder._lock, fcntl.LOCK_EX)
+        _reserve(folder.path / _RESERVE)
         return folder
 
     @property
@@ -127,11 +131,28 @@ class RunFolder:
             return False
         return "schema_version" in read_object(self.config_json)
 
+    def free_reserve(self) -> None:
+        """Gives back the space that was kept for the words with which a run ends."""
+        with contextlib.suppress(OSError):
+            (self.path / _RESERVE).unlink(missing_ok=True)
+
     def release(self) -> None:
         """Says that this run is over; `finish` does it too."""
+        self.free_reserve()
         if self._lock is not None and not self._lock.closed:
-            (self.path / _RUN_LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may be gone or read-only by now
+                (self.path / _RUN_LOCK).unlink(missing_ok=True)
             self._lock.close()
+
+
+def _reserve(path: Path) -> None:
+    """Takes some space, so that a run which fills the disk can still say so in its folder."""
+    try:
+        with path.open("xb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+    except OSError:  # not there: then the end of a run has no more space than anybody
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def check_results_dir(path: Path) -> None:
@@ -201,6 +222,7 @@ def _note_dead_runs(results_dir: Path) -> None:
         has_results = run_index.part(read_object(folder.summary_json), "meta", "status") == FINISHED
         if status != run_index.part(record, "run", "status") and not has_results:
             record["run"].update(status=status, error=error)
+            folder.free_reserve()
             with contextlib.suppress(OSError, ValueError):  # its own folder may be damaged
                 write_json(folder.config_json, record)
 
