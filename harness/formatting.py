@@ -59,3 +59,9 @@ def joules(value: float | None) -> str:
 def gibibytes(size_bytes: float | None) -> str:
     """Bytes as '23.5 GiB'."""
     return NOT_KNOWN if size_bytes is None else f"{size_bytes / 2**30:.1f} GiB"
+
+
+def megabytes(size_bytes: float) -> str:
+    """Bytes as '0.4 MB', '12 MB', '13,400 MB'."""
+    size = size_bytes / 1e6
+    return f"{size:.1f} MB" if size < 10 else f"{size:,.0f} MB"

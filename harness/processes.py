@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
 import time
 
+from harness import watchdog
+
 TERMINATE_GRACE_S = 3.0
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+MARK = "MLPERF_RUN"  # the environment variable that every process started by a run inherits
+
+log = logging.getLogger("harness")
+
+_watchdog: subprocess.Popen[bytes] | None = None
 
 
 def age_s() -> float:
@@ -21,24 +36,68 @@ def adopt_orphans() -> None:
 
     A worker whose engine process is gone would otherwise belong to nobody we can ask about.
     """
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Has this process killed when the thread that started it, or its whole process, ends."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before the line above
+        os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def watch_over_children() -> None:
+    """Starts the process that ends all others of this program, should this one be killed.
+
+    Everything started or forked from now on belongs to it. It ends with this process, and there
+    is one for a program, however many runs it makes.
+    """
+    global _watchdog
+    if _watchdog is not None and _watchdog.poll() is None:
+        return
+    mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+    command = [sys.executable, "-E", "-S", watchdog.__file__, str(os.getpid()), f"{MARK}={mark}"]
+    try:
+        # Away from the terminal's signals and from our output, whose reader may wait for its end.
+        _watchdog = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        log.warning("no process watches over the engine's (%s)", error)
+        return
+    os.environ[MARK] = mark  # after its start: the watchdog is not one of those it ends
+    atexit.register(_end_watchdog, os.getpid())
+
+
+def _end_watchdog(owner: int) -> None:
+    if _watchdog is not None and os.getpid() == owner:
+        _watchdog.kill()
+        _watchdog.wait()
 
 
 def end_children(grace_s: float = TERMINATE_GRACE_S) -> int:
     """Ends every process below this one: asked first, killed after `grace_s`.
 
     Returns how many there were.
-    multiprocessing's resource tracker is left alone: it cleans up shared memory and ends with us.
+    multiprocessing's resource tracker, which cleans up shared memory, and our watchdog are left
+    alone: they end with us.
     """
     import psutil
 
     children = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if not _is_resource_tracker(child)
+        child for child in psutil.Process().children(recursive=True) if not _ends_with_us(child)
     ]
     for child in children:
         with contextlib.suppress(psutil.Error):
@@ -58,10 +117,12 @@ def end_children_for_good(limit_s: float = 20.0) -> None:
         pass
 
 
-def _is_resource_tracker(process: object) -> bool:
+def _ends_with_us(process: object) -> bool:
     import psutil
 
     assert isinstance(process, psutil.Process)
+    if _watchdog is not None and process.pid == _watchdog.pid:
+        return True
     try:
         return any("resource_tracker" in part for part in process.cmdline())
     except psutil.Error:

@@ -4,18 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TextIO, cast
 
 from harness import formatting
 
 PLAIN_LINE_EVERY_S = 10.0
+_INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 
 log = logging.getLogger("harness")
+
+
+class LastingStream(io.TextIOBase):
+    """Writes to a file descriptor for as long as anybody reads.
+
+    The reader of a pipe may leave and a terminal may be closed; neither is a reason to lose a run.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def write(self, text: str) -> int:
+        """All of the text, or nothing where it cannot be written."""
+        left = text.encode("utf-8", errors="replace")
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self._number, left) :]
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Whether a person may be looking."""
+        return os.isatty(self._number)
+
+    def fileno(self) -> int:
+        """The file descriptor, which the console asks for its width."""
+        return self._number
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # a read-only attribute there
+        """The console draws bars of what this encoding has."""
+        return "utf-8"
 
 
 class Terminal:
@@ -26,24 +60,13 @@ class Terminal:
     def __init__(self) -> None:
         from rich.console import Console
 
-        class LastingConsole(Console):
-            """The reader of a pipe may leave; that is no reason to lose the run."""
-
-            def on_broken_pipe(self) -> None:
-                self.quiet = True
-
-        try:
-            number = os.dup(sys.stdout.fileno())
-        except (AttributeError, OSError):  # started with its output closed
-            number = os.open(os.devnull, os.O_WRONLY)
-        stream = os.fdopen(number, "w", encoding="utf-8")
-        self._console = LastingConsole(file=stream, highlight=False, soft_wrap=True, markup=False)
+        open_closed_streams()
+        stream = cast("TextIO", LastingStream(os.dup(_OUTPUT)))
+        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False)
 
     def say(self, text: str = "") -> None:
         """One sentence, or several lines."""
         self._console.print(text)
-        with contextlib.suppress(BrokenPipeError):
-            self._console.file.flush()
 
     @contextlib.asynccontextmanager
     async def progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:
@@ -76,25 +99,48 @@ class Terminal:
             self.say("  " + describe())
 
 
+def open_closed_streams() -> None:
+    """Gives a program that was started with its output closed (`>&-`) one that goes nowhere.
+
+    Else the next file it opens would be its output, and be written to by whoever prints.
+    """
+    for number in (_INPUT, _OUTPUT, _ERRORS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or _text_stream(_OUTPUT)
+    sys.stderr = sys.stderr or _text_stream(_ERRORS)
+
+
+def _text_stream(number: int) -> TextIO:
+    return os.fdopen(number, "w", encoding="utf-8", closefd=False)
+
+
 @contextlib.contextmanager
 def output_to(log: Path) -> Iterator[None]:
     """Sends everything this process and its children print, C++ included, to the end of `log`."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = os.dup(1), os.dup(2)
+    open_closed_streams()
+    _flush()
+    saved = os.dup(_OUTPUT), os.dup(_ERRORS)
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(target, 1)
-    os.dup2(target, 2)
+    os.dup2(target, _OUTPUT)
+    os.dup2(target, _ERRORS)
     os.close(target)
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        for number, copy in zip((1, 2), saved, strict=True):
+        _flush()
+        for number, copy in zip((_OUTPUT, _ERRORS), saved, strict=True):
             os.dup2(copy, number)
             os.close(copy)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 def progress_line(

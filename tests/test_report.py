@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -66,3 +67,31 @@ def test_report_is_written_without_matplotlib_and_says_so(folder: Path) -> None:
     assert "pip install matplotlib" in text_of(folder)
     record = json.loads((folder / "summary.json").read_text())
     assert set(record["plots"].values()) == {None}
+
+
+def test_a_run_whose_process_died_is_called_failed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["run"].update(status="running", error=None)
+    path.write_text(json.dumps(config))
+    (folder / ".running").touch()  # the lock of a process that is gone is free
+
+    assert report.main([str(folder)]) == 0
+
+    record = json.loads((folder / "summary.json").read_text())
+    assert record["meta"]["status"] == "failed"
+    assert "its process ended without a word" in text_of(folder)
+    assert capsys.readouterr().out.splitlines()[-1] == "No result: the run failed"
+
+
+def test_a_run_still_at_work_is_not_called_failed(folder: Path) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["run"].update(status="running", error=None)
+    path.write_text(json.dumps(config))
+    with (folder / ".running").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert report.main([str(folder)]) == 0
+    assert json.loads((folder / "summary.json").read_text())["meta"]["status"] == "running"

@@ -26,6 +26,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from harness import processes
 from harness.loadgen import wire
 from harness.metrics import SampleTimes
 from harness.rounds import Seeds
@@ -51,16 +52,19 @@ def start(plan: LoadGenPlan) -> tuple[BaseProcess, Connection]:
     """Starts the process of one test; it begins issuing queries as soon as it is up."""
     context = multiprocessing.get_context("spawn")  # a fork would carry the engine's client along
     ours, theirs = context.Pipe(duplex=True)
-    process = context.Process(target=_run_test, args=(plan, theirs), name="loadgen", daemon=True)
+    arguments = (plan, theirs, os.getpid())
+    process = context.Process(target=_run_test, args=arguments, name="loadgen", daemon=True)
     process.start()
     theirs.close()
     return process, ours
 
 
-def _run_test(plan: LoadGenPlan, pipe: Connection) -> None:
+def _run_test(plan: LoadGenPlan, pipe: Connection, parent: int) -> None:
     """The whole life of a LoadGen process."""
-    # Ctrl-C reaches the whole process group; the parent decides what happens then.
+    processes.die_with_parent(parent)
+    # Ctrl-C and a closed terminal reach the whole process group; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _Test(plan, pipe).run()
 
 

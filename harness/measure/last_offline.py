@@ -11,6 +11,7 @@ from typing import Any
 from harness.config import RunConfig
 from harness.results.files import read_object
 from harness.results.folder import RunFolder, finished_runs
+from harness.results.index import number, part
 
 # A rate carries over only between runs that agree in these flags.
 SAME_FLAGS = (
@@ -39,18 +40,18 @@ def find(results_dir: Path, config: RunConfig) -> OfflineRate | None:
             continue
         folder = RunFolder(results_dir / str(entry["run"]))
         flags = read_object(folder.config_json)
-        performance = read_object(folder.summary_json).get("run", {}).get("performance") or {}
+        performance = part(read_object(folder.summary_json), "run", "performance")
         if not _comparable(flags, config):
             continue
-        tokens, count = performance.get("total_new_tokens"), performance.get("sample_count")
+        tokens, count = number(performance, "total_new_tokens"), number(performance, "sample_count")
         if tokens and count:
-            return OfflineRate(folder.name, performance["tokens_per_sec"] / (tokens / count))
+            return OfflineRate(folder.name, entry["tokens_per_sec"] / (tokens / count))
     return None
 
 
 def _comparable(record: dict[str, Any], config: RunConfig) -> bool:
-    theirs, ours = record.get("flags", {}), config.to_json()
-    if any(theirs.get(name) != ours[name] for name in SAME_FLAGS):
+    ours = config.to_json()
+    if any(part(record, "flags", name) != ours[name] for name in SAME_FLAGS):
         return False
-    tensor = record.get("resolved", {}).get("tensor_parallel_size")
+    tensor = part(record, "resolved", "tensor_parallel_size")
     return bool(tensor == config.tensor_parallel_size)

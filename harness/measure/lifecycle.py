@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 
 from harness import processes
 from harness.errors import BenchmarkError
+from harness.measure.interrupts import Interrupts
 from harness.measure.record import RunRecord
+from harness.results import room
 from harness.results.folder import RunFolder, finish
 from harness.terminal import Terminal, output_to
 
@@ -44,6 +46,7 @@ class Job:
     exit_status: Callable[[dict[str, Any] | None], int]
     loop: asyncio.AbstractEventLoop | None = None  # None: one of its own
     keeps_processes: Callable[[], bool] = lambda: False  # whether a later job needs the engine
+    interrupts: Interrupts | None = None  # None: nobody asks after the run whether there were any
     spared: tuple[str, ...] = ()  # run folders that stay although keep_all is False
 
 
@@ -83,24 +86,27 @@ def leave(exit_status: int, *, threads_left: bool) -> int:
 
 def end_now(exit_status: int) -> NoReturn:
     """Ends this process without waiting for threads that wait for an engine."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     os._exit(exit_status)
 
 
 def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
     """Everything from the run folder to the report."""
     started = datetime.now().astimezone()
-    folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
-    job.record.begin(folder, started)
+    folder = _begin(job, started)
     terminal.say(f"results go to {folder.path}")
     with logging_to(folder.run_log, command):
         ending = run_to_the_end(
-            lambda: job.work(folder), job.loop, keeps_processes=job.keeps_processes
+            lambda: job.work(folder),
+            job.loop,
+            keeps_processes=job.keeps_processes,
+            interrupts=job.interrupts,
         )
-        job.record.finish(ending.status, ending.error)
+        ending = _record_end(job.record, folder, ending)
         summary, ending = _report(folder, ending, job.make_report)
         unreported = ending.status == "finished" and summary is None
-        notes = () if unreported else finish(folder, keep_all=job.keep_all, spared=job.spared)
+        notes = () if unreported else _enter(folder, job)
         folder.release()
     terminal.say()
     if summary is not None:
@@ -131,7 +137,9 @@ def logging_to(log_path: Path, command: list[str]) -> Iterator[None]:
 def say_error(program: str, ending: Ending, log_path: Path) -> None:
     """The last line of an invocation that failed, on stderr."""
     if ending.error:
-        sys.stderr.write(f"{program}: {ending.error} (log: {log_path})\n")
+        with contextlib.suppress(OSError):  # the terminal may be what was closed
+            sys.stderr.write(f"{program}: {ending.error} (log: {log_path})\n")
+            sys.stderr.flush()
 
 
 def run_to_the_end(
@@ -139,52 +147,97 @@ def run_to_the_end(
     loop: asyncio.AbstractEventLoop | None = None,
     *,
     keeps_processes: Callable[[], bool] = lambda: False,
+    interrupts: Interrupts | None = None,
 ) -> Ending:
     """Awaits what `measure` begins; whatever happens, no process of this invocation is left.
 
     An engine that the next run goes on with stays, and with it the loop it belongs to. After it,
-    interrupts are ignored: all is measured, and what is left takes a second and should not be cut
-    in half.
+    interrupts are only noted: all is measured, and what is left takes a second and should not be
+    cut in half.
     """
     processes.adopt_orphans()
+    processes.watch_over_children()
     on_loop = loop or asyncio.new_event_loop()
-    received: list[signal.Signals] = []
+    heard = interrupts or Interrupts()
 
     async def work() -> None:
         task = asyncio.current_task()
         assert task is not None
 
-        def stop(number: int, _frame: object) -> None:
-            if os.getpid() != this_process:
-                os._exit(128 + number)  # an engine process just forked, still with our handler
-            received.append(signal.Signals(number))
+        def stop() -> None:
             on_loop.call_soon_threadsafe(task.cancel)
 
-        # Not loop.add_signal_handler: its wake-up socket would be shared with the engine processes
-        # that vLLM forks, and a signal to one of them would look like one to us.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
+        heard.listen(stop)
+        if heard.received:  # before the line above
+            task.cancel()
         await measure()
 
-    this_process = os.getpid()
     try:
         on_loop.run_until_complete(work())
         return Ending("finished", 0)
     except asyncio.CancelledError:
-        number = received[0] if received else signal.SIGTERM
-        return Ending(
-            "interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True
-        )
+        return _interrupted(heard)
     except BenchmarkError as error:
+        if heard.received:  # the same signal has reached the engine, which was faster
+            return _interrupted(heard)
         return Ending("failed", error.exit_status, str(error))
     except Exception as error:
-        traceback.print_exc()
-        return Ending("failed", 1, f"unexpected {type(error).__name__}: {error}", threads_left=True)
+        _print_traceback()
+        text = f"unexpected {type(error).__name__}: {error}"
+        if isinstance(error, OSError) and room.is_lacking(error):
+            text = room.explain(error, Path.cwd())
+        return Ending("failed", 1, text, threads_left=True)
     finally:
         if not keeps_processes():
             processes.end_children_for_good()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        heard.listen(None)
+
+
+def _interrupted(heard: Interrupts) -> Ending:
+    number = heard.received[0] if heard.received else signal.SIGTERM
+    return Ending("interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True)
+
+
+def _begin(job: Job, started: datetime) -> RunFolder:
+    """Makes the run folder with its record. Raises BenchmarkError."""
+    try:
+        folder = RunFolder.create(job.results_dir, job.category, job.scenario, started)
+        job.record.begin(folder, started)
+    except OSError as error:
+        raise BenchmarkError(room.explain(error, job.results_dir)) from error
+    return folder
+
+
+def _record_end(record: RunRecord, folder: RunFolder, ending: Ending) -> Ending:
+    """Writes how the run ended; what no longer fits into its folder makes it a failed one."""
+    trouble = room.trouble(folder.path, run_failed=ending.status == "failed")
+    if trouble is not None and ending.status != "interrupted":
+        ending = _failed(ending, trouble)
+    folder.free_reserve()
+    try:
+        record.finish(ending.status, ending.error)
+    except OSError as error:
+        if trouble is None:
+            ending = _failed(ending, room.explain(error, folder.path))
+    return ending
+
+
+def _failed(ending: Ending, why: str) -> Ending:
+    text = f"{why} (It ended with: {ending.error})" if ending.error else why
+    return dataclasses.replace(ending, status="failed", exit_status=1, error=text)
+
+
+def _enter(folder: RunFolder, job: Job) -> tuple[str, ...]:
+    """The run's place in the index; returns doubts."""
+    try:
+        return finish(folder, keep_all=job.keep_all, spared=job.spared)
+    except OSError as error:
+        return (f"The index of runs was not written. {room.explain(error, job.results_dir)}",)
+
+
+def _print_traceback() -> None:
+    with contextlib.suppress(OSError):  # run.log may be on the disk that is full
+        traceback.print_exc()
 
 
 def _report(
@@ -194,11 +247,12 @@ def _report(
     try:
         return make_report(folder.path), ending
     except Exception as error:  # the measurement is over and its logs are whole: say so and go on
-        traceback.print_exc()
+        _print_traceback()
         if ending.status != "finished":
             return None, ending
+        why = room.explain(error, folder.path) if isinstance(error, OSError) else f"{error}."
         text = (
-            f"The run was measured, but its report could not be made: {error}. "
+            f"The run was measured, but its report could not be made: {why} "
             f"python report.py {folder.path} makes it anew."
         )
         return None, dataclasses.replace(ending, exit_status=1, error=text)

@@ -99,8 +99,7 @@ def of_earlier_run(results_dir: Path, record: Mapping[str, Any]) -> Pace | None:
         if entry.get("scenario") != Scenario.OFFLINE.value:
             continue
         folder = RunFolder(results_dir / str(entry["run"]))
-        performance = read_object(folder.summary_json).get("run", {}).get("performance") or {}
-        rate = performance.get("samples_per_sec")
+        rate = entry["samples_per_sec"]
         if not rate or not _agree(read_object(folder.config_json), record):
             continue
         if fastest is None or rate > fastest.samples_per_second:

@@ -24,6 +24,7 @@ from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
 from harness.results import folder as run_folder
+from harness.results import room
 from harness.rules.departures import Departure, RunFacts, departures
 from harness.scoring import accuracy
 
@@ -68,6 +69,8 @@ def prepare(
     model = models.resolve_model(settings)
     settings = capacity.fit_heads(settings, asked, model)
     data, tokenizer = _data(settings, model, like, say)
+    needed_bytes = room.needed_bytes(len(data), settings.max_new_tokens)
+    room.check(Path(settings.results_dir), needed_bytes)
     not_judged = _not_judged_because(settings, data)
     if settings.runs_accuracy and not_judged is None:
         accuracy.check_sentence_splitter()

@@ -15,6 +15,7 @@ from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
 from harness.engine.vllm import Engine
 from harness.measure import lifecycle, session
+from harness.measure.interrupts import Interrupts
 from harness.measure.lifecycle import Job, Outcome
 from harness.measure.preparation import Prepared, describe
 from harness.measure.score import score
@@ -43,11 +44,13 @@ class Series:
     terminal: Terminal
     make_engine: EngineMaker = Engine  # a test's double stands in here
     outcomes: list[Outcome] = field(default_factory=list)
+    interrupts: Interrupts = field(default_factory=Interrupts)
 
     def execute(self) -> tuple[int, list[Path]]:
         """All runs one after the other; the exit status and the folders of those that finished.
 
-        A run that fails does not end the series, an interrupt does.
+        A run that fails does not end the series; an interrupt does, also one that comes while a
+        report is made, which is still made whole.
         """
         keeper = EngineKeeper()
         loop = asyncio.new_event_loop()  # an engine belongs to one loop, and may serve several runs
@@ -61,7 +64,7 @@ class Series:
                 source = session.EngineSource(keeper, self.make_engine, next_settings)
                 job = self._job(number, source, loop)
                 self.outcomes.append(lifecycle.carry_out(job, self.command, self.terminal))
-                if self.outcomes[-1].interrupted:
+                if self.interrupts.received:
                     break
         finally:
             if (engine := keeper.take()) is not None:  # an interrupt between two runs
@@ -71,8 +74,18 @@ class Series:
             self.terminal.say()
             self.terminal.say(table(self.outcomes))
         threads_left = any(outcome.threads_left for outcome in self.outcomes)
-        status = lifecycle.leave(exit_status(self.outcomes), threads_left=threads_left)
+        status = lifecycle.leave(self._exit_status(), threads_left=threads_left)
         return status, [outcome.folder.path for outcome in self.outcomes if _finished(outcome)]
+
+    def _exit_status(self) -> int:
+        """What the interrupt says that ended a series, else the worst that any run left.
+
+        An interrupt that came when the only run was measured and its report was being made changed
+        nothing.
+        """
+        if len(self.runs) > 1 and self.interrupts.received:
+            return 128 + self.interrupts.received[0]
+        return exit_status(self.outcomes)
 
     def _job(
         self, number: int, source: session.EngineSource, loop: asyncio.AbstractEventLoop
@@ -107,6 +120,7 @@ class Series:
             exit_status=lambda summary: verdict_status(prepared, summary),
             loop=loop,
             keeps_processes=lambda: keeper.holds_engine,
+            interrupts=self.interrupts,
             spared=tuple(outcome.folder.name for outcome in self.outcomes),
         )
 

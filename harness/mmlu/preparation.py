@@ -23,6 +23,7 @@ from harness.mmlu.files import load_questions
 from harness.mmlu.prompts import ANSWER_TOKENS
 from harness.mmlu.questions import QuestionSet, choose
 from harness.results import folder as run_folder
+from harness.results import room
 from harness.rules.departures import Departure
 
 
@@ -44,6 +45,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     """Resolves and checks all inputs of an evaluation. Raises UsageError; writes nothing."""
     run = config.run
     run_folder.check_results_dir(Path(run.results_dir))
+    room.check(Path(run.results_dir), room.BYTES_OF_ANY_RUN)
     site = Site(engine.installed_build(), system_info.collect())
     asked = run.tensor_parallel_size
     run = capacity.check_devices(run, site.device, site.system)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import secrets
@@ -38,6 +39,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Replaces a JSON file in one step. Raises ValueError for NaN and infinity."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def set_aside(path: Path) -> Path:
+    """Renames what lies at a path and is none of ours, to where it can be looked at."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.name}.set-aside" + (f"-{number}" if number > 1 else ""))
+        if not aside.exists() and not aside.is_symlink():
+            path.rename(aside)
+            return aside
+    raise AssertionError  # itertools.count never ends
 
 
 @contextlib.contextmanager

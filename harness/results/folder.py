@@ -8,8 +8,10 @@ results folder to finish. Both locks go with the process that held them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
+import os
 import re
 import secrets
 import shutil
@@ -21,8 +23,8 @@ from typing import IO, Any
 
 from harness.errors import UsageError
 from harness.results import index as run_index
-from harness.results.files import locked, read_object, write_json, write_text
-from harness.results.index import FINISHED, RUNNING
+from harness.results.files import locked, read_object, set_aside, write_json, write_text
+from harness.results.index import ENDED_WITHOUT_A_WORD, FAILED, FINISHED, RUNNING
 
 SUMMARY_LOG = "mlperf_log_summary.txt"
 DETAIL_LOG = "mlperf_log_detail.txt"
@@ -35,6 +37,8 @@ TUNING_LOG = "tuning.log"  # what their engines said
 _RUN_NAME = re.compile(r"\d{8}-\d{6}-((datacenter|edge)-[a-z]+|mmlu)(-\d+)?")
 _DOOMED = ".deleting-"
 _RUN_LOCK = ".running"
+_RESERVE = ".reserve"
+RESERVE_BYTES = 4 * 2**20  # config.json, the report with its plots, the index
 
 
 class RunFolder:
@@ -79,6 +83,7 @@ class RunFolder:
         folder._lock = (folder.path / _RUN_LOCK).open("a")
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(folder._lock, fcntl.LOCK_EX)
+        _reserve(folder.path / _RESERVE)
         return folder
 
     @property
@@ -89,13 +94,36 @@ class RunFolder:
     def is_alive(self) -> bool:
         """Whether another process (or this one) still runs in this folder."""
         try:
-            with (self.path / _RUN_LOCK).open("r+") as lock:
+            with self._open_lock() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:  # held, or it cannot be known
             return True
         return False
+
+    def _open_lock(self) -> IO[str]:
+        path = self.path / _RUN_LOCK
+        try:
+            return path.open("r+")  # some file systems want it open for writing
+        except PermissionError:
+            return path.open()
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return path.open()
+
+    def status(self, record: dict[str, Any]) -> tuple[str | None, str | None]:
+        """The status in a run's record, config.json, and the error there.
+
+        A run that calls itself running has failed if nobody is at work in its folder.
+        """
+        run = record.get("run")
+        if not isinstance(run, dict):
+            return None, None
+        if run.get("status") == RUNNING and not self.is_alive():
+            return FAILED, ENDED_WITHOUT_A_WORD
+        return run.get("status"), run.get("error")
 
     def is_ours(self) -> bool:
         """Whether this is a folder that `create` made and a run has described."""
@@ -103,11 +131,28 @@ class RunFolder:
             return False
         return "schema_version" in read_object(self.config_json)
 
+    def free_reserve(self) -> None:
+        """Gives back the space that was kept for the words with which a run ends."""
+        with contextlib.suppress(OSError):
+            (self.path / _RESERVE).unlink(missing_ok=True)
+
     def release(self) -> None:
         """Says that this run is over; `finish` does it too."""
+        self.free_reserve()
         if self._lock is not None and not self._lock.closed:
-            (self.path / _RUN_LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may be gone or read-only by now
+                (self.path / _RUN_LOCK).unlink(missing_ok=True)
             self._lock.close()
+
+
+def _reserve(path: Path) -> None:
+    """Takes some space, so that a run which fills the disk can still say so in its folder."""
+    try:
+        with path.open("xb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+    except OSError:  # not there: then the end of a run has no more space than anybody
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def check_results_dir(path: Path) -> None:
@@ -136,14 +181,14 @@ def finish(folder: RunFolder, *, keep_all: bool, spared: Sequence[str] = ()) -> 
     sentence each.
     """
     results_dir = folder.path.parent
-    doubts: tuple[str, ...] = ()
     with locked(results_dir):
-        _write_index(results_dir)
+        _note_dead_runs(results_dir)
+        doubts = _write_index(results_dir)
         if _entry(folder)["status"] == FINISHED:
-            doubts = _point_latest_at(folder)
+            doubts += _point_latest_at(folder)
             if not keep_all:
                 doubts += _delete_others(folder, spared)
-                _write_index(results_dir)
+                doubts += _write_index(results_dir)
     folder.release()
     return doubts
 
@@ -169,10 +214,29 @@ def _entry(folder: RunFolder) -> dict[str, Any]:
     return run_index.entry(folder.name, summary, config, alive=folder.is_alive())
 
 
-def _write_index(results_dir: Path) -> None:
+def _note_dead_runs(results_dir: Path) -> None:
+    """Writes into the record of every run that died without a word that it has failed."""
+    for folder in map(RunFolder, results_dir.iterdir()):
+        record = read_object(folder.config_json) if folder.is_ours() else {}
+        status, error = folder.status(record)
+        has_results = run_index.part(read_object(folder.summary_json), "meta", "status") == FINISHED
+        if status != run_index.part(record, "run", "status") and not has_results:
+            record["run"].update(status=status, error=error)
+            folder.free_reserve()
+            with contextlib.suppress(OSError, ValueError):  # its own folder may be damaged
+                write_json(folder.config_json, record)
+
+
+def _write_index(results_dir: Path) -> tuple[str, ...]:
+    """Makes the index anew from the run folders; returns doubts."""
+    doubts = []
     entries = _entries(results_dir)
+    for path in (results_dir / "index.json", results_dir / "index.md"):
+        if path.is_dir() and not path.is_symlink():
+            doubts.append(f"{path} was a folder; it is now {set_aside(path).name}.")
     write_json(results_dir / "index.json", entries)
     write_text(results_dir / "index.md", run_index.table(entries))
+    return tuple(doubts)
 
 
 def _point_latest_at(folder: RunFolder) -> tuple[str, ...]:

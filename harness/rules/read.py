@@ -79,6 +79,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     parts = {"run", "flags", "resolved", "departures", "dataset", "model", "system"}
     if not isinstance(config, dict) or not parts <= config.keys() or "status" not in config["run"]:
         raise LogError(f"{path} is not the whole record of a run.")
+    config["run"]["status"], config["run"]["error"] = folder.status(config)
     return config
 
 

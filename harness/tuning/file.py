@@ -12,12 +12,13 @@ from harness import formatting
 from harness.config import RunConfig
 from harness.engine.profiles import Profile
 from harness.machine.system import SystemInfo
-from harness.results.files import locked, read_object, write_json
+from harness.results.files import locked, read_object, set_aside, write_json
 from harness.results.folder import TUNING_JSON
 from harness.tuning.search import Goal, Plan, Trial, best, next_settings
 
 # 2: the class of our kernels in vLLM's workers has another name than before. 1: the first.
 SCHEMA_VERSION = 2
+LARGEST_FIGURE = 1e15  # nothing measured is larger; infinity and NaN are not smaller
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,11 @@ def write(
     *,
     date: str,
     profile: Profile,
-) -> None:
-    """Puts a search as it stands in the place of what is recorded of it."""
+) -> str | None:
+    """Puts a search as it stands in the place of what is recorded of it.
+
+    A file that is damaged is set aside, its whole records excepted; returns a sentence then.
+    """
     chosen = best(plan, trials)
     record = {
         "date": date,
@@ -96,11 +100,11 @@ def write(
         "system": search.system,
     }
     with locked(results_dir):
+        path = results_dir / TUNING_JSON
         others = [known for known in _records(results_dir) if not _is_of(known, search)]
-        write_json(
-            results_dir / TUNING_JSON,
-            {"schema_version": SCHEMA_VERSION, "searches": [*others, record]},
-        )
+        aside = set_aside(path) if _is_damaged(path) else None
+        write_json(path, {"schema_version": SCHEMA_VERSION, "searches": [*others, record]})
+    return None if aside is None else f"{path} was damaged; it is now {aside.name}"
 
 
 def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | None:
@@ -134,7 +138,7 @@ def _source(record: dict[str, Any]) -> str:
     """'tuned on 2026-11-24: 7,402 tokens/s, 3.8 % better than h200-fp8-offline (9 trials; ...)'."""
     chosen, trials = record["best"], record["trials"]
     goal = Goal(**record["goal"])
-    start = next(t["score"] for t in trials if t["settings"] == record["base"])
+    start = next((t["score"] for t in trials if t["settings"] == record["base"]), None)
     than = "which did not run"
     if start is not None:
         than = f"{100 * goal.gain(chosen['score'], start):.1f} % better"
@@ -155,18 +159,76 @@ def _is_of(record: dict[str, Any], search: Search) -> bool:
     )
 
 
-def _records(results_dir: Path) -> list[dict[str, Any]]:
-    """What the file holds; nothing where it is missing, damaged or of another schema."""
-    content = read_object(results_dir / TUNING_JSON)
-    return content.get("searches", []) if content.get("schema_version") == SCHEMA_VERSION else []
-
-
 def note_on_ignored(results_dir: Path) -> str | None:
-    """A sentence where there is a file of searches that this version does not use."""
-    content = read_object(results_dir / TUNING_JSON)
-    if not content or content.get("schema_version") == SCHEMA_VERSION:
+    """A sentence where there is a file of searches that this version does not use, or not whole."""
+    path = results_dir / TUNING_JSON
+    content = read_object(path)
+    if "schema_version" in content and content["schema_version"] != SCHEMA_VERSION:
+        return (
+            f"note: {path} was written by another version of this program, whose kernels had other "
+            "names, so its searches are not used; --tune MINUTES searches anew"
+        )
+    if not _is_damaged(path):
         return None
     return (
-        f"note: {results_dir / TUNING_JSON} was written by another version of this program, whose "
-        "kernels had other names, so its searches are not used; --tune MINUTES searches anew"
+        f"note: {path} is damaged, so its searches are not used, or only the whole ones among "
+        "them; --tune MINUTES sets the file aside and searches anew"
     )
+
+
+def _records(results_dir: Path) -> list[dict[str, Any]]:
+    """The whole records in the file; nothing where it is missing, damaged or of another schema."""
+    content = read_object(results_dir / TUNING_JSON)
+    searches = content.get("searches")
+    if content.get("schema_version") != SCHEMA_VERSION or not isinstance(searches, list):
+        return []
+    return [record for record in searches if _is_whole(record)]
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether something lies there that no version of this program has written."""
+    content = read_object(path)
+    if content.get("schema_version") != SCHEMA_VERSION:
+        return "schema_version" not in content and (path.exists() or path.is_symlink())
+    searches = content.get("searches")
+    return not isinstance(searches, list) or not all(map(_is_whole, searches))
+
+
+def _is_whole(record: object) -> bool:
+    """Whether a record has every part that is read of it, each of its kind."""
+    if not isinstance(record, dict):
+        return False
+    try:
+        json.dumps(record, allow_nan=False)  # as `write` will, of all it keeps
+        place, work, goal = record["place"], record["work"], Goal(**record["goal"])
+        trials = [Trial(**trial) for trial in record["trials"]]
+        chosen = None if record["best"] is None else Trial(**record["best"])
+        return (
+            all(isinstance(part, dict) for part in (place, work, record["base"]))
+            and isinstance(work["engine_args"], dict)
+            and all(isinstance(work[name], str) for name in ("weights", "dataset"))
+            and all(isinstance(record[name], str) for name in ("date", "profile"))
+            and isinstance(goal.unit, str)
+            and isinstance(goal.more_is_better, bool)
+            and isinstance(record["complete"], bool)
+            and all(map(_is_whole_trial, trials))
+            and (chosen is None or (_is_whole_trial(chosen) and chosen.score is not None))
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _is_whole_trial(trial: Trial) -> bool:
+    return (
+        isinstance(trial.settings, dict)
+        and isinstance(trial.details, dict)
+        and all(map(_is_figure, (trial.seconds, *trial.details.values())))
+        and (trial.score is None or (_is_figure(trial.score) and trial.score > 0))
+        and (trial.failure is None or isinstance(trial.failure, str))
+    )
+
+
+def _is_figure(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST_FIGURE < value < LARGEST_FIGURE

@@ -175,7 +175,7 @@ class TuneSession:
         return int(given) * self.config.data_parallel_size
 
     def _save(self) -> None:
-        tuning_file.write(
+        note = tuning_file.write(
             self.results_dir,
             self.search,
             self.plan,
@@ -183,6 +183,8 @@ class TuneSession:
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             profile=self.prepared.plan.profile,
         )
+        if note is not None:
+            self.terminal.say(note)
 
     def conclude(self) -> None:
         """The table, where it is kept, and the command that uses it."""

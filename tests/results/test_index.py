@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from harness.config import RunConfig
+from harness.measure import last_offline
 from harness.results import folder as run_folder
 from harness.results.files import write_json
-from tests.results.conftest import began, finished, index
+from tests.results.conftest import began, finished, index, measured
 
 
 def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
@@ -31,6 +36,7 @@ def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
         "valid": True,
         "accuracy_passed": False,
         "status": "finished",
+        "error": None,
         "unofficial": 2,
         "departures": ["model", "sample_count"],
     }
@@ -99,7 +105,13 @@ def test_a_run_that_died_without_a_word_counts_as_failed(tmp_path: Path) -> None
     assert dead._lock is not None
     dead._lock.close()  # what the kernel does when a process ends
     finished(tmp_path, 5)
-    assert index(tmp_path)[1]["status"] == "failed"
+    assert (index(tmp_path)[1]["status"], index(tmp_path)[1]["error"]) == (
+        "failed",
+        "its process ended without a word",
+    )
+    assert "| failed (its process ended without a word) |" in (tmp_path / "index.md").read_text()
+    record = json.loads(dead.config_json.read_text())["run"]
+    assert record == {"status": "failed", "error": "its process ended without a word"}
 
 
 def test_a_living_run_is_not_in_the_index(tmp_path: Path) -> None:
@@ -123,3 +135,73 @@ def test_finished_runs_survive_a_damaged_index(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("[{")
     assert [entry["run"] for entry in run_folder.finished_runs(tmp_path)] == [folder.name]
     assert run_folder.finished_runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("text", ["{}", "3", "null", '[1, {"run": 3}]', '{"runs": []}', "[{", ""])
+def test_an_index_of_another_shape_is_made_anew(tmp_path: Path, text: str) -> None:
+    finished(tmp_path, 0)
+    (tmp_path / "index.json").write_text(text)
+    finished(tmp_path, 5)
+    assert len(index(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("name", ["index.json", "index.md"])
+def test_a_folder_in_the_place_of_the_index_is_set_aside_with_a_word(
+    tmp_path: Path, name: str
+) -> None:
+    for number in ("", "-2"):
+        (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "precious").write_text("x")
+        folder = measured(began(tmp_path))
+        assert run_folder.finish(folder, keep_all=True) == (
+            f"{tmp_path}/{name} was a folder; it is now {name}.set-aside{number}.",
+        )
+        assert (tmp_path / f"{name}.set-aside{number}" / "precious").read_text() == "x"
+    assert len(index(tmp_path)) == 2
+
+
+VALUES: tuple[object, ...] = (
+    None,
+    True,
+    3,
+    1e999,
+    -1e999,
+    float("nan"),
+    "text",
+    [],
+    [3],
+    {},
+    {"id": 3},
+    10**400,
+)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:8])
+def test_a_damaged_run_costs_no_other_its_place_in_the_index(tmp_path: Path, value: object) -> None:
+    """Every value of a run's two files in turn becomes one of another kind."""
+    for number, file in enumerate(("config.json", "summary.json")):
+        whole = finished(tmp_path, number)
+        path = whole.path / file
+        content = json.loads(path.read_text())
+        for keys in paths_in(content):
+            damaged = json.loads(json.dumps(content))
+            place = damaged
+            for key in keys[:-1]:
+                place = place[key]
+            place[keys[-1]] = value
+            path.write_text(json.dumps(damaged))
+            run_folder._write_index(tmp_path)
+            assert json.loads((tmp_path / "index.json").read_text())
+            last_offline.find(tmp_path, RunConfig(model="demo"))
+        path.write_text(json.dumps(content))
+
+
+def paths_in(content: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The path of every key, however deep."""
+    paths: list[tuple[str, ...]] = []
+    for key, value in content.items():
+        paths.append((key,))
+        if isinstance(value, dict):
+            paths += [(key, *rest) for rest in paths_in(value)]
+    return paths

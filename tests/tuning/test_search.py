@@ -189,8 +189,10 @@ TRIALS = [
 ]
 
 
-def record(folder: Path, config: RunConfig = CONFIG, trials: Sequence[Trial] = TRIALS) -> None:
-    tuning_file.write(
+def record(
+    folder: Path, config: RunConfig = CONFIG, trials: Sequence[Trial] = TRIALS
+) -> str | None:
+    return tuning_file.write(
         folder,
         tuning_file.describe(config, SYSTEM, 2668, "a checksum"),
         OF_ONE,

@@ -1,0 +1,66 @@
+"""A run lives on whatever becomes of the terminal it was started from."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT
+
+# A file is kept open along the way, as a run folder's lock is.
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from harness import terminal
+shown = terminal.Terminal()
+kept = open(sys.argv[1] + ".kept", "w")
+shown.say("before")
+with terminal.output_to(Path(sys.argv[1])):
+    print("said", flush=True)
+    os.system("echo by a child; echo an error >&2")
+print("after")
+shown.say("after")
+kept.write("kept")
+kept.close()
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_program_whose_streams_are_closed_runs_on(closed: str, tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    command = [sys.executable, "-c", SCRIPT, str(log)]
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {closed}', "bash", *command], cwd=PROJECT, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log.read_text() == "said\nby a child\nan error\n"
+    assert (tmp_path / "run.log.kept").read_text() == "kept"
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "before\nafter\nafter\n")
+
+
+def test_a_terminal_that_was_closed_does_not_end_the_program(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    script = (
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from harness.terminal import Terminal\n"
+        "shown = Terminal(); shown.say('up'); sys.stdin.read()\n"
+        "shown.say('to nobody'); print('here', file=open(sys.argv[1], 'w'))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "witness")], cwd=PROJECT,
+        stdin=subprocess.PIPE, stdout=theirs, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(theirs)
+    assert os.read(ours, 10).startswith(b"up")
+    os.close(ours)
+    _, said = process.communicate(timeout=20)
+
+    assert (process.returncode, said) == (0, "")
+    assert (tmp_path / "witness").read_text() == "here\n"
