@@ -42,7 +42,7 @@ def cross_check(
     Compared are the validity in LoadGen's two logs, and the samples and tokens that LoadGen and
     the harness (`samples`, may be empty) counted.
     """
-    verdict = "VALID" if run.valid else "INVALID"
+    verdict = {True: "VALID", False: "INVALID", None: "nothing"}[run.valid]
     if summary.get("Result is") != verdict:
         raise LogError(
             f"LoadGen's two logs in {folder} disagree: the detail log says {verdict}, "

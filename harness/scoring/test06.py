@@ -15,7 +15,7 @@ from harness import formatting
 from harness.config import Scenario
 from harness.metrics import AuditedAnswer, ComplianceCheck, ComplianceResult, LoadGenRun
 
-# compliance/TEST06/audit.config, word for word.
+# compliance/TEST06/audit.config to the byte: its last line has no end.
 AUDIT_CONFIG = """\
 # The format of this config file is 'key = value'.
 # The key has the format 'model.scenario.key'. Value is mostly int64_t.
@@ -29,8 +29,7 @@ AUDIT_CONFIG = """\
 *.*.min_query_count = 100
 *.*.min_duration = 0
 # Turn off equal issue mode for TEST06
-*.*.sample_concatenate_permutation = 0
-"""
+*.*.sample_concatenate_permutation = 0"""
 AUDITED_ANSWERS = 100  # accuracy_log_sampling_target and min_query_count above
 AUDIT_FILE_FOUND = "Found Audit Config file"  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
 # <|end_of_text|>, <|eom_id|> and <|eot_id|>: what ends an answer of Llama-3.1-8B-Instruct.

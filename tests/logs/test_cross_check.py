@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LogError
-from harness.results.folder import SUMMARY_LOG
+from harness.results.folder import DETAIL_LOG, SUMMARY_LOG
 from tests.builders import edit, performance
 
 
@@ -15,6 +15,13 @@ from tests.builders import edit, performance
 def test_two_logs_that_disagree_on_validity_are_refused(run_dir: Path) -> None:
     edit(run_dir / "Performance" / SUMMARY_LOG, "Result is : VALID", "Result is : INVALID")
     with pytest.raises(LogError, match="the detail log says VALID, the summary log INVALID"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
+def test_a_detail_log_without_a_verdict_is_not_said_to_hold_one(run_dir: Path) -> None:
+    edit(run_dir / "Performance" / DETAIL_LOG, '"result_validity"', '"result_validities"')
+    with pytest.raises(LogError, match="the detail log says nothing, the summary log VALID"):
         performance(run_dir)
 
 

@@ -107,6 +107,12 @@ def test_an_honest_system_passes_with_100_answers_in_real_logs(
     )
 
 
+def test_audit_config_is_the_official_one_to_the_byte() -> None:
+    # compliance/TEST06/audit.config of v5.1.1: 543 bytes, without an end of the last line.
+    assert len(compliance.AUDIT_CONFIG) == 543
+    assert compliance.AUDIT_CONFIG.endswith("sample_concatenate_permutation = 0")
+
+
 def test_an_ordinary_test_is_not_taken_for_test06(tmp_path: Path) -> None:
     run_test06(tmp_path, Scenario.SERVER, with_audit_config=False)
 
