@@ -143,6 +143,10 @@ def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     if not runs[0].evidence.config["system"].get("git_commit"):
         doubtful.append("The runs name no commit; the source was copied as it lies here now.")
     for run in runs:
+        if run.evidence.accuracy is not None and run.evidence.accuracy.log_sha256 is None:
+            doubtful.append(
+                f"{run.folder.name}: rouge.json does not record which accuracy log was scored."
+            )
         if run.result != OFFICIAL_READY:
             doubtful.append(f"{run.folder.name} is {run.result}.")
     return tuple(doubtful)

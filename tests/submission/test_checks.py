@@ -146,3 +146,14 @@ def test_a_run_that_was_not_scored_is_refused(good: list[FinishedRun]) -> None:
     good[0] = dataclasses.replace(good[0], evidence=evidence)
 
     assert "its answers were not scored" in refused(good, "open")
+
+
+def test_scores_that_do_not_name_their_log_are_a_doubt(good: list[FinishedRun]) -> None:
+    assert submission_checks.doubts(good) == ()
+    accuracy = good[0].evidence.accuracy
+    assert accuracy is not None
+    older = dataclasses.replace(accuracy, log_sha256=None)
+    good[0] = judged_again(good[0], accuracy=older)
+
+    assert good[0].result == "OFFICIAL-READY"
+    assert "does not record which accuracy log" in submission_checks.doubts(good)[0]
