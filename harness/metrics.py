@@ -144,6 +144,7 @@ class AccuracyResult:
     failures: tuple[str, ...] = ()  # a sentence for each gate missed
     not_judged_because: str | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
+    log_sha256: str | None = None  # of the accuracy log that was scored; None: not recorded
 
 
 @dataclass(frozen=True)

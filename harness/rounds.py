@@ -66,6 +66,8 @@ class Round:
     # Releases that carry these seeds and know all three model names (read from each, or from the
     # history of the seeds in git).
     loadgen_releases: tuple[str, ...]
+    # Releases with the same seeds and settings that know only the datacenter category's name.
+    loadgen_releases_datacenter: tuple[str, ...]
     datacenter: Category
     edge: Category
     server_limits: LatencyLimits
@@ -119,7 +121,11 @@ _EDGE = Category(
 
 
 def _round(
-    name: str, seeds: Seeds, loadgen_versions: str, loadgen_releases: tuple[str, ...]
+    name: str,
+    seeds: Seeds,
+    loadgen_versions: str,
+    loadgen_releases: tuple[str, ...],
+    loadgen_releases_datacenter: tuple[str, ...] = (),
 ) -> Round:
     """The three rounds differ in their seeds alone (CHK/constants.py, loadgen/mlperf.conf)."""
     return Round(
@@ -127,6 +133,7 @@ def _round(
         seeds=seeds,
         loadgen_versions=loadgen_versions,
         loadgen_releases=loadgen_releases,
+        loadgen_releases_datacenter=loadgen_releases_datacenter,
         datacenter=_DATACENTER,
         edge=_EDGE,
         server_limits=LatencyLimits(
@@ -156,6 +163,7 @@ V5_1 = _round(
     Seeds(1780908523862526354, 14771362308971278857, 18209322760996052031),
     "mlcommons-loadgen==5.1.2",
     ("5.1.1", "5.1.2"),
+    ("5.1.0",),  # of all published results of the round
 )
 V6_0 = _round(
     "6.0",  # seeds: CHK/constants.py:619-624

@@ -20,6 +20,7 @@ from harness.loadgen.answering import Progress
 from harness.loadgen.rate_search import Probe
 from harness.loadgen.user_conf import user_conf_text
 from harness.logs.performance import performance_result
+from harness.logs.text import sha256
 from harness.logs.times import TIMELINE_HEADER, read_samples
 from harness.metrics import PerformanceResult, SampleTimes
 from harness.results.folder import DETAIL_LOG
@@ -204,7 +205,11 @@ def unpack(target: Path) -> dict[tuple[str, str, str], Path]:
         flags = json.loads(path.read_text())["flags"]
         category = flags["category"]
         found[flags["version"], category, flags["scenario"]] = path.parent
-        shutil.copyfile(logs[category], path.parent / "Accuracy" / "mlperf_log_accuracy.json")
+        accuracy_dir = path.parent / "Accuracy"
+        shutil.copyfile(logs[category], accuracy_dir / "mlperf_log_accuracy.json")
+        scored = json.loads((accuracy_dir / "rouge.json").read_text())
+        scored["accuracy_log_sha256"] = sha256(logs[category])
+        (accuracy_dir / "rouge.json").write_text(json.dumps(scored))
     return found
 
 

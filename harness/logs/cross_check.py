@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,14 @@ _RATE_PAIRS = {
         "result_qps_with_loadgen_overhead",
     ),
 }
+# The figure a result is published by, in the detail log and in the summary log.
+_HEADLINES = {
+    "Offline": ("result_tokens_per_second", "Tokens per second"),
+    "Server": ("result_completed_tokens_per_second", "Completed tokens per second"),
+    "SingleStream": ("result_90.00_percentile_latency_ns", "90.00 percentile latency (ns)"),
+}
+# Times are taken a moment apart, on a busy machine up to seconds.
+_TIME_TOLERANCE_S = 5.0
 _RATE_PRECISION = 2e-5  # LoadGen prints six digits, and two rates are multiplied or divided
 
 
@@ -39,15 +48,16 @@ def cross_check(
 ) -> None:
     """Raises LogError when the records of one finished test, all in `folder`, disagree.
 
-    Compared are the validity in LoadGen's two logs, and the samples and tokens that LoadGen and
-    the harness (`samples`, may be empty) counted.
+    Compared are the validity and the figure of the result in LoadGen's two logs, and the samples,
+    tokens and times that LoadGen and the harness (`samples`, may be empty) counted.
     """
-    verdict = "VALID" if run.valid else "INVALID"
+    verdict = {True: "VALID", False: "INVALID", None: "nothing"}[run.valid]
     if summary.get("Result is") != verdict:
         raise LogError(
             f"LoadGen's two logs in {folder} disagree: the detail log says {verdict}, "
             f"the summary log {summary.get('Result is', 'nothing')}."
         )
+    _compare_headlines(run, summary, folder)
     if not samples:
         return
     if len(samples) != run.sample_count:
@@ -63,3 +73,67 @@ def cross_check(
             f"The sample times in {folder} add up to {counted:,} tokens, LoadGen's rates to about "
             f"{logged:,.0f}: they are not of the same test, or a count given to LoadGen is wrong."
         )
+    _compare_times(run, samples, folder)
+
+
+def _compare_headlines(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
+    """Raises LogError where LoadGen's two logs give two figures for the result."""
+    key, name = _HEADLINES[run.scenario]
+    detailed, summed = number(run.results, key), number(summary, name)
+    if detailed is None or summed is None:
+        return
+    if abs(detailed - summed) > _RATE_PRECISION * abs(summed):
+        raise LogError(
+            f"LoadGen's two logs in {folder} disagree: the detail log gives {detailed:g} for "
+            f"{key}, the summary log {summed:g}."
+        )
+
+
+def _compare_times(run: LoadGenRun, samples: Sequence[SampleTimes], folder: Path) -> None:
+    """Raises LogError where the sample times cannot be those of LoadGen's test."""
+    for sample in samples:
+        first_s = sample.issued_s if sample.first_token_s is None else sample.first_token_s
+        if not 0 <= sample.issued_s <= first_s <= sample.completed_s < math.inf:
+            raise LogError(
+                f"The sample times in {folder} have an impossible order: sample "
+                f"{sample.sample_index} was issued at {sample.issued_s:g} s and answered at "
+                f"{sample.completed_s:g} s."
+            )
+    latest_s = max(sample.completed_s for sample in samples)
+    # Each is what the harness measured, and by LoadGen the lowest and highest that it can be.
+    for what, seconds, low, high in (
+        ("the last answer", latest_s, _lasted_s(run), _lasted_s(run)),
+        ("the slowest answer", max(map(_latency_s, samples)), None, _seconds(run, "max")),
+        ("the mean answer", sum(map(_latency_s, samples)) / len(samples), None,
+         _seconds(run, "mean")),
+    ):  # fmt: skip
+        too_early = low is not None and seconds < low - _TIME_TOLERANCE_S - low / 100
+        too_late = high is not None and seconds > high + _TIME_TOLERANCE_S + high / 100
+        if too_early or too_late:
+            loadgen_s = low if too_early else high
+            raise LogError(
+                f"The sample times in {folder} have {what} at {seconds:,.3f} s, LoadGen at "
+                f"{loadgen_s:,.3f} s: they are not of the same test."
+            )
+
+
+def _latency_s(sample: SampleTimes) -> float:
+    return sample.completed_s - sample.issued_s
+
+
+def _seconds(run: LoadGenRun, name: str) -> float | None:
+    nanoseconds = number(run.results, f"result_{name}_latency_ns")
+    return None if nanoseconds is None else nanoseconds / 1e9
+
+
+def _lasted_s(run: LoadGenRun) -> float | None:
+    """From the first query to the last answer by LoadGen, SingleStream to the last query."""
+    if run.scenario == "Offline":
+        return _seconds(run, "max")
+    key = {"Server": "result_completed_samples_per_sec"}.get(
+        run.scenario, "result_qps_with_loadgen_overhead"
+    )
+    rate = number(run.results, key)
+    # A test of a single query has no rate.
+    issued = run.sample_count or 0
+    return (issued - 1) / rate if rate and issued > 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -113,6 +114,8 @@ def _value(text: str) -> object:
 
 
 def number(values: Mapping[str, object], key: str) -> float | None:
-    """A number of LoadGen's, None where it is missing or no number."""
+    """A number of LoadGen's, None where it is missing, no number, or no finite one."""
     value = values.get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if abs(value) <= sys.float_info.max else None

@@ -175,6 +175,7 @@ def describe(prepared: Prepared, command: list[str]) -> RunRecord:
                 "min_duration_s": prepared.min_duration_s,
                 **prepared.plan.to_json(),
                 "sampling": prepared.sampling.to_json(),
+                "end_token_ids": list(prepared.sampling.end_token_ids),
                 "target_qps": None,
                 "loadgen_model": settings.round.loadgen_model(
                     settings.category, settings.scenario.value

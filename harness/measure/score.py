@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from harness.inputs.tokenizer import decode
 from harness.logs import answers as answer_logs
 from harness.logs.detail import read_detail_log
+from harness.logs.text import sha256
 from harness.measure.preparation import Prepared
 from harness.results.files import write_json, write_text
 from harness.results.folder import (
@@ -43,6 +46,7 @@ def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
             high_accuracy=config.high_accuracy,
             not_judged_because=None,
         )
+    result = dataclasses.replace(result, log_sha256=sha256(folder.accuracy / ACCURACY_LOG))
     content = accuracy.to_rouge_json(
         result, config.round, config.category, high_accuracy=config.high_accuracy
     )
@@ -56,6 +60,7 @@ def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
         read_detail_log(folder.test06 / DETAIL_LOG),
         prepared.config.scenario,
         prepared.plan.model.eos_token_ids,
+        prepared.config.round.latency_limits(prepared.config.scenario.value),
     )
     write_text(folder.test06 / TEST06_VERIFIED, test06.verify_accuracy_text(result))
     write_json(folder.test06 / TEST06_RESULT, test06.to_json(result))

@@ -84,10 +84,10 @@ def letter_token_ids(tokenizer: Any) -> list[int]:
 def parse_llama_answer(text: str) -> int | None:
     """The choice that an answer names; None: it is not just a letter.
 
-    lm-evaluation-harness's match: the text up to the first full stop, without space before it and
-    without punctuation, in either case.
+    lm-evaluation-harness's match: the text up to the first full stop, without space at either end
+    and without punctuation, in either case.
     """
-    said = text.partition(".")[0].lstrip()
+    said = text.partition(".")[0].strip()
     said = said.translate(str.maketrans("", "", string.punctuation)).upper()
     return LETTERS.index(said) if len(said) == 1 and said in LETTERS else None
 

@@ -9,8 +9,9 @@ from harness import formatting
 from harness.metrics import AccuracyResult, LoadGenRun
 from harness.rules.advice import closer_answers, full_run, repeat
 from harness.rules.evidence import ROUGE_NAMES, Evidence
-from harness.rules.needs import ACCURACY_LOG, FULL_ACCURACY_LOG, NO_SCORES, SCORES
+from harness.rules.needs import ACCURACY_LOG, FULL_ACCURACY_LOG, NO_SCORES, SCORED_LOG, SCORES
 from harness.rules.rule import (
+    NOT_APPLICABLE,
     OFFICIAL,
     VALIDITY,
     Finding,
@@ -21,7 +22,7 @@ from harness.rules.rule import (
     rule,
 )
 from harness.rules.validity import BUILT_UNCOMMITTED
-from harness.scoring.accuracy import LONG_HINT, SHORT_HINT, gate, printed_percent
+from harness.scoring.accuracy import LONG_HINT, SHORT_HINT, contradiction, gate, printed_percent
 
 _CHECK = "CHK/checks/accuracy_check.py:254-310"
 _GATE = "CHK/constants.py:1153-1176"
@@ -105,6 +106,27 @@ def _complete(evidence: Evidence, log: LoadGenRun) -> Finding:
 
 
 @rule(
+    "scored-log",
+    VALIDITY,
+    source="rouge.json",
+    required="the scores are of this accuracy log",
+    needs=SCORED_LOG,
+)
+def _scored_log(evidence: Evidence, logged: str) -> Finding:
+    recorded = evidence.accuracy.log_sha256 if evidence.accuracy else None
+    if recorded is None:
+        text = "rouge.json is of before this was recorded: its scores may be of another log."
+        return Finding(NOT_APPLICABLE, "not recorded", text)
+    if recorded == logged:
+        return passed(f"SHA-256 {logged[:12]}")
+    text = (
+        "The accuracy log is not the one that was scored (its SHA-256 is not that in rouge.json), "
+        "so the scores are of other answers. Run it again."
+    )
+    return failed("the scores of another log", text, repeat(evidence))
+
+
+@rule(
     "accuracy-judged",
     OFFICIAL,
     source="CHK/checks/accuracy_check.py:95-205",
@@ -116,16 +138,24 @@ def _judged(evidence: Evidence, _log: LoadGenRun) -> Finding:
     if flags.weights == "dummy":
         return not_applicable("Random weights give answers that mean nothing.")
     if result is not None and result.passed is not None:
-        contradicted = not result.passed and not flags.high_accuracy and evidence.full_size
-        if not contradicted or any(gate_rule.broken_by(evidence) for gate_rule in GATES):
+        what = _contradiction(evidence, result)
+        if what is None or any(gate_rule.broken_by(evidence) for gate_rule in GATES):
             return passed("they were")
-        text = "The gate is missed by rouge.json's word and reached by its figures. Run it again."
+        text = f"The file rouge.json contradicts its own figures ({what}). Run it again."
         return failed("rouge.json contradicts itself", text, full_run(evidence))
     because = result.not_judged_because if result else "There is no rouge.json in the run folder."
     if evidence.config["dataset"]["unofficial_because"]:
         return not_applicable(because or "The data set is not the official one.")
     text = f"Nobody judged the answers. {because or ''} Run it again.".replace("  ", " ")
     return failed("not judged", text, full_run(evidence))
+
+
+def _contradiction(evidence: Evidence, result: AccuracyResult) -> str | None:
+    """What rouge.json says against its own figures where the official gate is held to them."""
+    whole = evidence.full_size and result.gen_num == evidence.category.dataset_samples
+    if not whole or evidence.flags.high_accuracy:
+        return None
+    return contradiction(result, evidence.official, evidence.flags.category)
 
 
 def _thresholds(evidence: Evidence) -> dict[str, float]:
@@ -204,4 +234,4 @@ def _short_enough(evidence: Evidence, result: AccuracyResult) -> Finding:
 
 
 GATES = (*(_rouge(name) for name in ROUGE_NAMES), _long_enough, _short_enough)
-ACCURACY = (_errors, _samples, _complete, _judged, *GATES)
+ACCURACY = (_errors, _samples, _complete, _scored_log, _judged, *GATES)

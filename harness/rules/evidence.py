@@ -32,7 +32,9 @@ class Evidence:
     performance: PerformanceResult | None = None
     accuracy: AccuracyResult | None = None
     accuracy_log: LoadGenRun | None = None
-    compliance: ComplianceResult | None = None
+    accuracy_log_sha256: str | None = None  # of the answers; None: there is no such log
+    compliance: ComplianceResult | None = None  # judged anew from its logs
+    compliance_log: LoadGenRun | None = None
     answer_lengths: Sequence[int] = ()  # tokens
     answered: Sequence[int] = ()  # the sample of each answer in the accuracy log, repeats included
     samples: Sequence[SampleTimes] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from harness import formatting
 from harness.config import Scenario
@@ -46,7 +47,8 @@ _AS_IT_CAME = "Run it again with this program as it came."
     needs=LOGS,
 )
 def _release(evidence: Evidence, logs: list[Log]) -> Finding:
-    known, versions = evidence.official.loadgen_releases, []
+    releases, versions = evidence.official.loadgen_releases, list[str]()
+    known = (*evidence.official.loadgen_releases_datacenter, *releases)
     install = evidence.official.loadgen_versions
     step = NextStep("The official LoadGen; then repeat the command:", f"pip install {install}")
     for name, log in logs:
@@ -60,6 +62,8 @@ def _release(evidence: Evidence, logs: list[Log]) -> Finding:
             )
             return failed(what, text, step)
         versions.append(version)
+    if name_missing := _unknown_name(evidence, versions):
+        return failed(*name_missing, step)
     if len(set(versions)) > 1:
         both = " and ".join(versions)
         text = (
@@ -68,6 +72,21 @@ def _release(evidence: Evidence, logs: list[Log]) -> Finding:
         )
         return failed(both, text, full_run(evidence))
     return passed(versions[0])
+
+
+def _unknown_name(evidence: Evidence, versions: Sequence[str]) -> tuple[str, str] | None:
+    """What is said of a release that lacks this run's model name; None: it has the name."""
+    official = evidence.official
+    name = official.loadgen_model(evidence.flags.category, evidence.scenario.value)
+    lacking = [v for v in versions if v in official.loadgen_releases_datacenter]
+    if not lacking or name == official.datacenter.loadgen_model:
+        return None
+    text = (
+        f"LoadGen {lacking[0]} has no settings for the model name {name}, which this run needs; it "
+        f"knows {official.datacenter.loadgen_model} alone. Use a release that has it "
+        f"({_listed(official.loadgen_releases)}): pip install {official.loadgen_versions}."
+    )
+    return f"LoadGen {lacking[0]} lacks {name}", text
 
 
 def _listed(versions: tuple[str, ...]) -> str:

@@ -77,6 +77,11 @@ def _scores(evidence: Evidence) -> AccuracyResult | None:
     return result if result.gen_num == evidence.category.dataset_samples else None
 
 
+def _scored_log(evidence: Evidence) -> str | None:
+    """The hash of the answers, where there are scores that should be theirs."""
+    return evidence.accuracy_log_sha256 if evidence.accuracy else None
+
+
 NO_SCORES = "The gate is one for the whole data set, and there are no scores of that."
 
 PERFORMANCE = Need(performance_test, "There is no performance test.")
@@ -96,3 +101,4 @@ BOTH_LOGS = Need(_both_logs, "There are no two tests to compare.")
 ACCURACY_LOG = Need(lambda evidence: evidence.accuracy_log, "There is no accuracy test.")
 FULL_ACCURACY_LOG = Need(_full_accuracy_log, "There is no accuracy test of the whole data set.")
 SCORES = Need(_scores, NO_SCORES)
+SCORED_LOG = Need(_scored_log, "There are no scores, or no answers they could be of.")

@@ -116,6 +116,36 @@ def _queries_reached(evidence: Evidence, test: PerformanceTest) -> Finding:
     return validity.queries(test).with_remedy(repeat(evidence))
 
 
+@rule(
+    "headline-figure",
+    VALIDITY,
+    source="CHK/constants.py:1561-1566",
+    required="LoadGen's log has the figure that the result is published by",
+    needs=PERFORMANCE,
+)
+def _headline(evidence: Evidence, test: PerformanceTest) -> Finding:
+    return validity.headline(test).with_remedy(repeat(evidence))
+
+
+@rule(
+    "least-queries",
+    OFFICIAL,
+    source="CHK/checks/performance_check.py:111-540",
+    required="LoadGen had to issue at least one query",
+    needs=PERFORMANCE,
+)
+def _minimum_queries(evidence: Evidence, test: PerformanceTest) -> Finding:
+    configured = number(test.loadgen.effective, "min_query_count")
+    count = formatting.count(None if configured is None else int(configured))
+    if configured is not None and configured >= 1:
+        return passed(count)
+    text = (
+        f"LoadGen's log gives {count} as the minimum number of queries (min_query_count), and a "
+        "submission needs at least 1. Run it again with the user.conf of this program."
+    )
+    return failed(count, text, full_run(evidence))
+
+
 PERFORMANCE_RULES = (
     _errors,
     _loadgen_valid,
@@ -123,4 +153,6 @@ PERFORMANCE_RULES = (
     _minimum_duration,
     _duration_reached,
     _queries_reached,
+    _headline,
+    _minimum_queries,
 )

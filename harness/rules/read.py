@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.config import RunConfig
 from harness.errors import LogError, UsageError
-from harness.logs.answers import first_answers, read_answers
+from harness.logs.answers import first_answers, read_answers, read_audit_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
+from harness.logs.text import read_text, sha256
 from harness.logs.times import read_samples, read_timeline
 from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
 from harness.results.folder import (
@@ -22,6 +24,7 @@ from harness.results.folder import (
     RunFolder,
 )
 from harness.rules.evidence import Evidence
+from harness.scoring import test06
 from harness.scoring.accuracy import from_rouge_json
 
 _T = TypeVar("_T")
@@ -55,7 +58,9 @@ def read_evidence(folder: RunFolder) -> Evidence:
         performance=read(performance_result, folder.path, None),
         accuracy=read(_read_rouge, folder.rouge_json, None),
         accuracy_log=read(read_detail_log, folder.accuracy / DETAIL_LOG, None),
-        compliance=read(_read_test06, folder.test06 / TEST06_RESULT, None),
+        accuracy_log_sha256=read(sha256, folder.accuracy / ACCURACY_LOG, None),
+        compliance=read(lambda path: _read_test06(path, config), folder.test06, None),
+        compliance_log=read(read_detail_log, folder.test06 / DETAIL_LOG, None),
         answer_lengths=[len(a.token_ids) for a in first_answers(answers)],
         answered=[answer.sample_index for answer in answers],
         samples=read(read_samples, folder.samples_csv, []),
@@ -95,8 +100,47 @@ def _read_rouge(path: Path) -> AccuracyResult:
         raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
 
 
-def _read_test06(path: Path) -> ComplianceResult:
-    """What the compliance test left; the checks as it wrote them."""
+def _read_test06(folder: Path, config: dict[str, Any]) -> ComplianceResult | None:
+    """The compliance test, judged anew from its logs; None where there was none.
+
+    What its own files say of it is held against that: a submission takes verify_accuracy.txt.
+    """
+    recorded = _recorded_test06(folder / TEST06_RESULT)
+    logs = folder / ACCURACY_LOG, folder / DETAIL_LOG
+    absent = [path.name for path in logs if not path.is_file()]
+    if recorded is None and absent:
+        return None
+    verified = folder / TEST06_VERIFIED
+    if absent:
+        assert recorded is not None
+        text = f"There is no {' and no '.join(absent)} of TEST06, so nothing can be judged."
+        checks = (*recorded.checks, ComplianceCheck("logs", False, text))
+        return ComplianceResult(False, checks, verified=verified.is_file())
+    flags = RunConfig.from_json(config["flags"])
+    judged = test06.judge(
+        read_audit_log(folder / ACCURACY_LOG),
+        read_detail_log(folder / DETAIL_LOG),
+        flags.scenario,
+        config["resolved"].get("end_token_ids") or (),  # Llama 3's are always among them
+        flags.round.latency_limits(flags.scenario.value),
+    )
+    contradicted = []
+    if verified.is_file() and read_text(verified) != test06.verify_accuracy_text(judged):
+        contradicted.append(TEST06_VERIFIED)
+    if recorded is not None and recorded.passed != judged.passed:
+        contradicted.append(TEST06_RESULT)
+    checks = judged.checks + tuple(
+        ComplianceCheck(name, False, f"{name} does not say what TEST06's log says.")
+        for name in contradicted
+    )
+    passed = judged.passed and not contradicted
+    return ComplianceResult(passed, checks, verified=verified.is_file())
+
+
+def _recorded_test06(path: Path) -> ComplianceResult | None:
+    """What the compliance test wrote of itself; None where it wrote nothing."""
+    if not path.is_file():
+        return None
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         checks = tuple(
@@ -108,4 +152,4 @@ def _read_test06(path: Path) -> ComplianceResult:
         raise LogError(
             f"{path} is damaged ({error}); run the compliance test again (--compliance 1)."
         ) from None
-    return ComplianceResult(passed, checks, verified=(path.parent / TEST06_VERIFIED).is_file())
+    return ComplianceResult(passed, checks, verified=False)

@@ -81,7 +81,8 @@ def _same_code(evidence: Evidence, logs: list[Log]) -> Finding:
     """One invocation loads program and engine once; both tests must lie within this one."""
     run = evidence.config["run"]
     begin, end = _moment(run["started"]), _moment(run["finished"])
-    for name, log in logs:
+    audited = [("compliance", evidence.compliance_log)] if evidence.compliance_log else []
+    for name, log in (*logs, *audited):
         moment = _moment(log.began)
         if begin and end and moment and begin <= moment <= end:
             continue

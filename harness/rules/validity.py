@@ -246,6 +246,31 @@ def _not_proven(run: LoadGenRun) -> str:
     )
 
 
+# The one figure a result is published by (CHK/constants.py:1561-1566), and what it says.
+_HEADLINES = {
+    Scenario.OFFLINE: ("result_tokens_per_second", "tokens per second"),
+    Scenario.SERVER: ("result_completed_tokens_per_second", "completed tokens per second"),
+    Scenario.INTERACTIVE: ("result_completed_tokens_per_second", "completed tokens per second"),
+    Scenario.SINGLESTREAM: ("result_90.00_percentile_latency_ns", "90th percentile of latency"),
+}
+
+
+def headline(test: PerformanceTest) -> Finding:
+    """Whether LoadGen's log has the figure that the result is published by."""
+    if not test.loadgen.ended:
+        return not_applicable(_BROKEN_OFF)
+    key, words = _HEADLINES[test.scenario]
+    figure = number(test.loadgen.results, key)
+    if figure is not None and figure > 0:
+        return passed(f"{key} {figure:g}")
+    logged = "nothing" if figure is None else f"{figure:g}"
+    text = (
+        f"LoadGen's log has no usable {words} ({key} is {logged}), which is the figure of "
+        f"{test.scenario.label}: without it there is no result. Run it again."
+    )
+    return failed(f"{key} is {logged}", text)
+
+
 _REASONS_OF_LOADGEN = (duration, queries, ttft, tpot, early_stopping)
 CHECKS: tuple[Callable[[PerformanceTest], Finding], ...] = (
     errors,

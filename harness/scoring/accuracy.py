@@ -201,21 +201,60 @@ def to_rouge_json(
         "passed": result.passed,
         "failures": list(result.failures),
         "not_judged_because": result.not_judged_because,
+        "accuracy_log_sha256": result.log_sha256,
     }
 
 
 def from_rouge_json(value: dict[str, Any]) -> AccuracyResult:
-    """Reads what `to_rouge_json` wrote. Raises KeyError when it did not write it."""
+    """Reads what `to_rouge_json` wrote. Raises KeyError, TypeError when it did not write it."""
     thresholds = {
-        k.removeprefix("threshold_"): v for k, v in value.items() if k.startswith("threshold_")
+        key.removeprefix("threshold_"): _number(value, key)
+        for key in value
+        if key.startswith("threshold_")
     }
+    figures = {key: None if value[key] is None else _number(value, key) for key in ROUGE_TYPES}
+    length = value["run_gen_len"]
+    passed, recorded = value["passed"], value.get("accuracy_log_sha256")
+    if not isinstance(passed, bool | None) or not isinstance(recorded, str | None):
+        raise TypeError("passed or accuracy_log_sha256 is of another kind")
     return AccuracyResult(
-        total_samples=value["total_samples"],
-        **{name: value[name] for name in ROUGE_TYPES},
-        gen_len=value["run_gen_len"],
-        gen_num=value["run_gen_num"],
-        passed=value["passed"],
+        total_samples=int(_number(value, "total_samples")),
+        **figures,
+        gen_len=None if length is None else int(_number(value, "run_gen_len")),
+        gen_num=int(_number(value, "run_gen_num")),
+        passed=passed,
         failures=tuple(value["failures"]),
         not_judged_because=value["not_judged_because"],
         thresholds=thresholds,
+        log_sha256=recorded,
     )
+
+
+def contradiction(result: AccuracyResult, record: Round, category: str) -> str | None:
+    """What a judged result says against its own figures and the official gate, in a few words.
+
+    None: nothing.
+    """
+    scores = {name: getattr(result, name) for name in (*ROUGE_TYPES, "gen_len", "gen_num")}
+    if missing := [name for name, figure in scores.items() if figure is None]:
+        return f"judged without {', '.join(missing)}"
+    again = judge(
+        RougeScores(**scores),
+        record,
+        category,
+        high_accuracy=False,
+        not_judged_because=None,
+    )
+    for name, minimum in again.thresholds.items():
+        if not math.isclose(result.thresholds.get(name, math.nan), minimum, rel_tol=1e-9):
+            return f"another gate for {name}"
+    if result.passed != again.passed or bool(result.failures) == result.passed:
+        return "passed and the figures differ"
+    return None
+
+
+def _number(value: dict[str, Any], key: str) -> float:
+    number = value[key]
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise TypeError(f"{key} is {number!r} and no number")
+    return number

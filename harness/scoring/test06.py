@@ -14,8 +14,9 @@ from typing import Any
 from harness import formatting
 from harness.config import Scenario
 from harness.metrics import AuditedAnswer, ComplianceCheck, ComplianceResult, LoadGenRun
+from harness.rounds import LatencyLimits
 
-# compliance/TEST06/audit.config, word for word.
+# compliance/TEST06/audit.config to the byte: its last line has no end.
 AUDIT_CONFIG = """\
 # The format of this config file is 'key = value'.
 # The key has the format 'model.scenario.key'. Value is mostly int64_t.
@@ -29,8 +30,7 @@ AUDIT_CONFIG = """\
 *.*.min_query_count = 100
 *.*.min_duration = 0
 # Turn off equal issue mode for TEST06
-*.*.sample_concatenate_permutation = 0
-"""
+*.*.sample_concatenate_permutation = 0"""
 AUDITED_ANSWERS = 100  # accuracy_log_sampling_target and min_query_count above
 AUDIT_FILE_FOUND = "Found Audit Config file"  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
 # <|end_of_text|>, <|eom_id|> and <|eot_id|>: what ends an answer of Llama-3.1-8B-Instruct.
@@ -44,10 +44,15 @@ def judge(
     run: LoadGenRun,
     scenario: Scenario,
     model_end_tokens: Collection[int],
+    limits: LatencyLimits | None = None,
 ) -> ComplianceResult:
-    """Every check on the answers that LoadGen logged, and on its detail log (`run`)."""
+    """Every check on the answers that LoadGen logged, and on its detail log (`run`).
+
+    `limits` are the scenario's; they tell a log of Interactive from one of Server.
+    """
     ends = LLAMA3_END_TOKENS | set(model_end_tokens)
-    checks = [_audit_file(run), _count(answers), _errors(run)]
+    checks = [_audit_file(run), _of_scenario(answers, run, scenario, limits)]
+    checks += [_count(answers), _errors(run)]
     if scenario is not Scenario.OFFLINE:  # which has no first tokens
         checks.append(_first_tokens(answers))
     checks += [_end_tokens(answers, ends), _lengths(answers)]
@@ -64,6 +69,32 @@ def _audit_file(run: LoadGenRun) -> ComplianceCheck:
         if was_read
         else "LoadGen's log does not say that it read audit.config, so this was an ordinary test; "
         "run it again with --compliance 1.",
+    )
+
+
+def _of_scenario(
+    answers: Sequence[AuditedAnswer],
+    run: LoadGenRun,
+    scenario: Scenario,
+    limits: LatencyLimits | None,
+) -> ComplianceCheck:
+    """Whether both logs are of this scenario; LoadGen knows Interactive as Server."""
+    what = run.scenario
+    matches = run.scenario == scenario.loadgen_name
+    if matches and limits is not None:
+        limits_ns = (1e6 * limits.ttft_p99_ms, 1e6 * limits.tpot_p99_ms)
+        logged_ns = tuple(run.requested.get(f"server_{name}_latency") for name in ("ttft", "tpot"))
+        matches = logged_ns == limits_ns
+        what += " with other limits"
+    if scenario is Scenario.OFFLINE and any(answer.first_token_ids for answer in answers):
+        matches, what = False, "another scenario: it has first tokens, and Offline has none"
+    return ComplianceCheck(
+        "scenario",
+        matches,
+        f"LoadGen's log is of {scenario.label}."
+        if matches
+        else f"LoadGen's log is not of {scenario.label} but of {what}; run it again with "
+        "--compliance 1.",
     )
 
 

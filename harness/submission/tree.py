@@ -7,7 +7,6 @@ tools/submission/submission_checker.py at v5.1.1 for code/ and calibration.md.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.logs.text import sha256
 from harness.results.files import write_json, write_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.submission import checks as submission_checks
@@ -208,9 +208,3 @@ def truncated(log: Path) -> str:
     if len(text) < KEPT_CHARACTERS:
         return text
     return text[:KEPT_CHARACTERS] + CUT + text[-KEPT_CHARACTERS:]
-
-
-def sha256(log: Path) -> str:
-    """Of the whole log, before anything is cut."""
-    with log.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from harness.errors import LogError
-from harness.results.folder import SUMMARY_LOG
-from tests.builders import edit, performance
+from harness.logs.cross_check import cross_check
+from harness.logs.detail import read_detail_log, read_summary_log
+from harness.logs.times import read_samples
+from harness.metrics import SampleTimes
+from harness.results.folder import DETAIL_LOG, SUMMARY_LOG
+from tests.builders import DATA, edit, performance
 
 
 @pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
 def test_two_logs_that_disagree_on_validity_are_refused(run_dir: Path) -> None:
     edit(run_dir / "Performance" / SUMMARY_LOG, "Result is : VALID", "Result is : INVALID")
     with pytest.raises(LogError, match="the detail log says VALID, the summary log INVALID"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
+def test_a_detail_log_without_a_verdict_is_not_said_to_hold_one(run_dir: Path) -> None:
+    edit(run_dir / "Performance" / DETAIL_LOG, '"result_validity"', '"result_validities"')
+    with pytest.raises(LogError, match="the detail log says nothing, the summary log VALID"):
         performance(run_dir)
 
 
@@ -36,4 +48,79 @@ def test_a_sample_too_few_in_the_sample_times_is_refused(run_dir: Path) -> None:
     samples = run_dir / "samples.csv"
     samples.write_text("".join(samples.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(LogError, match="they are not of the same test"):
+        performance(run_dir)
+
+
+def edit_last_sample(run_dir: Path, column: int, text: str) -> None:
+    samples = run_dir / "samples.csv"
+    lines = samples.read_text().splitlines()
+    cells = lines[-1].split(",")
+    cells[column] = text
+    lines[-1] = ",".join(cells)
+    samples.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(
+    "run_dir", ["offline-valid", "server-valid", "singlestream-valid"], indirect=True
+)
+@pytest.mark.parametrize(
+    ("completed_s", "words"),
+    [
+        ("99999", "the last answer at 99,999.000 s, LoadGen at"),
+        ("-5", "impossible order"),
+        ("nan", "impossible order"),
+        ("inf", "impossible order"),
+    ],
+)
+def test_times_that_loadgen_did_not_see_are_refused(
+    run_dir: Path, completed_s: str, words: str
+) -> None:
+    edit_last_sample(run_dir, 3, completed_s)
+    with pytest.raises(LogError, match=words):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+@pytest.mark.parametrize(("column", "text"), [(1, "-1"), (1, "9999"), (2, "9999"), (2, "-1")])
+def test_an_impossible_order_of_times_is_refused(run_dir: Path, column: int, text: str) -> None:
+    edit_last_sample(run_dir, column, text)
+    with pytest.raises(LogError, match="impossible order"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("result_mean_latency_ns", "the mean answer"),
+        ("result_max_latency_ns", "the slowest answer"),
+        ("result_completed_samples_per_sec", "the last answer"),
+    ],
+)
+def test_times_far_from_loadgen_s_own_are_refused(name: str, words: str) -> None:
+    folder = DATA / "server-valid"
+    run = read_detail_log(folder / "Performance" / DETAIL_LOG)
+    summary = read_summary_log(folder / "Performance" / SUMMARY_LOG)
+    samples = [
+        SampleTimes(s.sample_index, s.issued_s, s.first_token_s, s.completed_s + 20, s.tokens)
+        for s in read_samples(folder / "samples.csv")
+    ]
+    names = ("result_mean_latency_ns", "result_max_latency_ns", "result_completed_samples_per_sec")
+    known = {key: value for key, value in run.results.items() if key not in names or key == name}
+    with pytest.raises(LogError, match=words):
+        cross_check(dataclasses.replace(run, results=known), summary, samples, folder)
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "key"),
+    [
+        ("offline-valid", "result_tokens_per_second"),
+        ("server-valid", "result_completed_tokens_per_second"),
+        ("singlestream-valid", "result_90.00_percentile_latency_ns"),
+    ],
+    indirect=["run_dir"],
+)
+def test_two_figures_for_one_result_are_refused(run_dir: Path, key: str) -> None:
+    detail = run_dir / "Performance" / DETAIL_LOG
+    edit(detail, f'"key": "{key}", "value": ', f'"key": "{key}", "value": 1')
+    with pytest.raises(LogError, match="disagree: the detail log gives"):
         performance(run_dir)

@@ -12,6 +12,7 @@ from typing import Any
 from harness.config import RunConfig, Scenario
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
+from harness.logs.text import sha256
 from harness.metrics import (
     ComplianceCheck,
     ComplianceResult,
@@ -29,6 +30,7 @@ OFFLINE, SERVER = Scenario.OFFLINE, Scenario.SERVER
 INTERACTIVE, SINGLESTREAM = Scenario.INTERACTIVE, Scenario.SINGLESTREAM
 SCENARIOS = tuple(Scenario)
 LOGS = {OFFLINE: "offline-valid", SINGLESTREAM: "singlestream-valid"}
+ANSWERS = "a" * 64  # the hash of an accuracy log that is not there
 TEST06 = ComplianceResult(True, (ComplianceCheck("a check", True, "It holds."),), verified=True)
 
 
@@ -51,11 +53,13 @@ def good(scenario: Scenario = OFFLINE, **flags: Any) -> Evidence:
     judged = accuracy.judge(
         scores, V5_1, asked.category, high_accuracy=asked.high_accuracy, not_judged_because=None
     )
+    judged = dataclasses.replace(judged, log_sha256=ANSWERS)
     return Evidence(
         config=finished_config(asked),
         performance=dataclasses.replace(performance, loadgen=run, sample_count=full),
         accuracy=judged,
         accuracy_log=test,
+        accuracy_log_sha256=ANSWERS,
         answer_lengths=[128] * full,
         answered=list(range(full)),
         compliance=None if edge else TEST06,
@@ -117,7 +121,10 @@ def write_run(root: Path, evidence: Evidence, scenario: Scenario) -> Path:
                     / "Accuracy", folder / "Accuracy")  # fmt: skip
     assert evidence.accuracy
     category = evidence.config["flags"]["category"]
-    text = accuracy.to_rouge_json(evidence.accuracy, V5_1, category, high_accuracy=False)
+    scored = dataclasses.replace(
+        evidence.accuracy, log_sha256=sha256(folder / "Accuracy" / "mlperf_log_accuracy.json")
+    )
+    text = accuracy.to_rouge_json(scored, V5_1, category, high_accuracy=False)
     (folder / "Accuracy" / "rouge.json").write_text(json.dumps(text))
     (folder / "config.json").write_text(json.dumps(evidence.config))
     return folder

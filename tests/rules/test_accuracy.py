@@ -38,10 +38,20 @@ CASES: Cases = {
         (SERVER, without(answered=())),
         (SINGLESTREAM, scored(gen_num=20)),
     ],
+    "scored-log": [
+        (OFFLINE, without(accuracy_log_sha256="f" * 64)),
+        (SINGLESTREAM, scored(log_sha256="f" * 64)),
+    ],
     "accuracy-judged": [
         (OFFLINE, without(accuracy=None)),
         (SERVER, scored(passed=None, not_judged_because="There are no references.")),
         (SERVER, scored(passed=False)),
+        (SERVER, scored(failures=("Some.",))),
+        (OFFLINE, scored(thresholds={})),
+        (OFFLINE, lambda e: scored(
+            thresholds=e.accuracy.thresholds | {"gen_len_high": 9e9})(e)),  # type: ignore[union-attr]
+        (OFFLINE, scored(rouge1=None)),
+        (OFFLINE, scored(gen_len=None)),
     ],
     **{name: [(OFFLINE, scored(**{name: BELOW * share, "passed": False}))]
        for name, share in (("rouge1", 1), ("rouge2", 0.41), ("rougeL", 0.63), ("rougeLsum", 0.92))},
@@ -66,6 +76,14 @@ def test_the_verdict_names_the_broken_rule_and_no_other(
 def test_a_missed_gate_of_a_smoke_run_is_no_broken_rule() -> None:
     few = scored(rouge1=0.1, gen_len=5, passed=False)(smoke(20)(good(OFFLINE)))
     assert names(judge(few)) == ["whole-data-set"]
+
+
+def test_scores_of_before_the_log_was_recorded_are_a_doubt_and_no_broken_rule() -> None:
+    judged = judge(scored(log_sha256=None)(good()))
+
+    (rule,) = [rule for rule in judged.rules if rule.id == "scored-log"]
+    assert judged.official
+    assert (rule.outcome, rule.found) == ("not applicable", "not recorded")
 
 
 def test_dummy_weights_are_not_asked_for_a_score() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from harness.config import Scenario
 from harness.rounds import V6_1
+from harness.rules.evidence import Evidence
+from harness.rules.verdict import judge
 from tests.rules.changes import (
     Cases,
     Change,
@@ -16,16 +20,26 @@ from tests.rules.changes import (
     performance_log,
     recorded,
 )
-from tests.rules.runs import INTERACTIVE, OFFLINE, SERVER, SINGLESTREAM
+from tests.rules.runs import INTERACTIVE, OFFLINE, SERVER, SINGLESTREAM, good
 
 UNCOMMITTED = "Loadgen built with uncommitted changes!"
 
+
+def both_by(version: str) -> Change:
+    """Both tests by this LoadGen."""
+    return lambda e: accuracy_log(loadgen_version=version)(
+        performance_log(loadgen_version=version)(e)
+    )
+
+
 CASES: Cases = {
     "loadgen-release": [
-        (OFFLINE, lambda e: accuracy_log(loadgen_version="5.0.22 @ 1")(
-            performance_log(loadgen_version="5.0.22 @ 1")(e))),
+        (OFFLINE, both_by("5.0.22 @ 1")),
         (SERVER, accuracy_log(loadgen_version="5.1.1 @ 1")),
         (SERVER, performance_log(loadgen_version=None)),
+        (SERVER, accuracy_log(loadgen_version="5.1.0 @ 1")),
+        (INTERACTIVE, both_by("5.1.0 @ 1")),
+        (SINGLESTREAM, both_by("5.1.0 @ 1")),
         (OFFLINE, accuracy_log(uncommitted=" M loadgen.cc")),
         (OFFLINE, performance_log(errors=(UNCOMMITTED,), results={"num_errors": 1})),
     ],
@@ -71,3 +85,26 @@ def test_the_verdict_names_the_broken_rule_and_no_other(
     rule: str, scenario: Scenario, change: Change
 ) -> None:
     assert_broken_alone(rule, scenario, change)
+
+
+@pytest.mark.parametrize("version", ["5.1.0 @ 1", "5.1.1 @ 1", "5.1.2 @ 1"])
+@pytest.mark.parametrize("scenario", [OFFLINE, SERVER])
+def test_every_release_with_the_seeds_of_the_round_is_official(
+    version: str, scenario: Scenario
+) -> None:
+    assert judge(both_by(version)(good(scenario))).official
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name"),
+    [
+        (good(INTERACTIVE), "llama3_1-8b-interactive"),
+        (good(SINGLESTREAM), "llama3_1-8b-edge"),
+        (good(OFFLINE, edge=True), "llama3_1-8b-edge"),
+    ],
+)
+def test_a_release_that_lacks_the_model_name_says_which(evidence: Evidence, name: str) -> None:
+    (broken,) = judge(both_by("5.1.0 @ 1")(evidence)).failed
+
+    assert f"LoadGen 5.1.0 has no settings for the model name {name}" in broken.sentence
+    assert broken.remedy == "pip install mlcommons-loadgen==5.1.2"

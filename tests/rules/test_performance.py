@@ -14,10 +14,17 @@ from tests.rules.changes import (
     performance,
     performance_log,
 )
-from tests.rules.runs import OFFLINE, SCENARIOS, SERVER, SINGLESTREAM
+from tests.rules.runs import INTERACTIVE, OFFLINE, SCENARIOS, SERVER, SINGLESTREAM
 
 SHORT = {"result_min_duration_met": False}
 RAN_OUT = "Ending early: Ran out of generated queries to issue before the minimum query count ..."
+
+HEADLINES = {
+    OFFLINE: "result_tokens_per_second",
+    SERVER: "result_completed_tokens_per_second",
+    INTERACTIVE: "result_completed_tokens_per_second",
+    SINGLESTREAM: "result_90.00_percentile_latency_ns",
+}
 
 CASES: Cases = {
     "performance-errors": [
@@ -50,6 +57,14 @@ CASES: Cases = {
         (OFFLINE, performance_log(results=SHORT)),
         (SINGLESTREAM, lambda e: performance_log(errors=(RAN_OUT,), results={"num_errors": 1})(
             invalid(**SHORT)(e))),
+    ],
+    "headline-figure": [
+        *((scenario, performance_log(results={key: value}))
+          for scenario, key in HEADLINES.items() for value in (None, 0, -1.5, float("inf"))),
+    ],
+    "least-queries": [
+        *((scenario, performance_log(effective={"min_query_count": value}))
+          for scenario in SCENARIOS for value in (None, 0, True, "1")),
     ],
     "queries-reached": [
         (SERVER, invalid(result_min_queries_met=False)),

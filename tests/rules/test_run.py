@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from harness.config import Scenario
 from harness.metrics import ComplianceCheck
 from tests.rules.changes import (
@@ -43,6 +45,8 @@ CASES: Cases = {
         (SERVER, performance_log(began="2026-11-23T21:00:01Z")),
         (OFFLINE, performance_log(began=None)),
         (OFFLINE, recorded("run", finished=None)),
+        (SERVER, lambda e: without(compliance_log=dataclasses.replace(
+            e.accuracy_log, began="2026-11-22T20:21:50Z"))(e)),  # type: ignore[type-var]
     ],
     "compliance-test06": [
         (OFFLINE, without(compliance=None)),

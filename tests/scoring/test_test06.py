@@ -23,6 +23,7 @@ from harness.logs.detail import read_detail_log
 from harness.metrics import AuditedAnswer, ComplianceResult, LoadGenRun
 from harness.report.text import terminal_summary
 from harness.results.folder import RunFolder
+from harness.rounds import V5_1, LatencyLimits
 from harness.scoring import test06 as compliance
 from tests.fakes import FakeEngine, answer_to, make_prompts
 
@@ -42,6 +43,12 @@ LOADGEN_RUN = LoadGenRun(
     valid=False,
     ended=True,
     sample_count=100,
+)
+
+OFFLINE_RUN = dataclasses.replace(LOADGEN_RUN, scenario="Offline")
+WITH_LIMITS = dataclasses.replace(
+    LOADGEN_RUN,
+    requested={"server_ttft_latency": 2_000_000_000, "server_tpot_latency": 100_000_000},
 )
 
 
@@ -107,6 +114,12 @@ def test_an_honest_system_passes_with_100_answers_in_real_logs(
     )
 
 
+def test_audit_config_is_the_official_one_to_the_byte() -> None:
+    # compliance/TEST06/audit.config of v5.1.1: 543 bytes, without an end of the last line.
+    assert len(compliance.AUDIT_CONFIG) == 543
+    assert compliance.AUDIT_CONFIG.endswith("sample_concatenate_permutation = 0")
+
+
 def test_an_ordinary_test_is_not_taken_for_test06(tmp_path: Path) -> None:
     run_test06(tmp_path, Scenario.SERVER, with_audit_config=False)
 
@@ -164,13 +177,40 @@ def test_a_log_that_is_not_whole_fails_its_check_alone(
 def test_no_answers_at_all_pass_nothing() -> None:
     result = compliance.judge([], LOADGEN_RUN, Scenario.SERVER, ())
 
-    assert {check.name for check in result.checks if check.passed} == {"audit_config", "loadgen"}
+    passed = {check.name for check in result.checks if check.passed}
+    assert passed == {"audit_config", "scenario", "loadgen"}
 
 
 def test_offline_is_not_asked_for_first_tokens() -> None:
     answers = [dataclasses.replace(GOOD, first_token_ids=())] * 100
 
-    assert compliance.judge(answers, LOADGEN_RUN, Scenario.OFFLINE, ()).passed
+    run = dataclasses.replace(LOADGEN_RUN, scenario="Offline")
+
+    assert compliance.judge(answers, run, Scenario.OFFLINE, ()).passed
+
+
+@pytest.mark.parametrize(
+    ("run", "scenario", "limits", "words"),
+    [
+        (LOADGEN_RUN, Scenario.OFFLINE, None, "not of Offline but of another scenario"),
+        (OFFLINE_RUN, Scenario.OFFLINE, None, "it has first tokens"),
+        (OFFLINE_RUN, Scenario.SERVER, None, "not of Server but of Offline"),
+        (WITH_LIMITS, Scenario.INTERACTIVE, V5_1.interactive_limits, "Server with other limits"),
+    ],
+)
+def test_a_log_of_another_scenario_fails_its_check_alone(
+    run: LoadGenRun, scenario: Scenario, limits: LatencyLimits | None, words: str
+) -> None:
+    result = compliance.judge([GOOD] * 100, run, scenario, (), limits)
+
+    (failed,) = [check for check in result.checks if not check.passed]
+    assert failed.name == "scenario" and words in failed.sentence
+
+
+def test_a_log_with_the_limits_of_its_scenario_passes() -> None:
+    result = compliance.judge([GOOD] * 100, WITH_LIMITS, Scenario.SERVER, (), V5_1.server_limits)
+
+    assert result.passed
 
 
 def test_one_end_token_is_allowed_and_so_is_an_answer_of_one() -> None:

@@ -146,3 +146,49 @@ def test_a_run_that_was_not_scored_is_refused(good: list[FinishedRun]) -> None:
     good[0] = dataclasses.replace(good[0], evidence=evidence)
 
     assert "its answers were not scored" in refused(good, "open")
+
+
+def test_scores_that_do_not_name_their_log_are_a_doubt(good: list[FinishedRun]) -> None:
+    assert submission_checks.doubts(good) == ()
+    accuracy = good[0].evidence.accuracy
+    assert accuracy is not None
+    older = dataclasses.replace(accuracy, log_sha256=None)
+    good[0] = judged_again(good[0], accuracy=older)
+
+    assert good[0].result == "OFFICIAL-READY"
+    assert "does not record which accuracy log" in submission_checks.doubts(good)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n",
+        "*.Offline.target_qps = 20.052\n",
+        "{whole}*.Offline.min_duration = 600000\n",
+        "{whole}*.*.mode = 2\n",
+        "{whole}{whole}",
+        "# MLPerf Inference v5.1, datacenter, Offline\n*.Offline.target_qps = 21.052\n",
+        "# MLPerf Inference v5.1, datacenter, Offline\n*.Offline.target_qps = --\n",
+        "# MLPerf Inference v5.1, datacenter, Server\n*.Server.target_qps = 20.052\n",
+    ],
+)
+@pytest.mark.parametrize("division", ["closed", "open"])
+def test_a_user_conf_that_no_run_writes_is_refused(
+    text: str, division: str, good: list[FinishedRun], tmp_path: Path
+) -> None:
+    copy = tmp_path / good[0].folder.name
+    shutil.copytree(good[0].folder.path, copy)
+    user_conf = copy / "user.conf"
+    user_conf.write_text(text.replace("{whole}", user_conf.read_text()))
+    good[0] = dataclasses.replace(good[0], folder=RunFolder(copy))
+
+    assert "user.conf is not what a run of these settings gives" in refused(good, division)
+
+
+@pytest.mark.parametrize("version", ["5.1", "6.1"])
+@pytest.mark.parametrize("category", ["datacenter", "edge"])
+def test_the_user_conf_of_a_run_is_taken(
+    version: str, category: str, whole: Callable[[str, str], list[FinishedRun]]
+) -> None:
+    submission_checks.check(whole(version, category), "closed")
