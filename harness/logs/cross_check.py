@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,23 @@ _HEADLINES = {
     "Server": ("result_completed_tokens_per_second", "Completed tokens per second"),
     "SingleStream": ("result_90.00_percentile_latency_ns", "90.00 percentile latency (ns)"),
 }
+# The latencies in the summary log, and what the detail log calls them.
+_STATISTIC = r"(Min|Max|Mean)"
+_PERCENTILE = r"([\d.]+) percentile"
+_LATENCIES = (
+    (rf"{_STATISTIC} latency \(ns\)", "result_{}_latency_ns"),
+    (rf"{_PERCENTILE} latency \(ns\)", "result_{}_percentile_latency_ns"),
+    (rf"{_STATISTIC} First Token latency \(ns\)", "result_first_token_{}_latency_ns"),
+    (
+        rf"{_PERCENTILE} first token latency \(ns\)",
+        "result_first_token_{}_percentile_latency_ns",
+    ),
+    (rf"{_STATISTIC} Time per Output Token \(ns\)", "result_time_to_output_token_{}"),
+    (
+        rf"{_PERCENTILE} time to output token \(ns\)",
+        "result_time_per_output_token_{}_percentile_ns",
+    ),
+)
 # Times are taken a moment apart, on a busy machine up to seconds.
 _TIME_TOLERANCE_S = 5.0
 _RATE_PRECISION = 2e-5  # LoadGen prints six digits, and two rates are multiplied or divided
@@ -36,7 +54,9 @@ def counted_tokens(run: LoadGenRun) -> float | None:
         rate = number(run.results, "result_tokens_per_second")
         longest_ns = number(run.results, "result_max_latency_ns")
         return None if rate is None or longest_ns is None else rate * longest_ns / 1e9
-    token_rate, query_rate = (number(run.results, key) for key in _RATE_PAIRS[run.scenario])
+    token_rate, query_rate = (
+        number(run.results, key) for key in _RATE_PAIRS.get(run.scenario, ("", ""))
+    )
     if token_rate is None or not query_rate or run.sample_count is None:
         return None
     # LoadGen's query rate leaves one query out, so a test of a single query tells nothing.
@@ -57,7 +77,15 @@ def cross_check(
             f"LoadGen's two logs in {folder} disagree: the detail log says {verdict}, "
             f"the summary log {summary.get('Result is', 'nothing')}."
         )
+    drawn_from = run.effective.get("performance_sample_count")
+    if summary.get("performance_sample_count") != drawn_from:  # near the end: it was not cut off
+        raise LogError(
+            f"LoadGen's two logs in {folder} disagree: the detail log gives {drawn_from} for "
+            "performance_sample_count, the summary log "
+            f"{summary.get('performance_sample_count', 'nothing')}."
+        )
     _compare_headlines(run, summary, folder)
+    _compare_latencies(run, summary, folder)
     if not samples:
         return
     if len(samples) != run.sample_count:
@@ -78,7 +106,7 @@ def cross_check(
 
 def _compare_headlines(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
     """Raises LogError where LoadGen's two logs give two figures for the result."""
-    key, name = _HEADLINES[run.scenario]
+    key, name = _HEADLINES.get(run.scenario, ("", ""))
     detailed, summed = number(run.results, key), number(summary, name)
     if detailed is None or summed is None:
         return
@@ -89,11 +117,36 @@ def _compare_headlines(run: LoadGenRun, summary: Mapping[str, object], folder: P
         )
 
 
+def _compare_latencies(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
+    """Raises LogError where the detail log lacks a latency of the summary log, or has another."""
+    for name, nanoseconds in summary.items():
+        key = _latency_key(name)
+        if key is None or not isinstance(nanoseconds, int):
+            continue
+        # LoadGen's release decides between two spellings of a percentile of TPOT.
+        spelt = key.replace("time_per_output_token", "time_to_output_token").removesuffix("_ns")
+        logged = [run.results[k] for k in dict.fromkeys((key, spelt)) if k in run.results]
+        if logged != [nanoseconds]:
+            figures = ", ".join(map(str, logged)) or "nothing"
+            raise LogError(
+                f"LoadGen's two logs in {folder} disagree: the detail log gives {figures} for "
+                f"{key}, the summary log {nanoseconds}."
+            )
+
+
+def _latency_key(name: str) -> str | None:
+    """What the detail log calls a line of the summary log; None: no latency."""
+    for pattern, key in _LATENCIES:
+        if match := re.fullmatch(pattern, name):
+            return key.format(match[1].lower())
+    return None
+
+
 def _compare_times(run: LoadGenRun, samples: Sequence[SampleTimes], folder: Path) -> None:
     """Raises LogError where the sample times cannot be those of LoadGen's test."""
     for sample in samples:
         first_s = sample.issued_s if sample.first_token_s is None else sample.first_token_s
-        if not 0 <= sample.issued_s <= first_s <= sample.completed_s < math.inf:
+        if not -_TIME_TOLERANCE_S <= sample.issued_s <= first_s <= sample.completed_s < math.inf:
             raise LogError(
                 f"The sample times in {folder} have an impossible order: sample "
                 f"{sample.sample_index} was issued at {sample.issued_s:g} s and answered at "

@@ -18,6 +18,20 @@ _MARK = ":::MLLOG "
 # LoadGen prints through C++ streams, which write nan and inf where JSON has no word for them.
 _NOT_JSON = re.compile(r'("value": )-?(?:inf|nan)\b')
 
+_NONE = type(None)
+# What a log must hold to be read at all, and what the keys that are computed with may be.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "effective_test_mode": str,
+    "effective_scenario": str,
+    "loadgen_version": (str, _NONE),
+    "result_query_count": (int, _NONE),
+    "generated_samples_per_query": (int, _NONE),
+    "qsl_reported_total_count": (int, _NONE),
+    "result_validity": (str, _NONE),
+    "test_datetime": (str, _NONE),
+    "loadgen_git_status_message": (str, _NONE),
+}
+
 
 def read_detail_log(path: Path) -> LoadGenRun:
     """One test as mlperf_log_detail.txt tells it; a log that was cut off has `ended` False.
@@ -33,6 +47,8 @@ def read_detail_log(path: Path) -> LoadGenRun:
     for entry in _entries(text):
         values[entry["key"]] = entry["value"]
         if entry["key"] == "loaded_qsl_set":
+            if not isinstance(entry["value"], list):
+                raise _damaged(path, "loaded_qsl_set", entry["value"])
             loaded_samples += len(entry["value"])
             values.pop("power_end", None)  # logged anew when this set is done
         if entry["metadata"].get("is_error"):
@@ -41,14 +57,20 @@ def read_detail_log(path: Path) -> LoadGenRun:
             warnings[str(entry["value"])] += 1
     if "effective_performance_sample_count" not in values:
         raise LogError(f"{path} breaks off before the test began; run.log says why.")
+    for key, kinds in _KINDS.items():
+        if not isinstance(values.get(key), kinds):
+            raise _damaged(path, key, values.get(key))
     mode = values["effective_test_mode"]
     if mode == "AccuracyOnly":  # LoadGen gives no result and has no last word in this mode
         sample_count = loaded_samples
         ended = "power_end" in values and loaded_samples == values.get("qsl_reported_total_count")
     else:
-        ended = "num_errors" in values
-        queries = values.get("result_query_count", 0)
-        sample_count = queries * values.get("generated_samples_per_query", 0)
+        ended = isinstance(values.get("num_errors"), int)
+        queries = values.get("result_query_count") or 0
+        generated = number(values, "generated_query_count")
+        if generated is not None and queries > generated:
+            raise _damaged(path, "result_query_count", queries)
+        sample_count = queries * (values.get("generated_samples_per_query") or 0)
     return LoadGenRun(
         scenario=values["effective_scenario"],
         mode=mode,
@@ -70,6 +92,10 @@ def read_detail_log(path: Path) -> LoadGenRun:
     )
 
 
+def _damaged(path: Path, key: str, value: object) -> LogError:
+    return LogError(f"{path} is damaged: {key} is {value!r}.")
+
+
 def _entries(text: str) -> Iterator[dict[str, Any]]:
     """The log's entries; what a crash left of the last one is dropped."""
     for part in text.split(_MARK):
@@ -78,7 +104,9 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
             entry = json.loads(_NOT_JSON.sub(r"\1null", part), strict=False)
         except ValueError:
             continue
-        if isinstance(entry, dict) and entry.keys() >= {"key", "value", "metadata"}:
+        if not isinstance(entry, dict) or not entry.keys() >= {"key", "value", "metadata"}:
+            continue
+        if isinstance(entry["key"], str) and isinstance(entry["metadata"], dict):
             yield entry
 
 

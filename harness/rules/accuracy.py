@@ -36,6 +36,9 @@ _GATE = "CHK/constants.py:1153-1176"
     needs=ACCURACY_LOG,
 )
 def _errors(evidence: Evidence, log: LoadGenRun) -> Finding:
+    if not log.ended:
+        text = "LoadGen's accuracy log breaks off: the test did not end. Run it again."
+        return failed("the log breaks off", text, repeat(evidence))
     errors = [error for error in log.errors if not error.startswith(BUILT_UNCOMMITTED)]
     if not errors:
         return passed("none")

@@ -58,6 +58,8 @@ def _samples(evidence: Evidence, test: PerformanceTest) -> Finding:
     }
     if evidence.scenario is Scenario.OFFLINE:
         counts["LoadGen's query was of"] = run.effective.get("samples_per_query")
+    elif (number(run.effective, "samples_per_query") or 0) < 1:
+        counts["LoadGen's query was of"] = None
     for what, value in counts.items():
         if isinstance(value, int) and value >= minimum:
             continue

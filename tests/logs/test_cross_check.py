@@ -81,7 +81,7 @@ def test_times_that_loadgen_did_not_see_are_refused(
 
 
 @pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
-@pytest.mark.parametrize(("column", "text"), [(1, "-1"), (1, "9999"), (2, "9999"), (2, "-1")])
+@pytest.mark.parametrize(("column", "text"), [(1, "-9"), (1, "9999"), (2, "9999"), (2, "-1")])
 def test_an_impossible_order_of_times_is_refused(run_dir: Path, column: int, text: str) -> None:
     edit_last_sample(run_dir, column, text)
     with pytest.raises(LogError, match="impossible order"):
@@ -106,6 +106,8 @@ def test_times_far_from_loadgen_s_own_are_refused(name: str, words: str) -> None
     ]
     names = ("result_mean_latency_ns", "result_max_latency_ns", "result_completed_samples_per_sec")
     known = {key: value for key, value in run.results.items() if key not in names or key == name}
+    # Of the summary log what the detail log here still holds.
+    summary = {key: value for key, value in summary.items() if not key.endswith("latency (ns)")}
     with pytest.raises(LogError, match=words):
         cross_check(dataclasses.replace(run, results=known), summary, samples, folder)
 
@@ -123,4 +125,31 @@ def test_two_figures_for_one_result_are_refused(run_dir: Path, key: str) -> None
     detail = run_dir / "Performance" / DETAIL_LOG
     edit(detail, f'"key": "{key}", "value": ', f'"key": "{key}", "value": 1')
     with pytest.raises(LogError, match="disagree: the detail log gives"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize(
+    "run_dir", ["offline-valid", "server-valid", "singlestream-valid"], indirect=True
+)
+def test_a_summary_log_that_was_cut_off_is_refused(run_dir: Path) -> None:
+    summary = run_dir / "Performance" / SUMMARY_LOG
+    text = summary.read_text()
+    summary.write_text(text[: text.index("performance_sample_count")])
+    with pytest.raises(LogError, match="performance_sample_count, the summary log nothing"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid", "singlestream-valid"], indirect=True)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "result_99.00_percentile_latency_ns",
+        "result_first_token_99.00_percentile_latency_ns",
+        "result_time_per_output_token_99.00_percentile_ns",
+        "result_mean_latency_ns",
+    ],
+)
+def test_a_latency_that_only_the_summary_log_has_is_refused(run_dir: Path, key: str) -> None:
+    edit(run_dir / "Performance" / DETAIL_LOG, f'"{key}"', '"something_else"')
+    with pytest.raises(LogError, match=f"nothing for {key}"):
         performance(run_dir)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from harness.errors import LogError
 from harness.logs.detail import read_detail_log, read_summary_log
 from harness.results.folder import DETAIL_LOG, SUMMARY_LOG
 from harness.rounds import V5_1
@@ -59,3 +61,35 @@ def test_summary_log_is_read_as_names_and_values() -> None:
     assert summary["ttft_latency (ns)"] == 2_000_000_000
     assert summary["qsl_rng_seed"] == V5_1.seeds.qsl_rng_seed
     assert isinstance(summary["Completed tokens per second"], float)
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("effective_scenario", "7"),
+        ("effective_test_mode", "inf"),
+        ("result_query_count", '"500"'),
+        ("result_query_count", "99999"),  # more than were generated
+        ("qsl_reported_total_count", "[]"),
+        ("result_validity", "{}"),
+        ("loaded_qsl_set", "0"),
+    ],
+)
+def test_a_key_of_another_kind_is_named(run_dir: Path, key: str, value: str) -> None:
+    detail = run_dir / "Performance" / DETAIL_LOG
+    text = re.sub(
+        rf'("key": "{key}", "value": )[^,\[]*(\[[^]]*\])?,', rf"\g<1>{value},", detail.read_text()
+    )
+    detail.write_text(text)
+
+    with pytest.raises(LogError, match=f"is damaged: {key} is"):
+        read_detail_log(detail)
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+def test_a_number_of_errors_that_is_none_is_no_end_of_a_test(run_dir: Path) -> None:
+    detail = run_dir / "Performance" / DETAIL_LOG
+    edit(detail, '"num_errors", "value": 0', '"num_errors", "value": inf')
+
+    assert not read_detail_log(detail).ended

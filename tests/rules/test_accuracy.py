@@ -24,7 +24,10 @@ from tests.rules.runs import OFFLINE, SERVER, SINGLESTREAM, good, names
 BELOW = V5_1.datacenter.accuracy.rouge1 / 100 * 0.98995
 
 CASES: Cases = {
-    "accuracy-errors": [(OFFLINE, accuracy_log(errors=("Odd.",)))],
+    "accuracy-errors": [
+        (OFFLINE, accuracy_log(errors=("Odd.",))),
+        (SINGLESTREAM, accuracy_log(ended=False)),
+    ],
     "accuracy-samples": [
         (OFFLINE, lambda e: scored(gen_num=20)(without(answered=range(20))(
             accuracy_log(dataset_samples=20)(e)))),

@@ -46,6 +46,8 @@ CASES: Cases = {
         (OFFLINE, performance_log(effective={"samples_per_query": 20})),
         (SINGLESTREAM, performance_log(effective={"performance_sample_count": 4_999})),
         (SERVER, performance_log(effective={"performance_sample_count": None})),
+        (SERVER, performance_log(effective={"samples_per_query": None})),
+        (SINGLESTREAM, performance_log(effective={"samples_per_query": 0})),
     ],
     "least-duration": [
         (OFFLINE, asked(min_duration_s=60.0)),
