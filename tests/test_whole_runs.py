@@ -310,6 +310,7 @@ def test_test06_logs_100_real_answers_and_passes_every_check(audited: Path) -> N
     assert result["passed"] is True
     assert {check["name"]: check["passed"] for check in result["checks"]} == {
         "audit_config": True,
+        "scenario": True,
         "answers": True,
         "loadgen": True,
         **({} if offline else {"first_token": True}),
