@@ -167,7 +167,11 @@ def test_workers_end_with_their_parent_however_it_ends(how: signal.Signals, tmp_
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, str(program)], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, str(program)],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        # Whoever runs the tests in the background ignores interrupts, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         workers = wait_for_workers(psutil.Process(process.pid))
         process.send_signal(how)
