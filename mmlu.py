@@ -12,8 +12,8 @@ questions in, accuracy by subject and domain out.
 
 Results go to ./results/<time>-mmlu/ (report.md first), and ./results/latest points there.
 
-Exit status: 0 evaluated; 1 the evaluation failed; 2 the command cannot run as given; 130 or 143
-interrupted or terminated.
+Exit status: 0 evaluated; 1 the evaluation failed; 2 the command cannot run as given; 129,
+130 or 143 hung up, interrupted or terminated.
 """
 
 from __future__ import annotations

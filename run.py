@@ -16,7 +16,8 @@ Results go to ./results/<time>-<category>-<scenario>/ (report.md first), and ./r
 points there.
 
 Exit status: 0 measured; 1 the run failed; 2 the command cannot run as given; 3 a full-size run
-was measured but is INVALID or below the accuracy gate; 130 or 143 interrupted or terminated.
+was measured but is INVALID or below the accuracy gate; 129, 130 or 143 hung up, interrupted
+or terminated.
 """  # noqa: E501 - a command to copy stays on one line
 
 from __future__ import annotations

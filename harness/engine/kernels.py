@@ -62,10 +62,12 @@ def choose(config: RunConfig, model: ModelSource, device: str, system: SystemInf
     """The kernels for this model on this machine's GPUs, by the flags of a run."""
     if device == "cpu" or config.precision != "fp8":
         return OF_VLLM
+    suited = _suits_flashinfer(config, model, system)
+    compiled = suited and attention.compiled()
     return Kernels(
-        flashinfer=_suits_flashinfer(config, model, system) and attention.compiled(),
+        flashinfer=compiled,
         products=_suits_products(config, model, system),
-        note=_note(config, model, system),
+        note=_NOT_COMPILED if suited and not compiled else None,
     )
 
 
@@ -119,11 +121,6 @@ def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo)
     return config.scenario in _BY_FLASHINFER and attention.suits(
         system.gpu_name, model.config, config.engine_args, config.tensor_parallel_size or 1
     )
-
-
-def _note(config: RunConfig, model: ModelSource, system: SystemInfo) -> str | None:
-    missing = _suits_flashinfer(config, model, system) and not attention.compiled()
-    return _NOT_COMPILED if missing else None
 
 
 def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:

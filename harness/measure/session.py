@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness import formatting
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
 from harness.engine.plan import EnginePlan
@@ -92,8 +93,9 @@ async def _all_tests(run: ActiveRun) -> None:
         await warm_up(run)
         target = await _measure_performance(run)
         if config.compliance:
-            run.terminal.say("TEST06: 100 queries")
-            await tests.loadgen_test(run, tests.test06(run, target))
+            test = tests.test06(run, target)
+            run.terminal.say(f"{test.name}: {formatting.count(test.samples)} queries")
+            await tests.loadgen_test(run, test)
 
 
 async def _measure_performance(run: ActiveRun) -> Target:

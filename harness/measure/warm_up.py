@@ -23,7 +23,7 @@ log = logging.getLogger("harness")
 
 
 async def warm_up(run: ActiveRun) -> None:
-    """Answers some prompts without LoadGen; of the first time the run's pace comes.
+    """Answers some prompts without LoadGen; the first time, they show how fast the engine is.
 
     Raises EngineError.
     """

@@ -182,7 +182,7 @@ def finish(folder: RunFolder, *, keep_all: bool, spared: Sequence[str] = ()) -> 
     """
     results_dir = folder.path.parent
     with locked(results_dir):
-        _note_dead_runs(results_dir)
+        _free_reserves_of_dead_runs(results_dir)
         doubts = _write_index(results_dir)
         if _entry(folder)["status"] == FINISHED:
             doubts += _point_latest_at(folder)
@@ -214,17 +214,14 @@ def _entry(folder: RunFolder) -> dict[str, Any]:
     return run_index.entry(folder.name, summary, config, alive=folder.is_alive())
 
 
-def _note_dead_runs(results_dir: Path) -> None:
-    """Writes into the record of every run that died without a word that it has failed."""
+def _free_reserves_of_dead_runs(results_dir: Path) -> None:
+    """A run that was killed could not give its space back. Its record stays as it left it.
+
+    That it failed follows from nobody being at work in its folder (`status`), and is not written.
+    """
     for folder in map(RunFolder, results_dir.iterdir()):
-        record = read_object(folder.config_json) if folder.is_ours() else {}
-        status, error = folder.status(record)
-        has_results = run_index.part(read_object(folder.summary_json), "meta", "status") == FINISHED
-        if status != run_index.part(record, "run", "status") and not has_results:
-            record["run"].update(status=status, error=error)
+        if folder.is_ours() and not folder.is_alive():
             folder.free_reserve()
-            with contextlib.suppress(OSError, ValueError):  # its own folder may be damaged
-                write_json(folder.config_json, record)
 
 
 def _write_index(results_dir: Path) -> tuple[str, ...]:

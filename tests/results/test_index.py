@@ -110,8 +110,10 @@ def test_a_run_that_died_without_a_word_counts_as_failed(tmp_path: Path) -> None
         "its process ended without a word",
     )
     assert "| failed (its process ended without a word) |" in (tmp_path / "index.md").read_text()
-    record = json.loads(dead.config_json.read_text())["run"]
-    assert record == {"status": "failed", "error": "its process ended without a word"}
+    record = json.loads(dead.config_json.read_text())
+    assert record["run"]["status"] == "running", "only the run itself writes its record"
+    assert dead.status(record) == ("failed", "its process ended without a word")
+    assert not (dead.path / ".reserve").exists()
 
 
 def test_a_living_run_is_not_in_the_index(tmp_path: Path) -> None:
