@@ -15,30 +15,33 @@ from tests.conftest import PROJECT
 
 # As vLLM does: an engine core that is forked or started anew, its worker, and one that has left
 # for a session of its own. None of them heeds SIGTERM.
-STAND_IN = """
+STAND_IN = r"""
 import os, signal, subprocess, sys, time
 from harness import processes
 
 STUBBORN = (
     "import os, signal, time, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-    "print(os.getpid(), flush=True); time.sleep(300)"
+    "os.write(1, b'%d\\n' % os.getpid()); time.sleep(300)"
 )
+
+def tell(pid):
+    os.write(1, b"%d\n" % pid)  # one write, so that no two lines become one
 
 def stubborn_children():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print(os.getpid(), flush=True)
+    tell(os.getpid())
     subprocess.Popen([sys.executable, "-c", STUBBORN])
     if os.fork() == 0:
         os.setsid()
         if os.fork():
             os._exit(0)  # the grandchild belongs to nobody we know
-        print(os.getpid(), flush=True)
+        tell(os.getpid())
     time.sleep(300)
 
 processes.adopt_orphans()
 processes.watch_over_children()
 processes.watch_over_children()
-print(processes._watchdog.pid, flush=True)
+tell(processes._watchdog.pid)
 subprocess.Popen([sys.executable, "-c", STUBBORN], start_new_session=True)
 if os.fork() == 0:
     stubborn_children()
