@@ -33,6 +33,7 @@ from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import Burst, burst
 from harness.measure import preparation
+from harness.metrics import EngineState
 from harness.terminal import output_to
 
 SHORT, LONG = 2, 128  # tokens of an answer
@@ -63,6 +64,9 @@ class _Streaming:
     @property
     def last_output_at(self) -> float:
         return self._engine.last_output_at
+
+    def state(self) -> EngineState | None:
+        return self._engine.state()
 
     async def answer(self, token_ids: list[int], _on_first: object = None) -> list[int]:
         return await self._engine.answer(token_ids, lambda _tokens: None)

@@ -75,6 +75,9 @@ class DoubleEngine:
     def shutdown(self) -> None:
         """Nothing to end."""
 
+    def state(self) -> None:
+        """A double has no scheduler."""
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

@@ -47,6 +47,9 @@ class EchoEngine:
         self.tokens_generated = 0
         self.last_output_at = time.monotonic()
 
+    def state(self) -> None:
+        """A double has no scheduler."""
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

@@ -47,6 +47,9 @@ class SlotEngine:
         self._slots = asyncio.Semaphore(slots)
         self._answer_s = answer_s
 
+    def state(self) -> None:
+        """A double has no scheduler."""
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

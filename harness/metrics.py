@@ -63,6 +63,47 @@ class TimelinePoint:
 
 
 @dataclass(frozen=True)
+class EngineState:
+    """What vLLM's schedulers last said, all copies of the model together."""
+
+    steps: int  # so far, and so the next two
+    tokens: int  # generated
+    preemptions: int  # requests put back because the KV cache was full
+    running: int  # requests in the engine at the moment
+    waiting: int  # for a place in it
+    kv_cache_percent: float  # in use, of the fullest copy
+
+
+@dataclass(frozen=True)
+class TelemetryPoint:
+    """What the machine and the engine did in one second of a test; None: it could not be seen.
+
+    Over several GPUs: the mean of the utilisation, the sum of power, errors and traffic, and of
+    the others the worst.
+    """
+
+    time_s: float  # since the first query was issued
+    gpu_utilisation_percent: float | None = None
+    gpu_power_w: float | None = None
+    gpu_sm_mhz: float | None = None  # the slowest
+    gpu_temperature_c: float | None = None  # the hottest
+    gpu_memory_mib: float | None = None  # the fullest
+    gpu_held_back_by: str | None = None  # "power+temperature", or "nothing"
+    gpu_ecc_errors: int | None = None  # since the driver was loaded
+    gpu_pcie_mb_per_s: float | None = None  # both ways
+    gpu_other_processes: int | None = None  # on these GPUs, and not of this run
+    client_cpu_percent: float | None = None  # of one core: the process that answers LoadGen
+    processes_cpu_percent: float | None = None  # of one core: every process of this run
+    processes_memory_mib: float | None = None
+    engine_steps: int | None = None  # of this test so far, and so the next two
+    engine_tokens: int | None = None
+    engine_preemptions: int | None = None
+    engine_running: int | None = None
+    engine_waiting: int | None = None
+    kv_cache_percent: float | None = None
+
+
+@dataclass(frozen=True)
 class LoadGenRun:
     """What LoadGen's own logs say of one test."""
 

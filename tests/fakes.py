@@ -10,6 +10,7 @@ from typing import Any
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling
 from harness.errors import EngineError
+from harness.metrics import EngineState
 
 
 class FakeEngine:
@@ -32,6 +33,10 @@ class FakeEngine:
         self._dies_after = dies_after
         self._goes_quiet_after = goes_quiet_after
         self._at_once = 0
+
+    def state(self) -> EngineState | None:
+        """A double has no scheduler."""
+        return None
 
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None

@@ -16,7 +16,9 @@ from typing import Any
 from harness import engine_args
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling
+from harness.engine.steps import StepCounts
 from harness.errors import EngineError, UsageError
+from harness.metrics import EngineState
 from harness.terminal import output_to
 
 log = logging.getLogger("harness")
@@ -61,7 +63,7 @@ class Engine:
 
     def __init__(self, plan: EnginePlan, sampling: Sampling):
         self.plan = plan
-        self.tokens_generated = 0
+        self.steps = StepCounts()
         self.last_output_at = time.monotonic()
         self._sampling = sampling
         self._llm: Any = None
@@ -72,6 +74,15 @@ class Engine:
         self.requests = 0
         self._starting = False
         self._abandoned = False
+
+    @property
+    def tokens_generated(self) -> int:
+        """Every token that the engine has sent."""
+        return self.steps.tokens
+
+    def state(self) -> EngineState | None:
+        """What the schedulers last said; None before the first step, and where they are silent."""
+        return self.steps.state()
 
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
@@ -106,6 +117,7 @@ class Engine:
                 log.warning("this vLLM has no engine argument %s: left out", ", ".join(unknown))
             usable = {name: value for name, value in self.plan.settings.items() if name in known}
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
+            _without_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
             raise EngineError(f"The engine did not start: {error}") from error
         self._sampling_params = SamplingParams
@@ -115,15 +127,13 @@ class Engine:
         self._count_tokens()
 
     def _count_tokens(self) -> None:
-        """Taps the stream of engine steps: one addition a request and step,
-        no per-token statistics.
-        """
+        """Taps the stream of engine steps: one addition a request and step."""
         core = self._llm.engine_core
         fetch = core.get_output_async
 
         async def fetch_and_count() -> Any:
             outputs = await fetch()
-            self.tokens_generated += sum(len(output.new_token_ids) for output in outputs.outputs)
+            self.steps.add(outputs)
             self.last_output_at = time.monotonic()
             return outputs
 
@@ -202,6 +212,13 @@ class Engine:
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown()
+
+
+def _without_request_statistics(llm: Any) -> None:
+    """Leaves vLLM's schedulers their word of each step, and its client no work on each token."""
+    llm.log_stats = False
+    llm.logger_manager = None
+    llm.output_processor.log_stats = False
 
 
 def _prepare_environment() -> None:

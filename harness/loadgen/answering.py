@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.errors import EngineError
-from harness.metrics import TimelinePoint
+from harness.metrics import EngineState, TimelinePoint
 
 LOOK_EVERY_S = 0.25  # at the engine while it answers: a point of the timeline, and is it stuck?
 
@@ -21,6 +21,8 @@ class AnsweringEngine(Protocol):
 
     @property
     def last_output_at(self) -> float: ...
+
+    def state(self) -> EngineState | None: ...
 
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None

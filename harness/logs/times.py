@@ -1,18 +1,23 @@
-"""samples.csv and timeline.csv: how a test went, written and read."""
+"""samples.csv, timeline.csv and telemetry.csv: how a test went, written and read."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from harness.errors import LogError
 from harness.logs.text import read_text
-from harness.metrics import SampleTimes, TimelinePoint
+from harness.metrics import SampleTimes, TelemetryPoint, TimelinePoint
 
 SAMPLES_HEADER = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
 TIMELINE_HEADER = ("time_s", "tokens", "samples_done", "outstanding")
+TELEMETRY_HEADER = tuple(field.name for field in dataclasses.fields(TelemetryPoint))
+_WORDS = {field.name for field in dataclasses.fields(TelemetryPoint) if "str" in str(field.type)}
+_COUNTS = {field.name for field in dataclasses.fields(TelemetryPoint) if "int" in str(field.type)}
 _T = TypeVar("_T")
 
 
@@ -59,6 +64,35 @@ def read_timeline(path: Path) -> list[TimelinePoint]:
         return TimelinePoint(float(time_s), int(tokens), int(samples_done), int(outstanding))
 
     return _read(path, TIMELINE_HEADER, point)
+
+
+def write_telemetry(path: Path, points: Iterable[TelemetryPoint]) -> None:
+    """One row for each second; what could not be seen is an empty cell."""
+    rows = (tuple(map(_cell, dataclasses.astuple(point))) for point in points)
+    _write(path, TELEMETRY_HEADER, rows)
+
+
+def read_telemetry(path: Path) -> list[TelemetryPoint]:
+    """What the machine did, second by second. Raises LogError."""
+
+    def point(row: list[str]) -> TelemetryPoint:
+        cells = zip(TELEMETRY_HEADER, row, strict=True)
+        return TelemetryPoint(**{name: _value(name, cell) for name, cell in cells})
+
+    return _read(path, TELEMETRY_HEADER, point)
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _value(name: str, cell: str) -> Any:
+    if name in _WORDS or not cell:
+        return cell or None
+    value = int(cell) if name in _COUNTS else float(cell)
+    if not math.isfinite(value):
+        raise ValueError(cell)
+    return value
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

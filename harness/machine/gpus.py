@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,6 +56,28 @@ def energy_joules() -> float | None:
     """What all visible GPUs have used since their driver was loaded; None where it is unknown."""
     used = _ask_each_gpu(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
     return sum(used) if used else None
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[tuple[Any, list[Any]]]:
+    """pynvml and the handles of the visible GPUs, for as long as the block lasts.
+
+    Without pynvml, a driver or a GPU: no handles.
+    """
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        yield None, []
+        return
+    except pynvml.NVMLError:
+        yield pynvml, []
+        return
+    try:
+        yield pynvml, list(_visible_handles(pynvml))
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def _ask_each_gpu(question: Callable[[Any, Any], _T]) -> list[_T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.planning import Target
 from harness.loadgen.process import LoadGenPlan
 from harness.loadgen.user_conf import user_conf_text
-from harness.logs.times import write_samples, write_timeline
+from harness.logs.times import write_samples, write_telemetry, write_timeline
+from harness.machine.telemetry import Telemetry, watching
 from harness.measure.active import ActiveRun
 from harness.results.files import write_text
 from harness.scoring.test06 import AUDIT_CONFIG, AUDITED_ANSWERS
@@ -39,6 +41,7 @@ class LoadGenTest:
     is_probe: bool = False  # no result: not padded to whole passes, and no minimum duration
     samples_csv: Path | None = None  # where the times of every sample go; None: nowhere
     timeline_csv: Path | None = None
+    telemetry_csv: Path | None = None
     audit_config: Path | None = None  # of a compliance test: overrules all other settings
 
 
@@ -66,6 +69,7 @@ def performance_test(run: ActiveRun, target: Target) -> LoadGenTest:
         samples=target.samples,
         samples_csv=run.folder.samples_csv,
         timeline_csv=run.folder.timeline_csv,
+        telemetry_csv=run.folder.telemetry_csv,
     )
 
 
@@ -140,8 +144,20 @@ async def loadgen_test(
     )
     progress = Progress()
     async with run.phase(test.phase, test.name, progress, test.samples):
-        await sut.run_test(run.engine, run.prompts, plan, serving, progress, watch)
+        with _telemetry(run, test, progress) as telemetry:
+            await sut.run_test(run.engine, run.prompts, plan, serving, progress, watch)
     log.info("%s: %d samples answered", test.name, progress.samples_done)
     if test.timeline_csv is not None:
         write_timeline(test.timeline_csv, progress.timeline)
+    if test.telemetry_csv is not None and telemetry is not None:
+        write_telemetry(test.telemetry_csv, telemetry.points)
     return progress
+
+
+def _telemetry(
+    run: ActiveRun, test: LoadGenTest, progress: Progress
+) -> contextlib.AbstractContextManager[Telemetry | None]:
+    """Looks at the machine during a test that keeps it; the others are left in peace."""
+    if test.telemetry_csv is None:
+        return contextlib.nullcontext()
+    return watching(lambda: progress.started_at, run.engine.state)

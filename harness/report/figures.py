@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.config import Scenario
 from harness.formatting import count
-from harness.report import latency_plots, plots, search_plot
+from harness.report import latency_plots, plots, search_plot, telemetry_plot
 from harness.results.folder import RunFolder, finished_runs
 from harness.rules.evidence import Evidence, gates
 from harness.rules.verdict import invalid_reasons
@@ -27,6 +27,8 @@ CAPTIONS = {
     "bands are a machine that keeps up; bands that rise to the right are one that falls behind.",
     "queue_depth": "How many queries were issued and not yet answered. A machine that keeps up has "
     "a level queue; one that falls behind has a queue that grows until the last query is issued.",
+    "telemetry": "What the GPUs, the engine and the processes of this run did, second by second: a "
+    "dip in the tokens above has its reason here, or in nothing that the machine tells.",
     "rate_search": "What the probes of the search found at each rate. The rate found is the "
     "highest that holds.",
     "rouge_vs_threshold": "ROUGE and the length of the answers as shares of the reference.",
@@ -47,6 +49,11 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
         "tpot_cdf": lambda path: _tpot_cdf(path, folder.name, evidence),
         "latency_over_time": lambda path: _over_time(path, folder.name, evidence),
         "queue_depth": lambda path: _queue_depth(path, folder.name, evidence),
+        "telemetry": lambda path: telemetry_plot.telemetry(
+            path,
+            evidence.telemetry,
+            run=_caption(folder.name, evidence, len(evidence.samples)),
+        ),
         "rate_search": lambda path: _rate_search(path, folder.name, evidence),
         "rouge_vs_threshold": lambda path: _rouge(path, folder.name, evidence),
         "answer_lengths": lambda path: _answer_lengths(path, folder.name, evidence),

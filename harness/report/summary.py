@@ -13,6 +13,7 @@ from harness import formatting
 from harness.config import DEMO_MODEL, Scenario
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
+from harness.report import telemetry
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
 from harness.rules.verdict import Verdict, invalid_reasons, judge
@@ -36,6 +37,7 @@ def build(evidence: Evidence) -> dict[str, Any]:
             "performance": _performance(evidence),
             "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
         },
+        "telemetry": telemetry.summarise(evidence.telemetry),
         "verdict": _verdict(evidence, verdict),
         "next_steps": [dataclasses.asdict(step) for step in steps],
         "problems": list(evidence.problems),

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import formatting, templates
 from harness.config import Scenario
-from harness.report import figures, latency_text, pages
+from harness.report import figures, latency_text, pages, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
@@ -50,6 +50,7 @@ _FILES = {
     "Performance/mlperf_log_detail.txt": "the same in full, with the seeds",
     "samples.csv": "when each sample was issued and answered",
     "timeline.csv": "the engine's state over the run",
+    "telemetry.csv": "what the machine did, second by second",
     "Accuracy/mlperf_log_accuracy.json": "every answer, as LoadGen logged it",
     "Accuracy/mlperf_log_detail.txt": "LoadGen's account of the accuracy test",
     "Accuracy/rouge.json": "the scores and their gates",
@@ -78,6 +79,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         limit_sentences=list(latency_text.sentences(performance)) if performance else [],
         probes=probes,  # of a run that failed after its search, too
         search_result=latency_text.search_result(probes, (performance or {}).get("target_qps")),
+        telemetry=list(telemetry.rows(record["telemetry"])) if record["telemetry"] else [],
         machine=list(pages.machine_rows(record["system"])),
         command=shlex.join(record["meta"]["command"]),
         settings=list(_settings(config)),
@@ -170,6 +172,7 @@ def terminal_summary(record: dict[str, Any]) -> str:
     rows += [("accuracy", text) for text in _accuracy_lines(record["run"]["accuracy"])]
     rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
     rows += [("note", problem) for problem in record["problems"]]
+    rows += [("doubt", text) for text in (record["telemetry"] or {}).get("doubts", ())]
     rows.append(("report", str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
     for name, text in rows:
         lines += pages.wrapped(text, f"  {name:<13}", " " * 15)

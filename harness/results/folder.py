@@ -59,6 +59,7 @@ class RunFolder:
         self.test06 = path / "Compliance" / "TEST06"  # what the compliance test left
         self.samples_csv = path / "samples.csv"  # a line per answered sample
         self.timeline_csv = path / "timeline.csv"  # the engine's state over the test
+        self.telemetry_csv = path / "telemetry.csv"  # what the machine did, second by second
         self._lock: IO[str] | None = None
 
     @classmethod

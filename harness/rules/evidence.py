@@ -15,6 +15,7 @@ from harness.metrics import (
     LoadGenRun,
     PerformanceResult,
     SampleTimes,
+    TelemetryPoint,
     TimelinePoint,
 )
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Category, LatencyLimits, Round
@@ -39,6 +40,7 @@ class Evidence:
     answered: Sequence[int] = ()  # the sample of each answer in the accuracy log, repeats included
     samples: Sequence[SampleTimes] = ()
     timeline: Sequence[TimelinePoint] = ()
+    telemetry: Sequence[TelemetryPoint] = ()  # absent in folders of earlier versions
     problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
 
     @cached_property

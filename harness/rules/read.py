@@ -13,7 +13,7 @@ from harness.logs.answers import first_answers, read_answers, read_audit_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
 from harness.logs.text import read_text, sha256
-from harness.logs.times import read_samples, read_timeline
+from harness.logs.times import read_samples, read_telemetry, read_timeline
 from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
 from harness.results.folder import (
     ACCURACY_LOG,
@@ -65,6 +65,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
         answered=[answer.sample_index for answer in answers],
         samples=read(read_samples, folder.samples_csv, []),
         timeline=read(read_timeline, folder.timeline_csv, []),
+        telemetry=read(read_telemetry, folder.telemetry_csv, []),
         problems=tuple(dict.fromkeys(problems)),
     )
 

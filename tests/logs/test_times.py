@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LogError
-from harness.logs.times import read_samples, read_timeline, write_samples, write_timeline
-from harness.metrics import SampleTimes, TimelinePoint
+from harness.logs.times import (
+    read_samples,
+    read_telemetry,
+    read_timeline,
+    write_samples,
+    write_telemetry,
+    write_timeline,
+)
+from harness.metrics import SampleTimes, TelemetryPoint, TimelinePoint
 from tests.builders import DATA
 
 
@@ -71,3 +78,27 @@ def test_timeline_is_written_to_the_millisecond_as_run_folders_have_it(tmp_path:
         b"time_s,tokens,samples_done,outstanding\n0.250,10,0,2\n0.500,20,2,0\n"
     )
     assert read_timeline(path) == [TimelinePoint(0.25, 10, 0, 2), TimelinePoint(0.5, 20, 2, 0)]
+
+
+def test_telemetry_that_is_written_is_read_with_its_unknowns(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.csv"
+    points = [
+        TelemetryPoint(1.0),
+        TelemetryPoint(
+            2.0, gpu_power_w=650.5, gpu_held_back_by="nothing", engine_steps=7, gpu_ecc_errors=0
+        ),
+    ]
+
+    write_telemetry(path, points)
+
+    assert read_telemetry(path) == points
+
+
+@pytest.mark.parametrize("row", ["1.0", "1.0" + ",x" * 18, "nan" + "," * 18, "1.0" + "," * 19])
+def test_damaged_telemetry_is_named(row: str, tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.csv"
+    write_telemetry(path, [])
+    path.write_text(path.read_text() + row + "\n")
+
+    with pytest.raises(LogError, match=r"telemetry\.csv, line 2"):
+        read_telemetry(path)

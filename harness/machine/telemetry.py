@@ -1,0 +1,194 @@
+"""What the GPUs and the processes of this run do, looked at once a second while a test runs.
+
+A thread of its own looks, and the driver's calls let other threads go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from statistics import fmean
+from typing import Any
+
+from harness.machine import gpus
+from harness.metrics import EngineState, TelemetryPoint
+
+LOOK_EVERY_S = 1.0
+FAMILY_EVERY_S = 10.0  # asking who our processes are reads all of /proc
+NOTHING = "nothing"  # holds the GPUs back
+# NVML's clocks event reasons (nvml.h), in words; the others are no limit that is met.
+_HELD_BACK = {
+    "power": 0x4 | 0x80,  # the software power cap, the power brake of the board
+    "temperature": 0x20 | 0x40,  # slowed by software, by hardware
+    "hardware": 0x8,  # slowed by hardware, for whichever of the two
+}
+_MIB = 2**20
+
+
+class Telemetry:
+    """Looks at the machine from `start` to `stop`; `points` holds a row for each second.
+
+    `since` gives the moment of the first query (time.monotonic), None before it: earlier seconds
+    are not noted. `engine` gives what the engine last said of itself.
+    """
+
+    def __init__(
+        self, since: Callable[[], float | None], engine: Callable[[], EngineState | None]
+    ) -> None:
+        self.points: list[TelemetryPoint] = []
+        self._since = since
+        self._engine = engine
+        self._before: EngineState | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, name="telemetry", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look; the engine's counts are from now on."""
+        self._before = self._engine()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; a call to the driver that hangs is not waited for."""
+        self._ended.set()
+        self._thread.join(timeout=3 * LOOK_EVERY_S)
+
+    def _look_on(self) -> None:
+        processes = _Processes()
+        with gpus.opened() as (nvml, handles):
+            while not self._ended.wait(LOOK_EVERY_S):
+                began_at = self._since()
+                usage = processes.usage()  # a share of the time since the last look
+                if began_at is None:
+                    continue
+                point = TelemetryPoint(
+                    time_s=time.monotonic() - began_at,
+                    **_gpus(nvml, handles, processes.pids),
+                    **usage,
+                    **_engine_columns(self._engine(), self._before),
+                )
+                if not self._ended.is_set():
+                    self.points.append(point)
+
+
+@contextlib.contextmanager
+def watching(
+    since: Callable[[], float | None], engine: Callable[[], EngineState | None]
+) -> Iterator[Telemetry]:
+    """Telemetry of what happens in the block."""
+    telemetry = Telemetry(since, engine)
+    telemetry.start()
+    try:
+        yield telemetry
+    finally:
+        telemetry.stop()
+
+
+def _engine_columns(state: EngineState | None, before: EngineState | None) -> dict[str, Any]:
+    if state is None:
+        return {}
+    return {
+        "engine_steps": state.steps - (before.steps if before else 0),
+        "engine_tokens": state.tokens - (before.tokens if before else 0),
+        "engine_preemptions": state.preemptions - (before.preemptions if before else 0),
+        "engine_running": state.running,
+        "engine_waiting": state.waiting,
+        "kv_cache_percent": state.kv_cache_percent,
+    }
+
+
+class _Processes:
+    """CPU time and memory of this process and all below it."""
+
+    def __init__(self) -> None:
+        import psutil
+
+        self._psutil = psutil
+        self._own = psutil.Process()
+        self._family = [self._own]
+        self._asked_at = float("-inf")
+        self._last: dict[int, float] = {}
+        self._last_at = time.monotonic()
+
+    @property
+    def pids(self) -> set[int]:
+        """The processes of this run, as last seen."""
+        return {process.pid for process in self._family}
+
+    def usage(self) -> dict[str, Any]:
+        """CPU time since the last look as a share of one core, and the memory held."""
+        now = time.monotonic()
+        if now - self._asked_at > FAMILY_EVERY_S:
+            self._asked_at = now
+            self._family = [self._own, *self._own.children(recursive=True)]
+        seconds: dict[int, float] = {}
+        memory_bytes = 0
+        for process in self._family:
+            with contextlib.suppress(self._psutil.Error), process.oneshot():
+                times = process.cpu_times()
+                seconds[process.pid] = times.user + times.system
+                memory_bytes += process.memory_info().rss
+        passed_s, before = now - self._last_at, self._last
+        self._last, self._last_at = seconds, now
+        spent = {pid: seconds[pid] - before[pid] for pid in seconds if pid in before}
+        own = spent.get(self._own.pid)
+        return {
+            "client_cpu_percent": None if own is None else 100 * own / passed_s,
+            "processes_cpu_percent": 100 * sum(spent.values()) / passed_s if spent else None,
+            "processes_memory_mib": memory_bytes / _MIB,
+        }
+
+
+def _gpus(nvml: Any, handles: list[Any], own_pids: set[int]) -> dict[str, Any]:
+    """The columns of the GPUs; those whose driver does not answer are absent."""
+    if not handles:
+        return {}
+
+    def ask(function: str, *arguments: Any) -> list[Any]:
+        answers = []
+        for handle in handles:
+            with contextlib.suppress(AttributeError, nvml.NVMLError):
+                answers.append(getattr(nvml, function)(handle, *arguments))
+        return answers
+
+    utilisation = [rates.gpu for rates in ask("nvmlDeviceGetUtilizationRates")]
+    power = ask("nvmlDeviceGetPowerUsage")
+    clocks = ask("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
+    temperature = ask("nvmlDeviceGetTemperature", 0)  # NVML_TEMPERATURE_GPU
+    memory = [int(info.used) for info in ask("nvmlDeviceGetMemoryInfo")]
+    reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+    errors = [
+        *ask("nvmlDeviceGetTotalEccErrors", 0, 0),  # corrected, since the driver was loaded
+        *ask("nvmlDeviceGetTotalEccErrors", 1, 0),  # not corrected
+    ]
+    traffic = [*ask("nvmlDeviceGetPcieThroughput", 0), *ask("nvmlDeviceGetPcieThroughput", 1)]
+    lists = ask("nvmlDeviceGetComputeRunningProcesses")
+    columns = {
+        "gpu_utilisation_percent": fmean(utilisation) if utilisation else None,
+        "gpu_power_w": sum(power) / 1000 if power else None,
+        "gpu_sm_mhz": float(min(clocks)) if clocks else None,
+        "gpu_temperature_c": float(max(temperature)) if temperature else None,
+        "gpu_memory_mib": max(memory) / _MIB if memory else None,
+        "gpu_held_back_by": _held_back_by(reasons) if reasons else None,
+        "gpu_ecc_errors": sum(errors) if errors else None,
+        "gpu_pcie_mb_per_s": sum(traffic) / 1000 if traffic else None,
+        "gpu_other_processes": _others([p.pid for found in lists for p in found], own_pids),
+    }
+    return columns
+
+
+def _held_back_by(reasons: list[int]) -> str:
+    """What slows any of the GPUs down, in words."""
+    met = [word for word, bits in _HELD_BACK.items() if any(mask & bits for mask in reasons)]
+    return "+".join(met) or NOTHING
+
+
+def _others(pids: list[int], own_pids: set[int]) -> int | None:
+    """Processes on the GPUs that are not this run's.
+
+    None where none of ours is among them: in a container the driver tells the host's numbers.
+    """
+    own = own_pids | {os.getpid()}
+    return sum(pid not in own for pid in pids) if any(pid in own for pid in pids) else None
