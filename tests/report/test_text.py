@@ -67,7 +67,7 @@ def test_links_and_pictures_of_the_report_lead_to_files(make_run: MakeRun) -> No
     assert [target for target in targets if not (folder / target).is_file()] == []
     absent = {name for name, path in record["plots"].items() if not path}
     first_tokens = {"ttft_cdf", "tpot_cdf", "latency_over_time"}  # Offline has none of them
-    assert absent == first_tokens | {"queue_depth", "rate_search", "history"}
+    assert absent == first_tokens | {"queue_depth", "rate_search", "history", "telemetry"}
 
 
 def test_the_report_says_where_the_settings_are_from_and_when_the_first_query_was_timed(
