@@ -26,7 +26,7 @@ from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_pa
 from harness.results import folder as run_folder
 from harness.results import room
 from harness.rules.departures import Departure, RunFacts, departures
-from harness.scoring import accuracy
+from harness.scoring.sentences import check_sentence_splitter
 
 # What a search for settings has found for a run on a machine; None: nothing better.
 FindTuned = Callable[[RunConfig, SystemInfo], Profile | None]
@@ -73,7 +73,7 @@ def prepare(
     room.check(Path(settings.results_dir), needed_bytes)
     not_judged = _not_judged_because(settings, data)
     if settings.runs_accuracy and not_judged is None:
-        accuracy.check_sentence_splitter()
+        check_sentence_splitter()
         tokenizer = tokenizer or load_tokenizer(model)
     purpose = Purpose(_max_model_len(settings, model, data))
     tuned = find_tuned(settings, site.system)

@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from harness import formatting
-from harness.errors import BenchmarkError, UsageError
+from harness.errors import BenchmarkError
 from harness.metrics import AccuracyResult
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
 from harness.scoring.rouge import ROUGE_TYPES, Chunk, PairScore, score_chunk
@@ -41,19 +41,6 @@ class RougeScores:
     rougeLsum: float
     gen_len: int  # characters of all predictions together
     gen_num: int  # predictions
-
-
-def check_sentence_splitter() -> None:
-    """Raises UsageError when nltk's sentence model is missing; nothing can be scored without it."""
-    import nltk
-
-    try:
-        nltk.data.find("tokenizers/punkt_tab/english/")
-    except LookupError:
-        raise UsageError(
-            "The sentence splitter's data (nltk punkt_tab) is not installed; run `make venv`, or "
-            "`python -m nltk.downloader punkt_tab`."
-        ) from None
 
 
 def score(

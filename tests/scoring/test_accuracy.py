@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer, tokenizers
 
 from harness import rounds
-from harness.errors import BenchmarkError, UsageError
+from harness.errors import BenchmarkError
 from harness.scoring import accuracy, rouge
 from harness.scoring.accuracy import RougeScores
 from harness.scoring.rouge import ROUGE_TYPES
@@ -293,12 +293,3 @@ def test_an_unscored_result_reads_back_too() -> None:
 def test_percent_is_rounded_as_numpy_does(fraction: float) -> None:
     printed = f"{round(np.mean([fraction, fraction]) * 100, 4)}"
     assert f"{accuracy.printed_percent(fraction)}" == printed
-
-
-def test_a_missing_sentence_model_is_found_before_the_model_loads(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    accuracy.check_sentence_splitter()
-    monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
-    with pytest.raises(UsageError, match="run `make venv`, or `python -m nltk"):
-        accuracy.check_sentence_splitter()
