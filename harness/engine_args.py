@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from harness import json_text
 from harness.errors import UsageError
 
 # What has a flag of its own is refused, so that no report names one thing while another runs.
@@ -85,8 +86,8 @@ def _value(text: str) -> Any:
     if lowered in ("true", "false"):
         return lowered == "true"
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return json_text.loads(text)
+    except ValueError:
         return text
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, json_text
 from harness.errors import UsageError, first_line
 
 SAMPLE_ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
@@ -17,8 +16,8 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     """A JSON list of objects. Raises UsageError for anything else."""
     flag = f"--dataset-path {path}"
     try:
-        with path.open(encoding="utf-8") as file:
-            entries = json.load(file)
+        # Windows' editors put a mark before the text.
+        entries = json_text.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UsageError(
             f"{flag}: the file is not JSON ({first_line(error)}); give the official "

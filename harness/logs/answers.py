@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import array
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import json_text
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import AuditedAnswer, Generation
@@ -36,7 +36,7 @@ def read_answers(path: Path) -> list[Generation]:
     """
     text = read_text(path)
     try:
-        entries = json.loads(text)
+        entries = json_text.loads(text)
     except ValueError:
         whole = text.count(" },\n")
         raise LogError(
@@ -82,7 +82,7 @@ def read_audit_log(path: Path) -> list[AuditedAnswer]:
     Raises LogError when the file was cut off, is not LoadGen's, or holds broken tokens.
     """
     try:
-        entries = json.loads(read_text(path))
+        entries = json_text.loads(read_text(path))
     except ValueError:
         raise LogError(f"{path} breaks off: TEST06 did not end. Run it again.") from None
     try:

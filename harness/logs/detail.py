@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import json_text
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import LoadGenRun
@@ -101,7 +101,7 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
     for part in text.split(_MARK):
         # strict=False: LoadGen does not escape the line ends of its messages.
         try:
-            entry = json.loads(_NOT_JSON.sub(r"\1null", part), strict=False)
+            entry = json_text.loads(_NOT_JSON.sub(r"\1null", part), strict=False)
         except ValueError:
             continue
         if not isinstance(entry, dict) or not entry.keys() >= {"key", "value", "metadata"}:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, json_text
 from harness.errors import UsageError, first_line
 from harness.inputs.hub_dataset import datasets_library
 from harness.mmlu.questions import LETTERS, Question, QuestionSet
@@ -49,7 +48,7 @@ def _from_jsonl(path: Path, flag: str, name: str, source: str) -> QuestionSet:
             continue
         place = f"line {number}"
         try:
-            row = json.loads(line)
+            row = json_text.loads(line)
         except ValueError as error:
             raise UsageError(
                 f"{flag}: {place} is not JSON ({first_line(error)}); each line holds one object "

@@ -5,11 +5,11 @@ The report is made from these and config.json alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness import json_text
 from harness.errors import LogError
 from harness.mmlu.config import MmluConfig
 from harness.mmlu.score import Answered, Score, Tally, score, write_samples_csv
@@ -88,7 +88,7 @@ def read(folder: RunFolder) -> Results | None:
 def _read(folder: RunFolder, name: str, part: str | None = None) -> dict[str, Any]:
     path = folder.path / name
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json_text.loads(path.read_text(encoding="utf-8"))
         content = value if part is None else value[part]
         if not isinstance(content, Mapping):
             raise TypeError("not an object")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness import json_text
 from harness.config import RunConfig
 from harness.errors import LogError, UsageError
 from harness.logs.answers import first_answers, read_answers, read_audit_log
@@ -74,7 +74,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """config.json of a run or an evaluation, whole in its parts. Raises UsageError, LogError."""
     path = folder.config_json
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json_text.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{folder.path} is not a run folder: it has no {path.name}. Give a folder that run.py "
@@ -96,7 +96,7 @@ def is_evaluation(config: dict[str, Any]) -> bool:
 
 def _read_rouge(path: Path) -> AccuracyResult:
     try:
-        return from_rouge_json(json.loads(path.read_text(encoding="utf-8")))
+        return from_rouge_json(json_text.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
 
@@ -143,7 +143,7 @@ def _recorded_test06(path: Path) -> ComplianceResult | None:
     if not path.is_file():
         return None
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = json_text.loads(path.read_text(encoding="utf-8"))
         checks = tuple(
             ComplianceCheck(str(c["name"]), c["passed"] is True, str(c["sentence"]))
             for c in result["checks"]

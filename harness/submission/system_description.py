@@ -6,11 +6,10 @@ tools/submission/submission_checker/constants.py of github.com/mlcommons/inferen
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, json_text
 from harness.errors import UsageError
 
 # Every field and its meaning. Those of MEANINGFUL must say something, the others may be empty.
@@ -90,7 +89,7 @@ def read_json(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
+        given = json_text.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--system-json {path}: it cannot be read ({error}).") from None
     if not isinstance(given, dict):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.config import RunConfig
-from tests.inputs.article_files import entries, refused, write
+from harness.inputs.dataset import load_dataset
+from tests.inputs.article_files import VOCAB, entries, refused, write
 
 GOOD = {"tok_input": [1, 2], "output": "a"}
 TEXT = {"input": "Story.", "output": "a"}
@@ -29,6 +31,31 @@ def test_a_file_that_is_not_json_is_refused(tmp_path: Path) -> None:
         f"--dataset-path {path}: the file is not JSON (Expecting value: line 1 column 1 (char 0)); "
         "give the official cnn_eval.json as it came."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"input": "Story \\ud800.", "output": "a"}]',
+         "[0].input holds half a character, U+D800"),
+        ('[{"input": ' + "[" * 100_000 + "]" * 100_000 + ', "output": "a"}]',
+         "it is nested too deep"),
+    ],
+)  # fmt: skip
+def test_an_article_that_is_no_text_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+
+    assert f"{path}: the file is not JSON ({said}); give" in refused(
+        RunConfig(dataset_path=str(path))
+    )
+
+
+def test_a_mark_before_the_text_of_a_file_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps([GOOD]), encoding="utf-8-sig")
+
+    assert len(load_dataset(RunConfig(dataset_path=str(path)), None, VOCAB)) == 1
 
 
 @pytest.mark.parametrize(

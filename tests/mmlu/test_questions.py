@@ -64,6 +64,10 @@ def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refused:
         ({**ROW, "subject": ["anatomy"]}, "line 2 has the subject ['anatomy'], which is none of"),
         ({**ROW, "answer": 1.0}, "line 2 has the answer 1.0"),
         ({**ROW, "choices": ["a", None, "c", "d"]}, "line 2 has choices that are not a list"),
+        (
+            {**ROW, "question": "\ud800?"},
+            "line 2 is not JSON (question holds half a character, U+D800)",
+        ),
         (["anatomy"], "line 2 is not an object"),
         (None, "line 2 is not an object"),
     ],
@@ -126,10 +130,19 @@ def test_a_file_that_is_not_there_or_not_json_is_refused(refused: Refused, tmp_p
 
     assert "there is no such file or folder" in refused("--dataset-path", str(tmp_path / "none"))
     assert "line 2 is not JSON" in refused("--dataset-path", str(torn))
+    torn.write_text("[" * 100_000)
+    assert "line 1 is not JSON (it is nested too deep)" in refused("--dataset-path", str(torn))
     assert "no questions (split test)" in refused(
         "--dataset-path", str(write(tmp_path / "empty.jsonl", []))
     )
     assert "the folder has no all/test-*.parquet" in refused("--dataset-path", str(tmp_path))
+
+
+def test_a_mark_before_the_text_of_a_file_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps(ROW), encoding="utf-8-sig")
+
+    assert len(load_questions("mmlu", str(path)).questions) == 1
 
 
 class ByteTokenizer:

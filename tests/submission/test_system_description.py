@@ -147,6 +147,8 @@ def test_a_status_of_ones_own_is_refused() -> None:
     ("text", "words"),
     [
         ("{", "cannot be read"),
+        ("[" * 100_000, r"cannot be read \(it is nested too deep\)"),
+        ('{"cooling": "\\ud800"}', r"cannot be read \(cooling holds half a character"),
         ("[]", "no JSON object"),
         ('{"cooler": "air"}', "no field cooler"),
         ('{"submitter": "X"}', "submitter is set by --submitter"),
@@ -167,9 +169,10 @@ def test_a_missing_file_is_refused_and_no_file_is_no_words(tmp_path: Path) -> No
     assert system_description.read_json(None) == {}
 
 
-def test_a_good_file_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_good_file_is_read(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "system.json"
-    path.write_text(json.dumps(WORDS))
+    path.write_text(json.dumps(WORDS), encoding=encoding)
 
     assert system_description.read_json(path) == WORDS
 
