@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluates once and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        flags.check_text(arguments)
         config = parse_flags(arguments)
         settings.load_env_file(PROJECT)
         config.validate()

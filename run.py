@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status; the one place where errors are printed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        flags.check_text(arguments)
         values = parse_arguments(arguments)
         run_flags.check_submission_flags(values)
         if values.run_dirs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from harness import engine_args
@@ -14,6 +15,7 @@ from harness.config import (
     RunConfig,
     Scenario,
 )
+from harness.errors import UsageError
 
 ALL_SCENARIOS = "all"  # of --scenario: every scenario of the category, one after the other
 
@@ -36,6 +38,22 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line and exit status 2."""
         self.exit(2, f"{self.prog}: {message} (all flags: python {self.prog} --help)\n")
+
+
+def check_text(arguments: Sequence[str]) -> None:
+    """Raises UsageError for words of a command that are no text, as a record could not hold them.
+
+    Python stands in half a character for each byte that is not UTF-8.
+    """
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = word.encode(errors="replace").decode()
+            raise UsageError(
+                f"{shown}: this holds bytes that are not UTF-8 text; correct the command, or give "
+                "the file another name."
+            ) from None
 
 
 def switch(text: str) -> bool:

@@ -51,6 +51,7 @@ def refused(
         (["--model", "./no/such/folder"], "--model ./no/such/folder"),
         (["--dataset-path", "no-such-file.json"], "--dataset-path no-such-file.json"),
         (["--min-duration", "-1"], "--min-duration -1"),
+        (["--dataset-path", "caf\udce9.json"], "caf?.json: this holds bytes that are not UTF-8"),
         (["--tune", "0"], "--tune 0: a positive number of minutes"),
         (["--tune", "0.1", "--dataset", "sample"], "--tune 0.1: one trial takes about"),
     ],
