@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UsageError
+from harness.inputs import model_files, weight_files
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,7 +100,7 @@ def ensure_demo_model() -> Path:
     Raises UsageError when the cache folder cannot be written.
     """
     folder = _cache_folder() / f"demo-{_recipe_hash()}"
-    if (folder / "config.json").is_file():
+    if _is_whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +108,8 @@ def ensure_demo_model() -> Path:
             unfinished = Path(scratch) / "model"
             unfinished.mkdir()
             build_demo_model(unfinished)
+            if folder.is_dir() and not _is_whole(folder):  # somebody tidied up the cache
+                folder.rename(Path(scratch) / "damaged")
             _rename_unless_there(unfinished, folder)
     except OSError as error:
         raise UsageError(
@@ -141,12 +144,18 @@ def _recipe_hash() -> str:
     return digest.hexdigest()[:12]
 
 
+def _is_whole(folder: Path) -> bool:
+    if not (folder / "config.json").is_file() or not model_files.has_tokenizer(folder):
+        return False
+    return weight_files.missing(folder) is None and weight_files.damaged(folder) is None
+
+
 def _rename_unless_there(unfinished: Path, folder: Path) -> None:
     """Another process may have been faster; its model is the same, so it stays."""
     try:
         unfinished.rename(folder)
     except OSError:
-        if not (folder / "config.json").is_file():
+        if not _is_whole(folder):
             raise
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import shutil
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
+from harness import formatting
 from harness.errors import UsageError, first_line
+from harness.inputs.model_files import VOCABULARIES
 
+_NOT_IN_A_TOKEN = re.compile(r"[^A-Za-z0-9_.~+/=-]")  # RFC 6750, 2.1
 TIMEOUT_S = 5.0  # a closed machine should say so at once; the hub's own client retries for 25 s
 
 
@@ -20,8 +26,39 @@ def cached_snapshot(repo: str, revision: str | None) -> Path | None:
     return Path(path).parent if isinstance(path, str) else None
 
 
-def check_access(requested: str, repo: str, revision: str | None, token: str | None) -> None:
-    """One short request for config.json; where it is refused, vLLM's download would be, too."""
+def may_exist(repo: str, name: str, revision: str | None) -> bool:
+    """Whether the hub may have a file that the local cache has not. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    # None: nobody has asked for it. Else it is there, or the hub once said that there is none.
+    return try_to_load_from_cache(repo, name, revision=revision) is None
+
+
+def check_room(requested: str, repo: str, needed_bytes: int) -> None:
+    """Raises UsageError where the weights do not fit beside what the local cache holds."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cache = Path(constants.HF_HUB_CACHE)
+    blobs = cache / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
+    there = sum(path.stat().st_size for path in blobs.glob("*"))
+    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
+    if free + there < needed_bytes:
+        raise UsageError(
+            f"--model {requested}: its weights take {formatting.gibibytes(needed_bytes)}, and "
+            f"{formatting.gibibytes(free)} are free in the hub's local cache ({cache}); free some, "
+            "or point HF_HOME to a larger disk."
+        )
+
+
+def check_access(
+    requested: str, repo: str, revision: str | None, token: str | None, lacking: str | None
+) -> None:
+    """One short request for config.json; where it is refused, vLLM's download would be, too.
+
+    `lacking` is what the local cache lacks of the model; None: it has nothing of it.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -32,23 +69,15 @@ def check_access(requested: str, repo: str, revision: str | None, token: str | N
         RevisionNotFoundError,
     )
 
-    url = hf_hub_url(repo, "config.json", revision=revision)
-    page = f"https://huggingface.co/{repo}"
     at = f" at revision {revision}" if revision else ""
+    cached = "is not in its local cache"
+    if lacking is not None:
+        cached = f"is in its local cache without {lacking}"
     try:
+        url = hf_hub_url(repo, "config.json", revision=revision)
         get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT_S)
     except GatedRepoError as error:
-        if token:
-            text = (
-                f"the token given has no access to {repo}; accept the licence at {page} with the "
-                "token's account and wait for the approval, or use --model demo."
-            )
-        else:
-            text = (
-                f"{repo} is gated and there is no token; accept the licence at {page} and set "
-                "HF_TOKEN in .env, or use --model demo."
-            )
-        raise UsageError(f"--model {requested}: {text}") from error
+        raise UsageError(f"--model {requested}: {_gated(repo, token)}") from error
     except RepositoryNotFoundError as error:
         raise UsageError(
             f"--model {requested}: the hub has no model {repo} (or it is private and HF_TOKEN "
@@ -60,8 +89,8 @@ def check_access(requested: str, repo: str, revision: str | None, token: str | N
         ) from error
     except OfflineModeIsEnabled as error:
         raise UsageError(
-            f"--model {requested}: {repo}{at} is not in the hub's local cache and HF_HUB_OFFLINE "
-            "is set; unset it, or give --model FOLDER."
+            f"--model {requested}: {repo}{at} {cached} and HF_HUB_OFFLINE is set; unset "
+            "it, or give --model FOLDER."
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
@@ -73,42 +102,88 @@ def check_access(requested: str, repo: str, revision: str | None, token: str | N
     except transport_errors() as error:
         raise UsageError(
             f"--model {requested}: the hub cannot be reached ({type(error).__name__}) and "
-            f"{repo}{at} is not in its local cache; download it elsewhere and give --model FOLDER, "
-            "or use --model demo."
+            f"{repo}{at} {cached}; download it elsewhere and give --model FOLDER, or use --model "
+            "demo."
         ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"--model {requested}: there is no way to the hub ({first_line(error)}); correct "
+            "HF_ENDPOINT, or the proxy in HTTPS_PROXY."
+        ) from error
+
+
+def _gated(repo: str, token: str | None) -> str:
+    page = f"https://huggingface.co/{repo}"
+    if token:
+        return (
+            f"the token given has no access to {repo}; accept the licence at {page} with the "
+            "token's account and wait for the approval, or use --model demo."
+        )
+    return (
+        f"{repo} is gated and there is no token; accept the licence at {page} and set "
+        "HF_TOKEN in .env, or use --model demo."
+    )
 
 
 def download_small_files(
-    requested: str, repo: str, revision: str | None, token: str | None
+    requested: str, repo: str, revision: str | None, lacking: str | None
 ) -> Path:
-    """config.json and what else describes the model, a few kilobytes; returns their folder."""
+    """All that describes the model and its tokenizer, a few megabytes; returns their folder.
+
+    `lacking` is what the local cache lacks of the model; None: it has nothing of it.
+    """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    def download(name: str) -> Path:
-        return Path(hf_hub_download(repo, name, revision=revision, token=token or False))
+    token = user_token()
+    check_access(requested, repo, revision, token, lacking)
 
-    try:
-        snapshot = download("config.json").parent
-        for name in ("generation_config.json", "tokenizer_config.json"):
-            with suppress(EntryNotFoundError):  # not every model has them
-                download(name)
-    except transport_errors() as error:
-        raise UsageError(
-            f"--model {requested}: the download of {repo} broke off ({first_line(error)}); try "
-            "again."
-        ) from error
-    return snapshot
+    def download(name: str) -> Path | None:
+        try:
+            path = hf_hub_download(repo, name, revision=revision, token=token or False)
+        except RemoteEntryNotFoundError:  # the hub's own word; no answer is another error
+            return None
+        except transport_errors() as error:
+            raise UsageError(
+                f"--model {requested}: {name} of {repo} could not be downloaded "
+                f"({first_line(error.__cause__ or error)}); try again."
+            ) from error
+        return Path(path)
+
+    config = download("config.json")
+    if config is None:
+        raise UsageError(f"--model {requested}: {repo} has no config.json any more; try again.")
+    for name in ("generation_config.json", "tokenizer_config.json"):
+        download(name)
+    for names in VOCABULARIES:
+        if all(download(name) for name in names):
+            break
+    return config.parent
 
 
 def user_token() -> str | None:
-    """The user's token. HF_TOKEN is set from its older name, which vLLM does not read."""
+    """The user's token. HF_TOKEN is set from its older name, which vLLM does not read.
+
+    Raises UsageError for what cannot be a token.
+    """
     older = os.environ.get("HUGGINGFACE_HUB_TOKEN")
     if older and not os.environ.get("HF_TOKEN"):
         os.environ["HF_TOKEN"] = older
     from huggingface_hub import get_token
 
-    token: str | None = get_token()
+    try:
+        token: str | None = get_token()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The token that the hub's client keeps cannot be read ({first_line(error)}); write "
+            "HF_TOKEN=... into .env."
+        ) from error
+    if wrong := _NOT_IN_A_TOKEN.search(token or ""):
+        name = unicodedata.name(wrong.group(), "a control character").lower()
+        raise UsageError(
+            f"HF_TOKEN holds U+{ord(wrong.group()):04X} ({name}), which no token does; write it "
+            "without quotes into .env: letters, digits and _ alone."
+        )
     return token
 
 
@@ -117,5 +192,6 @@ def transport_errors() -> tuple[type[Exception], ...]:
     errors: list[type[Exception]] = [OSError]
     for name in ("httpx", "httpx2"):
         with suppress(ImportError):
-            errors.append(importlib.import_module(name).HTTPError)
+            module = importlib.import_module(name)
+            errors += [module.HTTPError, module.InvalidURL]  # the latter: an odd HF_ENDPOINT
     return tuple(errors)

@@ -67,12 +67,15 @@ def hub_answers(repo: str) -> bool:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
-    url = hf_hub_url(repo, "README.md", repo_type="dataset")
+    token = hub.user_token()
     try:
-        get_hf_file_metadata(url, timeout=hub.TIMEOUT_S)
+        url = hf_hub_url(repo, "README.md", repo_type="dataset")
+        get_hf_file_metadata(url, token=token or False, timeout=hub.TIMEOUT_S)
     except HfHubHTTPError:
         return True
     except hub.transport_errors():
+        return False
+    except ValueError:  # an HF_ENDPOINT or a proxy that is no address
         return False
     return True
 

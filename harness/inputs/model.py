@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config import DEMO_MODEL, RunConfig
 from harness.errors import UsageError
-from harness.inputs import hub, model_files
+from harness.inputs import hub, model_files, weight_files
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 
 SHIPPED_CONFIG_FOLDER = Path(__file__).parent / "data" / "llama3_1_8b_instruct"
@@ -70,6 +70,11 @@ class ModelSource:
         """Bytes of all weights: 2 bytes a parameter for bf16 and fp16, about 1 for fp8."""
         return int(self.parameter_count * bytes_per_parameter)
 
+    @property
+    def least_weights_bytes(self) -> int:
+        """What the files of the weights hold at least: 4 bits a parameter where quantised."""
+        return self.weights_bytes(0.5 if "quantization_config" in self.config else 2)
+
 
 def resolve_model(config: RunConfig) -> ModelSource:
     """Finds the model of `--model` and checks that it can be loaded, without loading it.
@@ -90,7 +95,7 @@ def resolve_model(config: RunConfig) -> ModelSource:
         )
     if config.model_repo == OFFICIAL_MODEL and dummy:
         return _shipped_source(config.model)
-    return _hub_source(config.model, config.model_repo, needs_weights=not dummy)
+    return _hub_source(config)
 
 
 def _demo_source() -> ModelSource:
@@ -131,25 +136,30 @@ def _folder_source(requested: str, folder: Path, *, needs_weights: bool) -> Mode
 
 
 def _check_folder(requested: str, folder: Path) -> None:
-    """Refuses a folder without weights or without a tokenizer."""
-    missing = model_files.missing_weights(folder)
-    if missing:
+    """Refuses a folder without whole weights or without a tokenizer."""
+    if missing := weight_files.missing(folder):
         raise UsageError(
             f"--model {requested}: the folder has no weights ({missing}); complete the download, "
             "or use --weights dummy for timing alone."
         )
+    if damage := weight_files.damaged(folder):
+        raise UsageError(
+            f"--model {requested}: the folder has damaged weights ({damage}); download them again, "
+            "or use --weights dummy for timing alone."
+        )
     if not model_files.has_tokenizer(folder):
-        names = " or ".join(model_files.TOKENIZER_FILES)
+        names = ", or ".join(" with ".join(names) for names in model_files.VOCABULARIES)
         raise UsageError(
             f"--model {requested}: the folder has no tokenizer ({names}); "
             "copy it from the model's page, or use --weights dummy with --dataset synthetic."
         )
 
 
-def _hub_source(requested: str, repo: str, *, needs_weights: bool) -> ModelSource:
+def _hub_source(config: RunConfig) -> ModelSource:
     """The local cache first: a model once downloaded needs neither network nor token."""
     from huggingface_hub.errors import HFValidationError
 
+    requested, repo, dummy = config.model, config.model_repo, config.weights == "dummy"
     official = repo == OFFICIAL_MODEL
     revision = OFFICIAL_MODEL_REVISION if official else None
     because = None if official else f"The model is {repo}, not {OFFICIAL_MODEL}."
@@ -159,16 +169,45 @@ def _hub_source(requested: str, repo: str, *, needs_weights: bool) -> ModelSourc
         raise UsageError(
             f"--model {requested}: neither a folder nor a hub name such as {OFFICIAL_MODEL}."
         ) from error
-    if cached and (not needs_weights or model_files.is_complete(cached)):
-        where = f"{repo} at revision {cached.name[:8]}, from the hub's local cache"
-        model = _read_source(requested, cached, unofficial_because=because, source=where)
-        return replace(model, revision=cached.name)
-    token = hub.user_token()
-    hub.check_access(requested, repo, revision, token)
-    snapshot = hub.download_small_files(requested, repo, revision, token)
-    where = f"{repo} at revision {snapshot.name[:8]}, from the hub"
+    lacking = None if cached is None else _lacking(cached, repo, revision, needs_weights=not dummy)
+    snapshot = cached
+    if cached is None or lacking is not None:
+        try:
+            snapshot = hub.download_small_files(requested, repo, revision, lacking)
+        except UsageError:
+            if cached is None or not dummy:
+                raise
+            snapshot, lacking = cached, None  # random weights need no more than its config.json
+    assert snapshot is not None
+    from_cache = cached is not None and lacking is None
+    place = "from the hub's local cache" if from_cache else "from the hub"
+    where = f"{repo} at revision {snapshot.name[:8]}, {place}"
     model = _read_source(requested, snapshot, unofficial_because=because, source=where)
+    if from_cache:
+        return replace(model, revision=snapshot.name)
+    if not dummy and "download_dir" not in config.engine_args:
+        hub.check_room(requested, repo, model.least_weights_bytes)
     return replace(model, path=repo, revision=snapshot.name)
+
+
+def _lacking(snapshot: Path, repo: str, revision: str | None, *, needs_weights: bool) -> str | None:
+    """What a copy in the hub's local cache lacks, in words; None: it can be used as it is.
+
+    Raises UsageError for what no download would mend, since the file is there.
+    """
+    if needs_weights and (missing := weight_files.missing(snapshot)):
+        return f"weights ({missing})"
+    if needs_weights and (damage := weight_files.damaged(snapshot)):
+        raise UsageError(
+            f"--model {repo}: its copy in the hub's local cache has damaged weights ({damage}); "
+            f"delete {snapshot}, and they are downloaded again."
+        )
+    if not model_files.has_tokenizer(snapshot):
+        return "tokenizer.json"
+    # Of the official model its config.json says the same.
+    if repo != OFFICIAL_MODEL and hub.may_exist(repo, "generation_config.json", revision):
+        return "generation_config.json"
+    return None
 
 
 def _read_source(
@@ -179,7 +218,7 @@ def _read_source(
     generation: dict[str, Any] = {}
     if (folder / "generation_config.json").is_file():
         generation = model_files.read_object(requested, folder / "generation_config.json")
-    absent = [key for key in SHAPE_KEYS if not isinstance(config.get(key), int)]
+    absent = [key for key in SHAPE_KEYS if not _is_size(config.get(key))]
     if absent:
         raise UsageError(
             f"--model {requested}: its config.json has no {absent[0]}; only models of Llama's "
@@ -203,6 +242,10 @@ def _read_source(
         config=config,
         special_token_ids=frozenset(eos + bos) | model_files.added_tokens(requested, folder),
     )
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def _has_official_shape(model: ModelSource) -> bool:

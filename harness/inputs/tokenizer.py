@@ -25,10 +25,12 @@ def load_tokenizer(source: ModelSource) -> Any:
         where = {"revision": source.revision, "token": hub.user_token()}
     try:
         return AutoTokenizer.from_pretrained(source.path, **where)
-    except (OSError, ValueError) as error:
+    except (
+        Exception
+    ) as error:  # what the library raises for a damaged file is of no class of its own
         raise UsageError(
             f"--model {source.requested}: its tokenizer cannot be loaded ({first_line(error)}); "
-            "give a folder with tokenizer.json and tokenizer_config.json."
+            "give a folder with its tokenizer.json and tokenizer_config.json as they came."
         ) from error
 
 

@@ -21,6 +21,7 @@ from harness.inputs.demo_model import (
     build_demo_model,
     ensure_demo_model,
 )
+from tests.inputs.model_folders import make_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -88,8 +89,18 @@ def test_the_model_is_built_once_and_then_found(
 
 
 def fake(folder: Path) -> Path:
-    (folder / "config.json").write_text("{}")
-    return folder
+    return make_folder(folder, "model.safetensors", "tokenizer.json")
+
+
+def test_a_model_that_lost_a_file_is_built_anew(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_model, "build_demo_model", fake)
+    weights = ensure_demo_model() / "model.safetensors"
+    weights.write_bytes(b"")
+
+    assert (ensure_demo_model() / "model.safetensors").read_bytes()
+    assert [path.name for path in cache.iterdir()] == [weights.parent.name]
 
 
 def test_a_process_that_comes_second_takes_the_model_of_the_first(
@@ -97,8 +108,7 @@ def test_a_process_that_comes_second_takes_the_model_of_the_first(
 ) -> None:
     def build_while_another_finishes(unfinished: Path) -> None:
         fake(unfinished)
-        other = cache / f"demo-{demo_model._recipe_hash()}"
-        other.mkdir()
+        other = fake(cache / f"demo-{demo_model._recipe_hash()}")
         (other / "config.json").write_text('{"first": true}')
 
     monkeypatch.setattr(demo_model, "build_demo_model", build_while_another_finishes)

@@ -1,12 +1,9 @@
-"""A hub that answers in every way, or not at all, and a local cache that needs none."""
+"""A hub that answers in every way, or not at all."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,81 +11,16 @@ import pytest
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.inputs import hub as model_hub
-from harness.inputs.model import ModelSource, resolve_model
+from harness.inputs import hub_dataset
+from harness.inputs.model import resolve_model
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
-from tests.inputs.model_folders import SHIPPED, make_folder, refused
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-class Hub(ThreadingHTTPServer):
-    """A hub on this machine. It answers with one refusal, or with files."""
-
-    refusal: tuple[int, str] | None = None
-    files: dict[str, bytes]
-    tokens_seen: list[str | None]
-
-
-class HubHandler(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self.answer(with_body=True)
-
-    def answer(self, *, with_body: bool) -> None:
-        self.server.tokens_seen.append(self.headers.get("Authorization"))
-        status, code = self.server.refusal or (200, "")
-        body = self.server.files.get(self.path.rsplit("/", 1)[-1])
-        if status == 200 and body is None:
-            status, code = 404, "EntryNotFound"
-        self.send_response(status)
-        if code:
-            self.send_header("X-Error-Code", code)
-        revision = self.path.split("/resolve/")[-1].split("/")[0]
-        self.send_header("X-Repo-Commit", COMMIT if revision == "main" else revision)
-        self.send_header("ETag", f'"{abs(hash(body)):040x}"')
-        self.send_header("Content-Length", str(len(body or b"")))
-        self.end_headers()
-        if with_body and status == 200 and body:
-            self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    server = Hub(("127.0.0.1", 0), HubHandler)
-    server.files = {"config.json": json.dumps(SHIPPED).encode()}
-    server.tokens_seen = []
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    point_at(f"http://127.0.0.1:{server.server_port}", monkeypatch, tmp_path)
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def point_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The hub's client reads its settings once, at import."""
-    from huggingface_hub import constants
-
-    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    for name in ("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+from tests.inputs.hub_server import COMMIT, Hub, point_at
+from tests.inputs.model_folders import refused
 
 
 def test_the_official_model_is_asked_for_at_the_official_revision(hub: Hub) -> None:
     hub.files["generation_config.json"] = b'{"eos_token_id": [1, 2]}'
-    hub.files["tokenizer_config.json"] = b"{}"
+    hub.files["tokenizer_config.json"] = hub.files["tokenizer.json"] = b"{}"
 
     llama = resolve_model(RunConfig())
 
@@ -197,28 +129,85 @@ def test_what_is_neither_folder_nor_hub_name_is_refused() -> None:
     )
 
 
-def cached(tmp_path: Path, *names: str) -> ModelSource:
-    repo = tmp_path / "hub" / "models--meta-llama--Llama-3.1-8B-Instruct"
-    make_folder(repo / "snapshots" / OFFICIAL_MODEL_REVISION, *names)
-    return resolve_model(RunConfig())
-
-
-def test_a_model_in_the_cache_needs_no_network(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["generation_config.json", "tokenizer_config.json"])
+def test_no_answer_is_not_taken_for_the_word_that_a_file_does_not_exist(
+    hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point_at("http://127.0.0.1:9", monkeypatch, tmp_path)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)  # between the client's five tries
+    hub.files["tokenizer.json"] = b"{}"
+    hub.refused_files[name] = (503, "")
 
-    llama = cached(tmp_path, "model.safetensors", "tokenizer.json")
+    said = refused(RunConfig())
 
-    assert Path(llama.path).name == llama.revision == OFFICIAL_MODEL_REVISION
-    assert llama.unofficial_because is None
-    assert llama.source.endswith("at revision be673f32, from the hub's local cache")
+    assert said.startswith(
+        f"--model {OFFICIAL_MODEL}: {name} of {OFFICIAL_MODEL} could not be downloaded ("
+    )
+    assert "503" in said
+    assert said.endswith("; try again.")
 
 
-def test_a_model_half_in_the_cache_is_still_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("vocabulary", [["tokenizer.model"], ["vocab.json", "merges.txt"]])
+def test_a_tokenizer_of_another_kind_is_downloaded(hub: Hub, vocabulary: list[str]) -> None:
+    hub.files |= dict.fromkeys(vocabulary, b"{}")
+
+    assert resolve_model(RunConfig(weights="real")).has_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("\u201chf_secret\u201d", "U+201C (left double quotation mark)"),
+        ("hf\u00a0secret", "U+00A0 (no-break space)"),
+        ("'hf_secret'", "U+0027 (apostrophe)"),
+        ("hf_sec\x07ret", "U+0007 (a control character)"),
+        ("hf_\udce9", "U+DCE9 (a control character)"),
+    ],
+)
+def test_what_cannot_be_a_token_is_named_and_not_shown(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, token: str, said: str
 ) -> None:
-    point_at("http://127.0.0.1:9", monkeypatch, tmp_path)
+    monkeypatch.setenv("HF_TOKEN", token)
 
-    with pytest.raises(UsageError, match="the hub cannot be reached"):
-        cached(tmp_path, "tokenizer.json")
+    text = refused(RunConfig())
+
+    assert text.startswith(f"HF_TOKEN holds {said}, which no token does; write it")
+    assert "secret" not in text
+    assert hub.tokens_seen == []
+    with pytest.raises(UsageError, match="HF_TOKEN holds"):
+        hub_dataset.hub_answers("abisee/cnn_dailymail")
+
+
+def test_a_disk_without_room_for_the_weights_is_found(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub.files["tokenizer.json"] = b"{}"
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 2**30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+
+    assert refused(RunConfig()) == (
+        f"--model {OFFICIAL_MODEL}: its weights take 15.0 GiB, and 3.0 GiB are free in the hub's "
+        f"local cache ({tmp_path / 'hub'}); free some, or point HF_HOME to a larger disk."
+    )
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "proxy", "said"),
+    [
+        ("\u201chttp://hub\u201d", "", "the hub cannot be reached (UnsupportedProtocol)"),
+        ("http://hub:x", "", "the hub cannot be reached (InvalidURL)"),
+        ("http://hub", "foo://proxy", "there is no way to the hub (Unknown scheme for proxy URL"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, endpoint: str, proxy: str, said: str
+) -> None:
+    import huggingface_hub
+
+    point_at(endpoint, monkeypatch, tmp_path)
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    huggingface_hub.close_session()  # the next one reads the proxy
+    try:
+        assert said in refused(RunConfig())
+        assert not hub_dataset.hub_answers("abisee/cnn_dailymail")
+    finally:
+        huggingface_hub.close_session()

@@ -13,7 +13,7 @@ from harness.inputs import demo_model, model
 from harness.inputs.model import resolve_model
 from harness.inputs.tokenizer import decode, load_tokenizer
 from harness.rounds import OFFICIAL_MODEL
-from tests.inputs.model_folders import make_folder, refused
+from tests.inputs.model_folders import LFS_POINTER, make_folder, refused
 
 
 def test_demo_is_built_and_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -133,14 +133,71 @@ def test_a_download_that_broke_off_is_noticed(tmp_path: Path) -> None:
     shards = {"weight_map": {"w1": "a.safetensors", "w2": "b.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(shards))
 
-    assert "has no weights (1 of 2 shards missing)" in refused(RunConfig(model=str(folder)))
+    assert "has no weights (1 of 2 shards missing, the first b.safetensors)" in refused(
+        RunConfig(model=str(folder))
+    )
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", "model.safetensors")
 
-    assert "has no tokenizer (tokenizer.json or tokenizer_config.json)" in refused(
+    said = "has no tokenizer (tokenizer.json, or tokenizer.model, or vocab.json with merges.txt)"
+    assert said in refused(RunConfig(model=str(folder)))
+    make_folder(folder, "tokenizer_config.json")
+    assert said in refused(RunConfig(model=str(folder))), "a config is no vocabulary"
+
+
+def test_a_damaged_tokenizer_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    demo_model._build_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    whole = path.read_text()
+    make_folder(tmp_path, "model.safetensors")
+    llama = resolve_model(RunConfig(model=str(tmp_path)))
+    for damaged in (
+        whole[: len(whole) // 2],
+        "",
+        "[]",
+        json.dumps({**json.loads(whole), "model": {"type": "of another library"}}),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(
+            UsageError, match=r"its tokenizer cannot be loaded \(.+\); give a folder"
+        ):
+            load_tokenizer(llama)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", '{"added_tokens": [5]}'),
+        ("tokenizer.json", '{"added_tokens": [{"content": "<s>"}]}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"x": {}}}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": 5}'),
+    ],
+)
+def test_special_tokens_without_ids_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    folder = make_folder(tmp_path / "m", "model.safetensors", "tokenizer.json")
+    (folder / name).write_text(content)
+
+    assert f"the added tokens in {name} have no ids" in refused(RunConfig(model=str(folder)))
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_named_as_one(tmp_path: Path, name: str) -> None:
+    folder = make_folder(tmp_path / "m", "model.safetensors", "tokenizer.json")
+    (folder / name).write_bytes(LFS_POINTER)
+
+    assert f"{name} cannot be read (it is a Git LFS pointer, not the file itself)" in refused(
         RunConfig(model=str(folder))
+    )
+
+
+@pytest.mark.parametrize("size", [0, -1, True, "4096", 1.5])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, size: object) -> None:
+    folder = make_folder(tmp_path / "m", hidden_size=size)
+
+    assert "its config.json has no hidden_size" in refused(
+        RunConfig(model=str(folder), weights="dummy")
     )
 
 
