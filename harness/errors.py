@@ -29,7 +29,7 @@ class LogError(BenchmarkError):
     """A log is missing, incomplete or not what LoadGen writes."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """An error's first line, for the middle of a sentence; the hub's client writes paragraphs."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

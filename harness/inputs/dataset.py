@@ -179,6 +179,7 @@ def _tokenised(
         )
     else:
         token_ids = prompts.tokenise([entry["input"] for entry in chosen], tokenizer())
+        prompts.check_vocabulary(config.model, token_ids, vocab_size)
     samples = tuple(
         Sample(prompt, entry["output"]) for entry, prompt in zip(chosen, token_ids, strict=True)
     )

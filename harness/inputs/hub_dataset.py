@@ -16,20 +16,21 @@ def validation_rows(config: RunConfig) -> Any:
     folder = config.dataset_path
     where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
     flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
-    datasets, unreadable = datasets_library(None if folder else OFFICIAL_DATASET)
+    datasets = datasets_library(None if folder else OFFICIAL_DATASET)
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
         rows = datasets.load_dataset(where, name, split=OFFICIAL_DATASET_SPLIT)
-    except unreadable as error:
+    except Exception as error:  # the library raises whatever the files lead it to
+        why = first_line(error if error.__cause__ is None else error.__cause__)
         if folder:
             raise UsageError(
                 f"{flag}: the folder cannot be read as {OFFICIAL_DATASET} in the hub's format "
-                f"({first_line(error)}); give the official {official_file(config)}."
+                f"({why}); give the official {official_file(config)}."
             ) from error
         raise UsageError(
             f"{flag}: {OFFICIAL_DATASET} is not on this machine and cannot be had from the hub "
-            f"({first_line(error)}); give --dataset-path {official_file(config)}, or use "
+            f"({why}); give --dataset-path {official_file(config)}, or use "
             "--dataset sample."
         ) from error
     for column in ("article", "highlights"):
@@ -42,8 +43,8 @@ def validation_rows(config: RunConfig) -> Any:
     return rows
 
 
-def datasets_library(repo: str | None) -> tuple[Any, tuple[type[Exception], ...]]:
-    """The library `datasets`, without its progress bars, and what it raises when it cannot read.
+def datasets_library(repo: str | None) -> Any:
+    """The library `datasets`, without its progress bars.
 
     `repo` is what it will be asked for from the hub, None for a folder.
     """
@@ -53,13 +54,7 @@ def datasets_library(repo: str | None) -> tuple[Any, tuple[type[Exception], ...]
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True
     datasets.disable_progress_bars()
-    unreadable = (
-        ValueError,
-        datasets.exceptions.DatasetsError,
-        datasets.exceptions.DatasetGenerationError,
-        *hub.transport_errors(),
-    )
-    return datasets, unreadable
+    return datasets
 
 
 def hub_answers(repo: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from harness import formatting
+from harness.errors import UsageError
 from harness.inputs.tokenizer import encode
 
 # Word for word: language/llama3.1-8b/download_cnndm.py:90-93. BOS precedes it; no chat template.
@@ -25,6 +27,17 @@ def tokenise(articles: Iterable[str], tokenizer: Tokenizer) -> list[list[int]]:
     """What `tokenizer.encode(prompt)` gives for each: BOS, no chat template, nothing cut off."""
     prompts = [PROMPT_TEMPLATE.format(input=article) for article in articles]
     return encode(tokenizer, prompts)
+
+
+def check_vocabulary(model: str, prompts: Iterable[Sequence[int]], vocab_size: int) -> None:
+    """Raises UsageError for tokens that the model has no embedding of."""
+    highest = max((max(prompt, default=0) for prompt in prompts), default=0)
+    if highest >= vocab_size:
+        raise UsageError(
+            f"--model {model}: its tokenizer gives the token id {highest}, and its config.json has "
+            f"a vocabulary of {formatting.count(vocab_size)} tokens; the two are not of one model, "
+            "download both again."
+        )
 
 
 def template_difference(entries: Sequence[Mapping[str, Any]], tokenizer: Tokenizer) -> str | None:

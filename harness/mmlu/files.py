@@ -91,7 +91,7 @@ def _from_parquet(folder: Path, flag: str) -> QuestionSet:
                 place = str(path.relative_to(folder))
                 try:
                     table = pyarrow.parquet.read_table(path).to_pylist()
-                except (OSError, pyarrow.ArrowException) as error:
+                except (OSError, ValueError, pyarrow.ArrowException) as error:
                     raise UsageError(
                         f"{flag}: {place} is no parquet file ({first_line(error)}); download it "
                         "again."
@@ -108,12 +108,12 @@ def _from_parquet(folder: Path, flag: str) -> QuestionSet:
 
 
 def _from_hub() -> QuestionSet:
-    datasets, unreadable = datasets_library(HUB_DATASET)
+    datasets = datasets_library(HUB_DATASET)
     rows: dict[str, list[tuple[str, Any]]] = {}
     for split in (ASKED, SHOWN):
         try:
             loaded = datasets.load_dataset(HUB_DATASET, HUB_CONFIG, split=split)
-        except unreadable as error:
+        except Exception as error:  # the library raises whatever the files lead it to
             raise UsageError(
                 f"--dataset mmlu: {HUB_DATASET} is not on this machine and cannot be had from the "
                 f"hub ({first_line(error)}); give --dataset-path FOLDER with its parquet files, or "

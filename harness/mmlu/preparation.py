@@ -14,6 +14,7 @@ from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
 from harness.errors import UsageError
 from harness.inputs import model as models
+from harness.inputs.prompts import check_vocabulary
 from harness.inputs.tokenizer import load_tokenizer
 from harness.machine import system as system_info
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
@@ -67,6 +68,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     tokenizer = load_tokenizer(model)
     letters = mmlu_prompts.letter_token_ids(tokenizer) if config.protocol == PLAIN else []
     prompts = mmlu_prompts.tokenise(config.protocol, data, tokenizer)
+    check_vocabulary(run.model, prompts, model.vocab_size)
     purpose = Purpose(
         max_model_len=_max_model_len(config, model, data, prompts),
         # The examples of a subject are computed once. This is no MLPerf run, which may not do that.

@@ -94,6 +94,37 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     assert text.startswith(f"--dataset-path {tmp_path}/empty: the folder cannot be read as ")
 
 
+TABLE = "article,highlights\na,b\n"
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"cnn.py": ""}, "Dataset scripts are no longer supported, but found cnn.py"),
+        ({"cnn.py": "", "validation.csv": TABLE}, "Dataset scripts are no longer supported"),
+        ({"README.md": "---\nconfigs: [\n---\n", "validation.csv": TABLE}, "while parsing a flow"),
+        ({"README.md": "---\nconfigs:\n- 5\n---\n", "validation.csv": TABLE}, "argument of type"),
+        ({"validation.zip": "no archive"}, "File is not a zip file"),
+        ({"validation.parquet": "PAR1"}, "Parquet file size is 4 bytes"),
+        ({"validation.json": "{"}, "JSON parse error: Missing a name for object member"),
+        ({"train.csv": TABLE}, 'Unknown split "validation"'),
+    ],
+)
+def test_a_folder_that_the_library_cannot_read_is_refused_in_a_sentence(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    folder = tmp_path / "cnn"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+    assert refused(RunConfig(dataset_path=str(folder))).startswith(
+        f"--dataset-path {folder}: the folder cannot be read as abisee/cnn_dailymail in the hub's "
+        f"format ({said}"
+    )
+
+
 @pytest.mark.usefixtures("own_cache")
 def test_without_the_hub_the_way_out_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig
+from harness.errors import UsageError
 from harness.inputs.articles import SAMPLE_ARTICLES
 from harness.inputs.dataset import load_dataset
 from harness.inputs.prompts import PROMPT_TEMPLATE
@@ -35,6 +36,11 @@ def test_shipped_articles_carry_the_official_instruction_and_become_prompts(
     for sample, article in zip(data.samples, articles, strict=True):
         assert sample.token_ids == tokenizer.encode(PROMPT_TEMPLATE.format(input=article["input"]))
         assert sample.reference == article["output"]
+
+
+def test_a_tokenizer_of_another_model_is_refused(tokenizer: Any) -> None:
+    with pytest.raises(UsageError, match=r"its tokenizer gives the token id 4\d{3}, and"):
+        load_dataset(RunConfig(dataset="sample"), lambda: tokenizer, BOS)
 
 
 def test_prompts_begin_with_bos_and_hold_no_other_special_token(tokenizer: Any) -> None:
