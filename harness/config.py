@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import engine_args
-from harness.errors import UsageError
+from harness.errors import UsageError, first_line
 from harness.rounds import OFFICIAL_MODEL, ROUNDS, Category, Round
 
 
@@ -227,9 +227,17 @@ def min_duration_s(config: RunConfig, sample_count: int) -> float:
 
 
 def load_env_file(folder: Path) -> None:
-    """Reads `.env` beside the program; what the environment already holds wins."""
+    """Reads `.env` beside the program; what the environment already holds wins.
+
+    Raises UsageError for one that is no text.
+    """
     path = folder / ".env"
     if path.is_file():
         from dotenv import load_dotenv
 
-        load_dotenv(path)
+        try:
+            load_dotenv(path, encoding="utf-8-sig")  # Windows' editors put a mark before the text
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{path} cannot be read ({first_line(error)}); write it anew, as UTF-8 text."
+            ) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +109,26 @@ def test_flags_of_another_version_of_the_program_are_read() -> None:
 
 def test_a_command_without_flags_is_the_default_run() -> None:
     assert run.parse_flags([]) == RunConfig()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["HF_X=\u201csecret\u201d".encode("cp1252"), "HF_X=a".encode("utf-16"), b"HF_X=a\0b"],
+)
+def test_an_env_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".env").write_bytes(content)
+
+    with pytest.raises(UsageError, match=r"\.env cannot be read \(.*\); write it anew, as UTF-8"):
+        config.load_env_file(tmp_path)
+
+
+def test_a_mark_before_the_text_of_an_env_file_is_not_part_of_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_X", "")  # so that it is taken out again
+    monkeypatch.delenv("HF_X")
+    (tmp_path / ".env").write_text("HF_X=a", encoding="utf-8-sig")
+
+    config.load_env_file(tmp_path)
+
+    assert os.environ["HF_X"] == "a"
