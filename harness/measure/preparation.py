@@ -20,6 +20,7 @@ from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
 from harness.loadgen import release
+from harness.machine import sockets
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
@@ -60,6 +61,7 @@ def prepare(
     `like` is a run of the same model and data set, whose prompts need not be made again.
     """
     run_folder.check_results_dir(Path(settings.results_dir))
+    sockets.check()
     site = Site(engine.installed_build(), system_info.collect())
     asked = settings.tensor_parallel_size
     settings = capacity.check_devices(settings, site.device, site.system)

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.inputs import model as models
 from harness.inputs.prompts import check_vocabulary
 from harness.inputs.tokenizer import load_tokenizer
+from harness.machine import sockets
 from harness.machine import system as system_info
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
 from harness.mmlu import prompts as mmlu_prompts
@@ -46,6 +47,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     """Resolves and checks all inputs of an evaluation. Raises UsageError; writes nothing."""
     run = config.run
     run_folder.check_results_dir(Path(run.results_dir))
+    sockets.check()
     room.check(Path(run.results_dir), room.BYTES_OF_ANY_RUN)
     site = Site(engine.installed_build(), system_info.collect())
     asked = run.tensor_parallel_size
