@@ -103,6 +103,7 @@ def measure(config: RunConfig, command: list[str]) -> int:
 def measure_all(config: RunConfig, asked: Submission | None, command: list[str]) -> int:
     """Every scenario of the category, and then the submission if one is asked for."""
     from harness.measure import preparation, runs
+    from harness.results import room
     from harness.submission import tree
     from harness.terminal import Terminal
 
@@ -114,6 +115,8 @@ def measure_all(config: RunConfig, asked: Submission | None, command: list[str])
     terminal = Terminal()
     first = _prepare(configs[0], terminal)
     prepared = [first, *(_prepare(each, terminal, like=first) for each in configs[1:])]
+    needed_bytes = sum(each.needed_bytes for each in prepared)
+    room.check_free(Path(config.results_dir), needed_bytes, f"the {len(prepared)} runs together")
     if asked is not None:
         tree.check_beforehand(asked, preparation.describe(first, command).to_json())
     status, run_dirs = runs.Series(prepared, command, terminal).execute()

@@ -197,6 +197,7 @@ def prepare(settings: RunConfig) -> Prepared:
         dataset=data,
         full_size=True,
         min_duration_s=config.min_duration_s(settings, count),
+        needed_bytes=0,
         not_judged_because=None,
         departures=departures(settings, facts),
         loadgen_version=version,

@@ -51,6 +51,20 @@ def refused(
         (["--model", "./no/such/folder"], "--model ./no/such/folder"),
         (["--dataset-path", "no-such-file.json"], "--dataset-path no-such-file.json"),
         (["--min-duration", "-1"], "--min-duration -1"),
+        (["--min-duration", "1e9"], "--min-duration 1e+09: a test may last 604800 s at most"),
+        (
+            [
+                "--scenario=server",
+                "--server-target-qps=1e5",
+                "--min-duration=600",
+                "--dataset=sample",
+            ],
+            "--server-target-qps 100000: the test would have 60,000,000 queries, and LoadGen",
+        ),
+        (
+            ["--scenario=server", "--server-target-qps=1e-6", "--dataset=sample"],
+            "--server-target-qps 1e-06: the test of 40 queries would take 11111 h",
+        ),
         (["--dataset-path", "caf\udce9.json"], "caf?.json: this holds bytes that are not UTF-8"),
         (["--tune", "0"], "--tune 0: a positive number of minutes"),
         (["--tune", "0.1", "--dataset", "sample"], "--tune 0.1: one trial takes about"),

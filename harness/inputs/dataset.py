@@ -218,6 +218,13 @@ def _chosen_positions(config: RunConfig, offered: _Articles) -> list[int]:
     total = len(offered.entries)
     count = config.total_sample_count or total
     if offered.may_repeat and count > total:
+        most = config.category_record.dataset_samples
+        if count > most:
+            raise UsageError(
+                f"--total-sample-count {count}: the articles of --dataset {offered.name} are taken "
+                f"over again until there are {formatting.count(most)}, as many as the official "
+                "data set has; use that or less."
+            )
         return [number % total for number in range(count)]
     return _positions(total, count)
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from harness import formatting
+from harness.config import LONGEST_TEST_S
 
 # LoadGen issues 1.1 x min_duration x target_qps samples in Offline, padded to whole passes of the
 # data set (loadgen/test_settings_internal.cc:146-160, loadgen.cc:320-325).
@@ -25,6 +26,9 @@ STEADY_SCATTER = 1.0
 SERVER_SHARE_OF_OFFLINE = 0.8
 # The Poisson schedule of a Server test ends a little early or late.
 SERVER_STEP_MARGIN = 0.985
+# LoadGen makes all queries before it issues the first, 320 bytes each, and the record of their
+# times takes as much again: 7 GB. Nobody's result of this model needs a tenth of them.
+MOST_QUERIES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,21 @@ class Target:
     qps: float | None = None  # Offline, Server: queries (samples) per second
     latency_ms: float | None = None  # SingleStream: of one query
     advice: str | None = None  # a sentence on a better choice
+
+
+def beyond_reason(target: Target) -> str | None:
+    """What a test should not be tried for, in words; None: it can be."""
+    if target.samples > MOST_QUERIES:
+        return (
+            f"the test would have {formatting.count(target.samples)} queries, and LoadGen, which "
+            f"keeps them all in memory, should have {formatting.count(MOST_QUERIES)} at most"
+        )
+    if target.expected_duration_s > LONGEST_TEST_S:
+        return (
+            f"the test of {formatting.count(target.samples)} queries would take "
+            f"{formatting.duration(target.expected_duration_s)}, and a week is the most"
+        )
+    return None
 
 
 def passes_that_last(samples_per_second: float, *, sample_count: int, min_duration_s: float) -> int:

@@ -26,6 +26,9 @@ log = logging.getLogger("harness")
 # LoadGen writes its logs after the last answer; on a loaded machine that took under a second for
 # 40,104 samples.
 LOADGEN_EXIT_TIMEOUT_S = 60.0
+# Before its first query LoadGen makes all of them, which takes seconds for millions. As short as
+# --stall-timeout may be, which is about the engine, this is allowed.
+LOADGEN_START_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class _Server:
         self.waiting: collections.deque[wire.Query] = collections.deque()
         self.tasks: set[asyncio.Task[None]] = set()
         self.answers = wire.AnswerMessage()
-        self.last_query_at = time.monotonic()
+        self.began_at = self.last_query_at = time.monotonic()
         self.tokens_before = engine.tokens_generated
 
     async def serve(self) -> None:
@@ -206,15 +209,26 @@ class _Server:
                     self.ended.set_result(None)
                 return
             try:
+                self._check_start()
                 check_stall(
                     self.engine,
                     self.last_query_at,
                     self.progress.outstanding,
                     self.serving.stall_timeout_s,
                 )
-            except EngineError as error:
+            except (EngineError, LoadGenError) as error:
                 self._fail(error)
                 return
+
+    def _check_start(self) -> None:
+        """Raises LoadGenError when LoadGen has long been at work and issued nothing."""
+        quiet_s = time.monotonic() - self.began_at
+        allowed_s = max(self.serving.stall_timeout_s, LOADGEN_START_TIMEOUT_S)
+        if self.progress.started_at is None and quiet_s > allowed_s:
+            raise LoadGenError(
+                f"LoadGen has issued no query for {quiet_s:.0f} s since its process began; it is "
+                "stuck. If the machine is only slow, allow more with --stall-timeout SECONDS."
+            )
 
     def _note_time(self) -> None:
         progress = self.progress

@@ -5,6 +5,7 @@ of the engine's speed.
 from __future__ import annotations
 
 from harness import formatting
+from harness.errors import BenchmarkError
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
@@ -16,11 +17,20 @@ from harness.measure.pace import ESTIMATE_FILLS
 
 
 def choose_target(run: ActiveRun) -> Target:
-    """The target of the next test, from the Server rate or the engine's speed as last seen."""
+    """The target of the next test, from the Server rate or the engine's speed as last seen.
+
+    Raises BenchmarkError for a test that should not be tried.
+    """
     assert run.pace is not None  # every test follows a warm-up
     if run.is_server and run.server_rate is None:
         run.server_rate = targets.server_rate_from_burst(run.pace)
-    return targets.target(run.prepared, run.pace, run.server_rate)
+    target = targets.target(run.prepared, run.pace, run.server_rate)
+    if why := planning.beyond_reason(target):
+        raise BenchmarkError(
+            f"At {formatting.rate(run.pace.samples_per_second, 'samples/s')} {why}; give a shorter "
+            "--min-duration or fewer samples."
+        )
+    return target
 
 
 async def collect_answers(run: ActiveRun) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config
-from harness.config import RunConfig
+from harness.config import RunConfig, Scenario
 from harness.engine import capacity, plan
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
@@ -19,7 +19,7 @@ from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
-from harness.loadgen import release
+from harness.loadgen import planning, release
 from harness.machine import sockets
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
@@ -44,6 +44,7 @@ class Prepared:
     dataset: dataset.Dataset
     full_size: bool
     min_duration_s: float
+    needed_bytes: int  # that its folder will hold, roughly and at most
     not_judged_because: str | None  # why accuracy is not scored; None: it is
     departures: tuple[Departure, ...]
     loadgen_version: str | None
@@ -71,7 +72,9 @@ def prepare(
     model = models.resolve_model(settings)
     settings = capacity.fit_heads(settings, asked, model)
     data, tokenizer = _data(settings, model, like, say)
-    needed_bytes = room.needed_bytes(len(data), settings.max_new_tokens)
+    duration_s = config.min_duration_s(settings, len(data))
+    queries = _queries(settings, len(data), duration_s)
+    needed_bytes = room.needed_bytes(len(data), settings.max_new_tokens, queries)
     room.check(Path(settings.results_dir), needed_bytes)
     not_judged = _not_judged_because(settings, data)
     if settings.runs_accuracy and not_judged is None:
@@ -97,7 +100,8 @@ def prepare(
         tokenizer=tokenizer,
         dataset=data,
         full_size=config.is_full_size(settings, len(data)),
-        min_duration_s=config.min_duration_s(settings, len(data)),
+        min_duration_s=duration_s,
+        needed_bytes=needed_bytes,
         not_judged_because=not_judged,
         departures=departures(settings, facts),
         loadgen_version=loadgen_version,
@@ -135,6 +139,24 @@ def _data(
         special_token_ids=model.special_token_ids,
     )
     return data, loaded[0] if loaded else None
+
+
+def _queries(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:
+    """About how many queries the performance test will have; only a rate that is given is known.
+
+    Raises UsageError for a rate at which the test should not be tried.
+    """
+    qps = settings.server_target_qps
+    if settings.scenario not in (Scenario.SERVER, Scenario.INTERACTIVE) or isinstance(qps, str):
+        return sample_count
+    target = planning.server_target(
+        qps, sample_count=sample_count, min_duration_s=min_duration_s, source=""
+    )
+    if why := planning.beyond_reason(target):
+        raise UsageError(
+            f"--server-target-qps {qps:g}: {why}; auto takes a rate that this machine can hold."
+        )
+    return target.samples
 
 
 def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset.Dataset) -> int:

@@ -14,7 +14,8 @@ from harness.errors import UsageError
 
 # Engine's words, plots, reports, and what is held back for the end of a run.
 BYTES_OF_ANY_RUN = 16 * 2**20
-BYTES_OF_A_SAMPLE = 500  # its lines in samples.csv and in LoadGen's logs
+BYTES_OF_A_SAMPLE = 500  # its lines in LoadGen's logs
+BYTES_OF_A_QUERY = 100  # its line in samples.csv
 BYTES_OF_A_TOKEN = 16  # as LoadGen's accuracy log writes it
 NEARLY_FULL_BYTES = 2**20  # a log that was cut short leaves less than it wanted to write
 _PROBE_BYTES = 2**16
@@ -24,27 +25,36 @@ _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _AGAIN = "and type the command again."
 
 
-def needed_bytes(samples: int, tokens_each: int) -> int:
-    """What the folder of a run will hold at most, roughly."""
-    return BYTES_OF_ANY_RUN + samples * (BYTES_OF_A_SAMPLE + tokens_each * BYTES_OF_A_TOKEN)
+def needed_bytes(samples: int, tokens_each: int, queries: int) -> int:
+    """What the folder of a run will hold at most, roughly.
+
+    Of each sample an answer is logged; `queries` are those of the performance test.
+    """
+    answers = samples * (BYTES_OF_A_SAMPLE + tokens_each * BYTES_OF_A_TOKEN)
+    return BYTES_OF_ANY_RUN + answers + queries * BYTES_OF_A_QUERY
 
 
 def check(results_dir: Path, needed: int) -> None:
-    """Raises UsageError where so many bytes cannot be written under the results folder."""
+    """Raises UsageError where so many bytes of one run cannot be written there."""
+    check_free(results_dir, needed)
+    limit = _file_size_limit()
+    if limit is not None and limit < needed:
+        raise UsageError(
+            f"This shell lets no file grow beyond {formatting.megabytes(limit)} (ulimit -f) and "
+            f"the run will need {formatting.megabytes(needed)}; ulimit -f unlimited lifts it."
+        )
+
+
+def check_free(results_dir: Path, needed: int, of: str = "the run") -> None:
+    """Raises UsageError where so many bytes are not free under the results folder."""
     existing = results_dir
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     free = free_bytes(existing)
     if free is not None and free < needed:
         raise UsageError(
-            f"--results-dir {results_dir}: {formatting.megabytes(free)} are free there and the run "
+            f"--results-dir {results_dir}: {formatting.megabytes(free)} are free there and {of} "
             f"will need {formatting.megabytes(needed)}; free some, or choose another folder."
-        )
-    limit = _file_size_limit()
-    if limit is not None and limit < needed:
-        raise UsageError(
-            f"This shell lets no file grow beyond {formatting.megabytes(limit)} (ulimit -f) and "
-            f"the run will need {formatting.megabytes(needed)}; ulimit -f unlimited lifts it."
         )
 
 

@@ -23,6 +23,12 @@ def test_more_samples_than_shipped_articles_take_the_articles_over_again(tokeniz
     assert data.samples == (*whole.samples, *whole.samples, *whole.samples[:20])
 
 
+def test_the_shipped_articles_are_not_taken_over_for_ever(tokenizer: Any) -> None:
+    said = refused(RunConfig(dataset="sample", total_sample_count=13_369), lambda: tokenizer)
+
+    assert "--total-sample-count 13369: the articles of --dataset sample are taken over" in said
+
+
 def test_the_same_seed_gives_the_same_subset_in_order(tmp_path: Path) -> None:
     settings = write(tmp_path / "many.json", entries(100))
 

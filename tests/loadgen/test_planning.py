@@ -157,3 +157,20 @@ def test_however_the_estimates_err_within_their_margins_the_test_lasts_600_secon
         raise AssertionError("it measures for ever")
 
     assert planned[-1] / rate >= 600 * 0.999999
+
+
+@pytest.mark.parametrize(
+    ("qps", "said"),
+    [
+        (16_600.0, None),
+        (100_000.0, "the test would have 60,008,952 queries, and LoadGen, which keeps them all in"),
+        (0.023, None),
+        (0.02, "the test of 13,368 queries would take 185 h 40 min, and a week is the most"),
+    ],
+)
+def test_a_rate_beyond_reason_is_told_from_a_high_one(qps: float, said: str | None) -> None:
+    target = planning.server_target(qps, sample_count=13368, min_duration_s=600, source="a test")
+
+    why = planning.beyond_reason(target)
+
+    assert why is None if said is None else (why or "").startswith(said)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from harness import rounds
 from harness.config import Scenario
 from harness.errors import EngineError, LoadGenError
-from harness.loadgen import sut
+from harness.loadgen import process, sut
 from harness.loadgen.answering import Progress
 from harness.loadgen.process import LoadGenPlan
 from harness.logs.answers import read_accuracy_log
@@ -139,6 +141,22 @@ def test_an_engine_that_dies_fails_the_test_with_its_own_words(tmp_path: Path) -
 def test_an_engine_that_goes_quiet_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"no token for \d+ s while 17 queries wait"):
         run(FakeEngine(goes_quiet_after=3), plan_for(tmp_path, samples=20), stall_timeout_s=1.0)
+
+
+def idle(_plan: LoadGenPlan, pipe: Connection, _parent: int) -> None:
+    """A LoadGen that never comes to its first query."""
+    time.sleep(60)
+    pipe.close()
+
+
+def test_a_loadgen_that_never_issues_a_query_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_run_test", idle)
+    monkeypatch.setattr(sut, "LOADGEN_START_TIMEOUT_S", 0.3)
+
+    with pytest.raises(LoadGenError, match=r"LoadGen has issued no query for \d+ s since its proc"):
+        run(FakeEngine(), plan_for(tmp_path, samples=20), stall_timeout_s=0.3)
 
 
 def test_a_loadgen_process_that_crashes_is_reported_with_the_open_queries(tmp_path: Path) -> None:

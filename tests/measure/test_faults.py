@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import run
 from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.measure import interrupts, lifecycle, preparation, tests
@@ -140,11 +141,21 @@ def test_a_run_that_needs_more_than_is_free_is_refused(
 ) -> None:
     monkeypatch.setattr(room, "free_bytes", lambda _path: 3_000_000)
     with pytest.raises(UsageError) as refused:
-        room.check(tmp_path / "results", room.needed_bytes(13368, 128))
+        room.check(tmp_path / "results", room.needed_bytes(13368, 128, 13368))
     assert str(refused.value) == (
-        f"--results-dir {tmp_path}/results: 3.0 MB are free there and the run will need 51 MB; "
+        f"--results-dir {tmp_path}/results: 3.0 MB are free there and the run will need 52 MB; "
         "free some, or choose another folder."
     )
+
+
+def test_a_series_needs_room_for_all_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(room, "free_bytes", lambda _path: 2 * room.BYTES_OF_ANY_RUN)
+    words = ["--scenario", "all", "--model", "demo", "--dataset", "sample"]
+
+    assert run.main([*words, "--results-dir", str(tmp_path / "results")]) == 2
+    assert "are free there and the 3 runs together will need 5" in capfd.readouterr().err
 
 
 @pytest.fixture
