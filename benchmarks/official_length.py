@@ -136,7 +136,7 @@ def make_dataset(settings: RunConfig, tokenizer: Any) -> dataset.Dataset:
         dataset.Sample([1, 10 + index // 1000, 100 + index % 1000], texts[index % TEXTS])
         for index in range(count)
     )
-    return dataset.Dataset("cnndm", samples, "made-up", None, DOUBLE)
+    return dataset.Dataset("cnndm", samples, "made-up", None, DOUBLE, len(samples))
 
 
 def _summary(chance: random.Random, words: Sequence[str]) -> str:

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
+def value_of(command: Sequence[str], flag: str) -> str | None:
+    """What a flag was last given; None where it was not, or bare."""
+    value = None
+    for word, following in zip(command, [*command[1:], ""], strict=True):
+        name, equals, same_word = word.partition("=")
+        if name == flag:
+            value = same_word if equals else following
+    return None if not value or value.startswith("--") else value
+
+
 def without_flag(
     command: Sequence[str], flag: str, matches: Callable[[str], bool] = lambda _value: True
 ) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.command_line import with_flag, without_flag, without_flags
+from harness.command_line import value_of, with_flag, without_flag, without_flags
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ def test_a_flag_is_set_in_place_of_every_earlier_value() -> None:
     command = ["--mode", "both", "--a", "1", "--mode=accuracy"]
 
     assert with_flag(command, "--mode", "performance") == ["--a", "1", "--mode", "performance"]
+
+
+@pytest.mark.parametrize(
+    ("command", "value"),
+    [
+        ("--n 1 --total=2", "1"),
+        ("--n=1 --n 3", "3"),
+        ("--n --total 2", None),
+        ("--total 2", None),
+        ("--total 2 --n", None),
+    ],
+)
+def test_what_a_flag_was_last_given_is_found_however_it_was(
+    command: str, value: str | None
+) -> None:
+    assert value_of(command.split(), "--n") == value

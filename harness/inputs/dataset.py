@@ -40,6 +40,7 @@ class Dataset:
     checksum: str  # sha256 over what is fed to the model and judged by: token ids and references
     unofficial_because: str | None  # a sentence for the report; None: the official data set
     source: str  # where it came from, for people
+    available: int  # samples that a run could have of it
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -184,7 +185,10 @@ def _tokenised(
         Sample(prompt, entry["output"]) for entry, prompt in zip(chosen, token_ids, strict=True)
     )
     checksum = _checksum((sample.token_ids, sample.reference) for sample in samples)
-    return Dataset(name, samples, checksum, because, offered.source)
+    available = len(entries)
+    if offered.may_repeat:
+        available = max(available, config.category_record.dataset_samples)
+    return Dataset(name, samples, checksum, because, offered.source, available)
 
 
 def _synthetic(
@@ -211,6 +215,7 @@ def _synthetic(
             "articles."
         ),
         source=f"made here from seed {synthetic.SEED}",
+        available=total,
     )
 
 

@@ -213,6 +213,7 @@ def describe(prepared: Prepared, command: list[str]) -> RunRecord:
                 "source": data.source,
                 "checksum_sha256": data.checksum,
                 "samples": len(data),
+                "available": data.available,
                 "unofficial_because": data.unofficial_because,
                 "longest_prompt_tokens": data.longest_prompt_tokens,
                 "mean_prompt_tokens": data.mean_prompt_tokens,

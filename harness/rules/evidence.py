@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.config import RunConfig, Scenario, is_full_size
+from harness.limits import LimitCounts, count_over_limits
 from harness.loadgen.rate_search import Probe
 from harness.metrics import (
     AccuracyResult,
@@ -83,6 +84,11 @@ class Evidence:
     def limits(self) -> LatencyLimits | None:
         """The latency limits of the scenario, None where it has none."""
         return self.official.latency_limits(self.scenario.value)
+
+    @cached_property
+    def limit_counts(self) -> LimitCounts | None:
+        """How many queries were over a limit by our own times; None: no limits, or no times."""
+        return count_over_limits(self.samples, self.limits)
 
     @property
     def probes(self) -> tuple[Probe, ...]:

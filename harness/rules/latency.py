@@ -6,7 +6,7 @@ from harness import formatting
 from harness.logs.detail import number
 from harness.metrics import LatencyStats
 from harness.rules import validity
-from harness.rules.advice import full_run, lower_rate
+from harness.rules.advice import full_run, lower_rate, more_proof
 from harness.rules.evidence import Evidence
 from harness.rules.needs import LIMITS, PERCENTILE, TARGET_LATENCY
 from harness.rules.rule import OFFICIAL, VALIDITY, Finding, NextStep, failed, passed, rule
@@ -79,10 +79,7 @@ def _target_latency(evidence: Evidence, test: PerformanceTest) -> Finding:
     needs=PERCENTILE,
 )
 def _early_stopping(evidence: Evidence, test: PerformanceTest) -> Finding:
-    step = full_run(evidence)
-    if test.limits is not None and evidence.full_size:
-        step = lower_rate(evidence, test.result.target_qps)
-    return validity.early_stopping(test).with_remedy(step)
+    return validity.early_stopping(test).with_remedy(more_proof(evidence, test))
 
 
 LATENCY = (_ttft, _tpot, _target_latency, _early_stopping)

@@ -187,8 +187,9 @@ def _single_stream(test: PerformanceTest) -> Finding:
         return passed(f"{issued} queries")
     text = f"By LoadGen's early stopping, {issued} queries prove no percentile."
     if too_few:
-        text += f" At least {minimum} are needed."
-    text += " Leave out --total-sample-count."
+        text += f" At least {minimum} are needed. Raise --total-sample-count."
+    else:
+        text += " Run it again."
     return failed(f"{issued} queries", text)
 
 

@@ -32,7 +32,7 @@ from tests.builders import DATA, logged, performance
                 "The test lasted 0.0 s; it has to last at least 2.0 s. LoadGen was configured to "
                 "expect 1,000 ms a query and the system took ",
                 "By LoadGen's early stopping, 40 queries prove no percentile. At least 64 are "
-                "needed. Leave out --total-sample-count.",
+                "needed. Raise --total-sample-count.",
             ],
         ),
         (
