@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import processes, tables
+from harness import processes
 from harness.command_line import with_flag, without_flags
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
@@ -20,9 +20,9 @@ from harness.measure.lifecycle import Job, Outcome
 from harness.measure.preparation import Prepared, describe
 from harness.measure.score import score
 from harness.measure.session import EngineMaker
-from harness.report import make, text
+from harness.report import make, series, text
 from harness.results.folder import RunFolder
-from harness.rules.verdict import INVALID, NOT_FINISHED
+from harness.rules.verdict import INVALID
 from harness.terminal import Terminal
 
 # What a series leaves as its exit status: the first of these that any of its runs left.
@@ -71,8 +71,11 @@ class Series:
                 engine_life.shut_down(engine)
                 processes.end_children_for_good()
         if len(self.runs) > 1:
+            labels = [prepared.config.scenario.label for prepared in self.runs]
+            ended = zip(labels, self.outcomes, strict=False)  # an interrupt leaves some out
+            runs = [series.Run(label, out.folder.path, out.summary) for label, out in ended]
             self.terminal.say()
-            self.terminal.say(table(self.outcomes))
+            self.terminal.say(series.ending(runs, labels[len(runs) :]))
         threads_left = any(outcome.threads_left for outcome in self.outcomes)
         status = lifecycle.leave(self._exit_status(), threads_left=threads_left)
         return status, [outcome.folder.path for outcome in self.outcomes if _finished(outcome)]
@@ -116,7 +119,7 @@ class Series:
             record=record,
             work=measure,
             make_report=make.make_report,
-            terminal_summary=text.terminal_summary,
+            terminal_summary=text.terminal_summary if len(self.runs) == 1 else series.line,
             exit_status=lambda summary: verdict_status(prepared, summary),
             loop=loop,
             keeps_processes=lambda: keeper.holds_engine,
@@ -151,19 +154,3 @@ def exit_status(outcomes: Sequence[Outcome]) -> int:
     if outcomes[-1].interrupted:
         return statuses[-1]
     return next((status for status in _WORST_FIRST if status in statuses), 0)
-
-
-def table(outcomes: Sequence[Outcome]) -> str:
-    """A line for each run: scenario, headline, verdict, folder."""
-    rows = [("scenario", "result", "verdict", "run folder")]
-    for outcome in outcomes:
-        summary: dict[str, Any] = outcome.summary or {}
-        rows.append(
-            (
-                str(summary.get("meta", {}).get("scenario", outcome.folder.name)),
-                str(summary.get("headline", {}).get("text", "no report")),
-                str(summary.get("verdict", {}).get("result", NOT_FINISHED)),
-                str(outcome.folder.path),
-            )
-        )
-    return "\n".join(tables.text_lines(rows))

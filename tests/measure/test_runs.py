@@ -139,10 +139,17 @@ def test_a_run_that_fails_does_not_end_the_series(
     assert status == 1
     assert [path.name.split("-")[3] for path in finished] == ["offline", "interactive"]
     assert "The engine died, as this double was asked to." in said.err
-    lines = said.out.splitlines()[-4:]
-    assert [line.split()[0] for line in lines] == ["scenario", "offline", "server", "interactive"]
-    assert "tokens/s" in lines[1]
-    assert "FAILED" in lines[2]
+    lines = said.out.splitlines()
+    heading = next(number for number, line in enumerate(lines) if line.startswith("  scenario"))
+    table = lines[heading : heading + 4]
+    assert [line.split()[0] for line in table] == ["scenario", "Offline", "Server", "Interactive"]
+    assert "tokens/s" in table[1]
+    assert "FAILED" in table[2]
+    assert lines[-1] == (
+        "Of 3 runs: FAILED: Server; INVALID: Interactive; VALID BUT UNOFFICIAL: Offline."
+    )
+    assert sum("  next: " in line for line in lines) == 1
+    assert sum(line.startswith("  verdict") for line in lines) == 0
 
 
 @pytest.mark.usefixtures("handlers")
@@ -211,7 +218,8 @@ def test_an_interrupt_ends_the_series_and_this_process(
     run_series(prepared)
 
     assert left == [130]
-    assert "interactive" not in capfd.readouterr().out.splitlines()[-1]
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last.startswith("Of 3 runs: not begun: Interactive; ")
 
 
 class SignalledEngine(PlannedEngine):

@@ -46,8 +46,13 @@ def test_all_scenarios_run_on_one_engine_load(
     assert sorted(path.name.split("-")[3] for path in folders) == sorted(scenarios)
     run_logs = "".join((path / "run.log").read_text() for path in folders)
     assert run_logs.count("Initializing a V1 LLM engine") == 1
-    table = [line.split()[0] for line in run.stdout.splitlines()[-len(scenarios) :]]
-    assert table == list(scenarios)
+    lines = run.stdout.splitlines()
+    (heading,) = (n for n, line in enumerate(lines) if line.startswith("  scenario"))
+    table = lines[heading + 1 : heading + 1 + len(scenarios)]
+    assert [line.split()[0].lower() for line in table] == list(scenarios)
+    assert sum(line.startswith("  next: ") for line in lines) == 1
+    invalid = [line.split()[0] for line in table if "INVALID" in line]
+    assert ("INVALID: " + ", ".join(invalid) in lines[-1]) == bool(invalid), lines[-1]
 
 
 @pytest.mark.parametrize(
