@@ -93,6 +93,40 @@ class Terminal:
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
 
+    @contextlib.contextmanager
+    def downloading(self, what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Gives a function that shows how many bytes are there: a bar, or on no terminal a plain
+        line now and then.
+        """
+        if not self._console.is_terminal:
+            yield self._plain_bytes(what, total_bytes)
+            return
+        from rich import progress
+
+        with progress.Progress(
+            progress.TextColumn("  {task.description}"),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        ) as bar:
+            task = bar.add_task(what, total=total_bytes)
+            yield lambda done: bar.update(task, completed=done)
+
+    def _plain_bytes(self, what: str, total_bytes: int) -> Callable[[int], None]:
+        last = Stopwatch()
+
+        def show(done: int) -> None:
+            nonlocal last
+            if last.seconds >= PLAIN_LINE_EVERY_S:
+                last = Stopwatch()
+                done_text = formatting.megabytes(done)
+                self.say(f"  {what}: {done_text} of {formatting.megabytes(total_bytes)}")
+
+        return show
+
     async def _plain_lines(self, describe: Callable[[], str]) -> None:
         while True:
             await asyncio.sleep(PLAIN_LINE_EVERY_S)

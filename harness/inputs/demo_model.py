@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tempfile
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from harness.errors import UsageError
 from harness.inputs import model_files, weight_files
+from harness.inputs.cache import cache_folder
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def ensure_demo_model() -> Path:
     Its name holds a hash of everything it is made from, so a changed recipe builds a new one.
     Raises UsageError when the cache folder cannot be written.
     """
-    folder = _cache_folder() / f"demo-{_recipe_hash()}"
+    folder = cache_folder() / f"demo-{_recipe_hash()}"
     if _is_whole(folder):
         return folder
     try:
@@ -130,11 +130,6 @@ def build_demo_model(folder: Path) -> None:
     _write_json(folder / "generation_config.json", {"do_sample": False, **specials})
     shape = {**MODEL_CONFIG, "vocab_size": len(token_ids)}
     _write_json(folder / "config.json", {**shape, **specials})
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "mlperf-llama31-vllm"
 
 
 def _recipe_hash() -> str:
