@@ -137,7 +137,8 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
         "--model",
         default=RunConfig.model,
         help=f"a Hugging Face repository, a folder, an alias ({aliases}), "
-        "or demo: a tiny Llama built on this machine",
+        "demo: a tiny Llama built on this machine, "
+        "or small: SmolLM2-135M-Instruct, downloaded once (93 MB)",
     )
     group.add_argument(
         "--backend", choices=("vllm",), default=RunConfig.backend, help="the inference engine"

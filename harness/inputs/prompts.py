@@ -1,4 +1,4 @@
-"""The official prompt around an article, as the token ids of a model's tokenizer."""
+"""The prompt around an article, as the token ids of a model's tokenizer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from harness import formatting
+from harness.config import SMALL_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.inputs.tokenizer import encode
 
@@ -22,11 +23,31 @@ class Tokenizer(Protocol):
 
     def __call__(self, text: list[str], **options: Any) -> Mapping[str, Any]: ...
 
+    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any: ...
 
-def tokenise(articles: Iterable[str], tokenizer: Tokenizer) -> list[list[int]]:
-    """What `tokenizer.encode(prompt)` gives for each: BOS, no chat template, nothing cut off."""
+
+def needs_chat_template(config: RunConfig) -> bool:
+    """Whether the model rambles on the bare prompt, which Llama-3.1 summarises."""
+    return config.model == SMALL_MODEL
+
+
+def tokenise(
+    articles: Iterable[str], tokenizer: Tokenizer, *, chat_template: bool = False
+) -> list[list[int]]:
+    """What `tokenizer.encode(prompt)` gives for each: BOS, no chat template, nothing cut off.
+
+    With `chat_template` the prompt is what a person says to the model, which is to answer.
+    """
     prompts = [PROMPT_TEMPLATE.format(input=article) for article in articles]
-    return encode(tokenizer, prompts)
+    if not chat_template:
+        return encode(tokenizer, prompts)
+    turns = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for prompt in prompts
+    ]
+    return encode(tokenizer, turns, add_special_tokens=False)  # the template holds its own
 
 
 def check_vocabulary(model: str, prompts: Iterable[Sequence[int]], vocab_size: int) -> None:

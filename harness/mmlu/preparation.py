@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.config import DEMO_MODEL, RunConfig
+from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
 from harness.engine import capacity, plan
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
@@ -153,6 +153,8 @@ def _departures(config: MmluConfig, data: QuestionSet) -> list[Departure]:
         )
     if config.run.model == DEMO_MODEL:
         add("model", "The model is the tiny demo model with random weights: it can only guess.")
+    if config.run.model == SMALL_MODEL:
+        add("model", "The model is SmolLM2-135M-Instruct, which stands in for a large one.")
     if config.run.weights == "dummy":
         add("weights", "The weights are random numbers of the model's shape: it can only guess.")
     return found

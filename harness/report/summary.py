@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from harness import formatting
-from harness.config import DEMO_MODEL, Scenario
+from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
 from harness.report import telemetry
@@ -143,6 +143,8 @@ def _remark(evidence: Evidence) -> str | None:
     flags = evidence.config["flags"]
     if flags["model"] == DEMO_MODEL:
         return "That is expected of the demo model: its weights are random numbers."
+    if flags["model"] == SMALL_MODEL:
+        return "That is expected of the small model: it has 0.135 billion parameters, not 8."
     if not evidence.full_size:
         samples = formatting.count(evidence.config["resolved"]["sample_count"])
         return f"{samples} samples give only a rough idea of what the whole data set would score."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting, templates
-from harness.config import Scenario
+from harness.config import STAND_INS, Scenario
 from harness.report import figures, latency_text, pages, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
@@ -74,6 +74,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         broken=list(_broken(record)),
         kept=[rule for rule in rules if rule["outcome"] == PASSED],
         not_asked=[rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
+        stand_ins=STAND_INS,
         verdict_text=_VERDICTS[record["verdict"]["result"]],
         limits=(performance or {}).get("limits_ms"),
         limit_sentences=list(latency_text.sentences(performance)) if performance else [],
@@ -138,7 +139,8 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield (
         "prompts",
         f"{formatting.count(data['mean_prompt_tokens'])} tokens on average, "
-        f"{formatting.count(data['longest_prompt_tokens'])} at most",
+        f"{formatting.count(data['longest_prompt_tokens'])} at most"
+        + (", in the model's chat template" if data.get("chat_template") else ""),
     )
     yield "data set checksum (SHA-256)", data["checksum_sha256"] or formatting.NOT_KNOWN
     revision = f", revision {model['revision']}" if model["revision"] else ""

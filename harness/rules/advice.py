@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from harness import formatting
 from harness.command_line import with_flag, without_flag, without_flags
-from harness.config import DEMO_MODEL, RunConfig, Scenario
+from harness.config import STAND_INS, RunConfig, Scenario
 from harness.engine_args import beyond_tuning, field_name
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.departures import short_label
@@ -45,7 +45,7 @@ def next_steps(evidence: Evidence, broken: Sequence[Rule]) -> list[NextStep]:
     if len(remedies) > 1:
         remedies.pop(shlex.join(evidence.command), None)  # a better command is there
     steps = [NextStep(why, command) for command, why in remedies.items()]
-    if evidence.flags.model == DEMO_MODEL and evidence.finished:
+    if evidence.flags.model in STAND_INS and evidence.finished:
         steps.append(_speed_alone(evidence))
     return steps
 
@@ -78,9 +78,9 @@ def more_proof(evidence: Evidence, test: PerformanceTest) -> NextStep:
 
 
 def full_run(evidence: Evidence) -> NextStep:
-    """A run that follows the rules; after the demo, a first look at the real model."""
+    """A run that follows the rules; after one of a stand-in, a first look at the real model."""
     flags = evidence.flags
-    if flags.model == DEMO_MODEL:
+    if flags.model in STAND_INS:
         samples = SMOKE_SAMPLES[flags.scenario]
         words = [*_place(flags), "--model", OFFICIAL_MODEL, "--total-sample-count", f"{samples}"]
         return propose(

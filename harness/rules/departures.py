@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness import formatting
-from harness.config import DEMO_MODEL, RunConfig, is_full_size, min_duration_s
+from harness.config import DEMO_MODEL, STAND_INS, RunConfig, is_full_size, min_duration_s
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class RunFacts:
     prefix_caching: bool
     loadgen_round: str | None  # the round whose seeds the installed LoadGen carries
     unusual_engine_args: tuple[str, ...] = ()  # beyond the settings of speed the rules leave free
+    chat_template: bool = False  # whether the prompts stand in the model's chat template
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _model(config: RunConfig, facts: RunFacts) -> str | None:
 
 
 def _model_label(config: RunConfig, _sample_count: int) -> str:
-    return "demo model" if config.model == DEMO_MODEL else "not the official model"
+    return f"{config.model} model" if config.model in STAND_INS else "not the official model"
 
 
 def _weights(config: RunConfig, _facts: RunFacts) -> str | None:
@@ -111,6 +112,15 @@ def _weights(config: RunConfig, _facts: RunFacts) -> str | None:
 
 def _dataset(_config: RunConfig, facts: RunFacts) -> str | None:
     return facts.dataset_unofficial_because
+
+
+def _chat_template(_config: RunConfig, facts: RunFacts) -> str | None:
+    if not facts.chat_template:
+        return None
+    return (
+        "The official prompts stand in the model's chat template, without which it would not "
+        "summarise; the rules have them bare."
+    )
 
 
 def _max_new_tokens(config: RunConfig, _facts: RunFacts) -> str | None:
@@ -172,6 +182,7 @@ KINDS = (
     Kind("model", _model_label, _model),
     Kind("weights", _always("random weights"), _weights),
     Kind("dataset", lambda config, _count: f"data set {config.dataset}", _dataset),
+    Kind("chat_template", _always("prompts in a chat template"), _chat_template),
     Kind(
         "max_new_tokens",
         lambda config, _count: f"answers of at most {config.max_new_tokens} tokens",

@@ -108,6 +108,24 @@ def _data_set(evidence: Evidence) -> Finding:
     return failed(data["source"], f"{because} {way_out}", full_run(evidence))
 
 
+@rule(
+    "prompt",
+    OFFICIAL,
+    source="REF/download_cnndm.py:90-93",
+    required="the official prompt, without a chat template",
+    departure="chat_template",
+)
+def _prompt(evidence: Evidence) -> Finding:
+    # A run that does not say is one of before, when there was no other prompt.
+    if not evidence.config["dataset"].get("chat_template", False):
+        return passed("no chat template")
+    text = (
+        "The prompts stand in the model's chat template; the official ones are bare. Llama-3.1 "
+        "gets them so: leave out --model."
+    )
+    return failed("in a chat template", text, full_run(evidence))
+
+
 @rule("precision", OFFICIAL, source="rules:680-701", required="the precision is the one named")
 def _precision(evidence: Evidence) -> Finding:
     precision, engine = evidence.flags.precision, evidence.config["resolved"]["engine"]
@@ -253,6 +271,7 @@ SETTINGS = (
     _model,
     _weights,
     _data_set,
+    _prompt,
     _precision,
     _answer_length,
     _minimum_answer,

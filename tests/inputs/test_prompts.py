@@ -50,6 +50,31 @@ def test_prompts_begin_with_bos_and_hold_no_other_special_token(tokenizer: Any) 
     assert all(max(sample.token_ids[1:]) < BOS for sample in data.samples)
 
 
+def test_the_small_model_gets_the_same_prompt_in_its_chat_template(tokenizer: Any) -> None:
+    bare = load_dataset(RunConfig(dataset="sample"), lambda: tokenizer, VOCAB)
+
+    data = load_dataset(RunConfig(model="small", dataset="sample"), lambda: tokenizer, VOCAB)
+
+    assert data.chat_template
+    assert not bare.chat_template
+    for sample, other in zip(data.samples, bare.samples, strict=True):
+        turn = [{"role": "user", "content": tokenizer.decode(other.token_ids[1:])}]
+        said = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        assert sample.token_ids == tokenizer.encode(said, add_special_tokens=False)
+        assert sample.token_ids.count(BOS) == 1
+
+
+def test_token_ids_of_a_file_are_fed_to_the_small_model_as_they_are(tmp_path: Path) -> None:
+    settings = write(tmp_path / "x.json", entries(3)).with_values(model="small")
+
+    data = load_dataset(settings, None, VOCAB)
+
+    assert not data.chat_template
+    assert [sample.token_ids for sample in data.samples] == [
+        entry["tok_input"] for entry in entries(3)
+    ]
+
+
 def test_a_very_long_article_is_not_cut_off(
     tokenizer: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,10 @@ CASES: Cases = {
         (SINGLESTREAM, recorded("dataset", unofficial_because="It is a remade subset.")),
         (SERVER, recorded("flags", dataset="synthetic")),
     ],
+    "prompt": [
+        (OFFLINE, asked({"chat_template": True})),
+        (SERVER, recorded("dataset", chat_template=True)),
+    ],
     "precision": [
         (OFFLINE, recorded("resolved", engine={"quantization": "fp8"})),
         (OFFLINE, recorded("flags", precision="fp8")),

@@ -109,7 +109,7 @@ def test_each_departure_of_a_run_is_one_rule() -> None:
     everything = departures(
         RunConfig(model="demo", weights="dummy", max_new_tokens=64, high_accuracy=True,
                   total_sample_count=20),
-        RunFacts(20, "Other data.", None, True, "6.0", ("speculative_config",)),
+        RunFacts(20, "Other data.", None, True, "6.0", ("speculative_config",), chat_template=True),
     )  # fmt: skip
     halves = [departures(RunConfig(mode=mode), RunFacts(13368, None, None, False, "5.1"))
               for mode in ("accuracy", "performance")]  # fmt: skip
