@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 # LoadGen logs an answer as the bytes of this dtype; the official evaluation must be told the same
 # one.
 TOKEN_DTYPE = "int32"
+# Why an answer ends: the model said so, or the longest answer was reached.
+END_TOKEN = "end token"
+LENGTH = "length"
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,22 @@ class Generation:
 
     sample_index: int
     token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ReadableAnswer:
+    """One answer of an accuracy test as text, beside what it was made of and judged by."""
+
+    index: int  # of the sample
+    article: str | None  # its beginning; None: there is no text
+    reference: str | None  # the summary a person wrote
+    text: str
+    tokens: int
+    ended_by: str  # END_TOKEN or LENGTH
+    rouge1: float | None  # a fraction; None: not judged
+    rouge2: float | None
+    rougeL: float | None  # the official name
+    rougeLsum: float | None  # the official name
 
 
 @dataclass(frozen=True)

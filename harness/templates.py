@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from harness import formatting
 from harness.errors import BenchmarkError
+
+# What Markdown gives a meaning to in a cell of a table; # and the like have one at line starts.
+_SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
+
+
+def as_it_stands(text: str) -> str:
+    """Somebody else's text for a cell of a table: read as it is, and never as Markdown or HTML."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _SIGNS.sub(r"\\\1", " ".join(printable.split()))
 
 
 def render(name: str, /, *folders: Path, **values: Any) -> str:
@@ -28,6 +38,7 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         autoescape=False,  # Markdown, not HTML
     )
     environment.filters |= {
+        "as_it_stands": as_it_stands,
         "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
         "count": formatting.count,
         "duration": formatting.duration,
@@ -36,5 +47,6 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         "passed": {True: "yes", False: "**no**", None: "not judged"}.get,
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
         "rate": formatting.rate,
+        "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",
     }
     return environment.get_template(name).render(**values).rstrip() + "\n"

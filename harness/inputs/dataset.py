@@ -21,6 +21,7 @@ from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_D
 
 EDGE_SHUFFLE_SEED = 42  # download_cnndm.py:81-87
 SUBSET_SEED = 0
+BEGINNING_CHARACTERS = 300  # of an article, enough to know it again
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Sample:
 
     token_ids: list[int]
     reference: str | None  # the highlights; None where the data set has none
+    beginning: str | None = None  # of the article, for people; None where there is no text
 
 
 @dataclass(frozen=True)
@@ -186,13 +188,22 @@ def _tokenised(
         )
         prompts.check_vocabulary(config.model, token_ids, vocab_size)
     samples = tuple(
-        Sample(prompt, entry["output"]) for entry, prompt in zip(chosen, token_ids, strict=True)
+        Sample(prompt, entry["output"], _beginning(entry))
+        for entry, prompt in zip(chosen, token_ids, strict=True)
     )
     checksum = _checksum((sample.token_ids, sample.reference) for sample in samples)
     available = len(entries)
     if offered.may_repeat:
         available = max(available, config.category_record.dataset_samples)
     return Dataset(name, samples, checksum, because, offered.source, available, chat_template)
+
+
+def _beginning(entry: Mapping[str, Any]) -> str | None:
+    article = entry.get("input")
+    if not isinstance(article, str):
+        return None
+    # A file may hold half a pair of surrogates, which no file can be written with.
+    return article[:BEGINNING_CHARACTERS].encode(errors="replace").decode()
 
 
 def _synthetic(

@@ -80,6 +80,8 @@ def prepare(
     if settings.runs_accuracy and not_judged is None:
         check_sentence_splitter()
         tokenizer = tokenizer or load_tokenizer(model)
+    elif settings.runs_accuracy and model.has_tokenizer and Path(model.path).is_dir():
+        tokenizer = tokenizer or load_tokenizer(model)  # so that people can read the answers
     purpose = Purpose(_max_model_len(settings, model, data))
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)

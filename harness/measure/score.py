@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 from harness.inputs.tokenizer import decode
 from harness.logs import answers as answer_logs
 from harness.logs.detail import read_detail_log
+from harness.logs.readable import write_readable
 from harness.logs.text import sha256
 from harness.measure.preparation import Prepared
+from harness.metrics import END_TOKEN, LENGTH, Generation, ReadableAnswer
 from harness.results.files import write_json, write_text
 from harness.results.folder import (
     ACCURACY_LOG,
@@ -18,6 +21,7 @@ from harness.results.folder import (
     RunFolder,
 )
 from harness.scoring import accuracy, test06
+from harness.scoring.rouge import ROUGE_TYPES, PairScore
 
 
 def score(prepared: Prepared, folder: RunFolder) -> None:
@@ -29,18 +33,22 @@ def score(prepared: Prepared, folder: RunFolder) -> None:
 
 
 def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
-    """LoadGen's accuracy log to rouge.json, as the official evaluation does. Raises LogError."""
+    """LoadGen's accuracy log to rouge.json, as the official evaluation does, and to answers.jsonl.
+
+    Raises LogError.
+    """
     answers = answer_logs.read_accuracy_log(folder.accuracy / ACCURACY_LOG)
     samples = prepared.dataset.samples
     answer_logs.check_complete(answers, len(samples))
     config = prepared.config
+    texts, pairs = _texts(prepared, answers), None
     if prepared.not_judged_because:
         result = accuracy.not_judged(len(answers), prepared.not_judged_because)
     else:
-        predictions = decode(prepared.tokenizer, [answer.token_ids for answer in answers])
         references = [samples[answer.sample_index].reference or "" for answer in answers]
+        pairs = accuracy.score_pairs(texts, references)
         result = accuracy.judge(
-            accuracy.score(predictions, references),
+            accuracy.means(pairs),
             config.round,
             config.category,
             high_accuracy=config.high_accuracy,
@@ -51,6 +59,42 @@ def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
         result, config.round, config.category, high_accuracy=config.high_accuracy
     )
     write_json(folder.rouge_json, content)
+    if texts:
+        readable = _readable(prepared, answers, texts, pairs or [None] * len(answers))
+        write_readable(folder.answers_jsonl, readable)
+
+
+def _texts(prepared: Prepared, answers: Sequence[Generation]) -> list[str]:
+    """The answers in words; none where there is no tokenizer."""
+    if prepared.tokenizer is None:
+        return []
+    return decode(prepared.tokenizer, [answer.token_ids for answer in answers])
+
+
+def _readable(
+    prepared: Prepared,
+    answers: Sequence[Generation],
+    texts: Sequence[str],
+    pairs: Sequence[PairScore | None],
+) -> Iterator[ReadableAnswer]:
+    """One record for each answer, in the order of the samples."""
+    rows = sorted(zip(answers, texts, pairs, strict=True), key=lambda row: row[0].sample_index)
+    for answer, text, pair in rows:
+        sample = prepared.dataset.samples[answer.sample_index]
+        ended = bool(set(answer.token_ids[-1:]) & set(prepared.sampling.end_token_ids))
+        rouge = dict(zip(ROUGE_TYPES, pair.f_measures, strict=True)) if pair else {}
+        yield ReadableAnswer(
+            index=answer.sample_index,
+            article=sample.beginning,
+            reference=sample.reference,
+            text=text,
+            tokens=len(answer.token_ids),
+            ended_by=END_TOKEN if ended else LENGTH,
+            rouge1=rouge.get("rouge1"),
+            rouge2=rouge.get("rouge2"),
+            rougeL=rouge.get("rougeL"),
+            rougeLsum=rouge.get("rougeLsum"),
+        )
 
 
 def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:

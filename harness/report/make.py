@@ -37,6 +37,7 @@ def _logs(folder: RunFolder) -> dict[str, str | None]:
         "detail_txt": test / DETAIL_LOG,
         "accuracy_json": folder.accuracy / ACCURACY_LOG,
         "rouge_json": folder.rouge_json,
+        "answers_jsonl": folder.answers_jsonl,
         "run_log": folder.run_log,
     }
     return {

@@ -13,7 +13,7 @@ from harness import formatting
 from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
-from harness.report import telemetry
+from harness.report import examples, telemetry
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
 from harness.rules.verdict import Verdict, invalid_reasons, judge
@@ -128,6 +128,7 @@ def _accuracy(evidence: Evidence) -> dict[str, Any] | None:
         "not_judged_because": _not_judged_because(evidence),
         "remark": _remark(evidence),
         "mean_answer_tokens": mean_tokens,
+        "examples": examples.chosen(evidence.answers),
     }
 
 

@@ -52,6 +52,7 @@ _FILES = {
     "timeline.csv": "the engine's state over the run",
     "telemetry.csv": "what the machine did, second by second",
     "Accuracy/mlperf_log_accuracy.json": "every answer, as LoadGen logged it",
+    "Accuracy/answers.jsonl": "every answer as text, with its scores",
     "Accuracy/mlperf_log_detail.txt": "LoadGen's account of the accuracy test",
     "Accuracy/rouge.json": "the scores and their gates",
     "Compliance/TEST06/verify_accuracy.txt": "the compliance test in the official words",

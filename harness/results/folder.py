@@ -56,6 +56,7 @@ class RunFolder:
         self.accuracy = path / "Accuracy"
         self.probes = path / "Probes"  # LoadGen's logs of a rate search, a folder each
         self.rouge_json = self.accuracy / "rouge.json"
+        self.answers_jsonl = self.accuracy / "answers.jsonl"  # the answers as text
         self.test06 = path / "Compliance" / "TEST06"  # what the compliance test left
         self.samples_csv = path / "samples.csv"  # a line per answered sample
         self.timeline_csv = path / "timeline.csv"  # the engine's state over the test

@@ -14,9 +14,10 @@ from harness.errors import UsageError
 
 # Engine's words, plots, reports, and what is held back for the end of a run.
 BYTES_OF_ANY_RUN = 16 * 2**20
-BYTES_OF_A_SAMPLE = 500  # its lines in LoadGen's logs
+# Its lines in LoadGen's logs, and its article and reference in answers.jsonl.
+BYTES_OF_A_SAMPLE = 1500
 BYTES_OF_A_QUERY = 100  # its line in samples.csv
-BYTES_OF_A_TOKEN = 16  # as LoadGen's accuracy log writes it
+BYTES_OF_A_TOKEN = 24  # as LoadGen's accuracy log and answers.jsonl write it
 NEARLY_FULL_BYTES = 2**20  # a log that was cut short leaves less than it wanted to write
 _PROBE_BYTES = 2**16
 

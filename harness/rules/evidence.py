@@ -15,6 +15,7 @@ from harness.metrics import (
     ComplianceResult,
     LoadGenRun,
     PerformanceResult,
+    ReadableAnswer,
     SampleTimes,
     TelemetryPoint,
     TimelinePoint,
@@ -38,6 +39,7 @@ class Evidence:
     compliance: ComplianceResult | None = None  # judged anew from its logs
     compliance_log: LoadGenRun | None = None
     answer_lengths: Sequence[int] = ()  # tokens
+    answers: Sequence[ReadableAnswer] = ()  # of the accuracy test, where they could be decoded
     answered: Sequence[int] = ()  # the sample of each answer in the accuracy log, repeats included
     samples: Sequence[SampleTimes] = ()
     timeline: Sequence[TimelinePoint] = ()

@@ -12,9 +12,16 @@ from harness.errors import LogError, UsageError
 from harness.logs.answers import first_answers, read_answers, read_audit_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
+from harness.logs.readable import read_readable
 from harness.logs.text import read_text, sha256
 from harness.logs.times import read_samples, read_telemetry, read_timeline
-from harness.metrics import AccuracyResult, ComplianceCheck, ComplianceResult, Generation
+from harness.metrics import (
+    AccuracyResult,
+    ComplianceCheck,
+    ComplianceResult,
+    Generation,
+    ReadableAnswer,
+)
 from harness.results.folder import (
     ACCURACY_LOG,
     DETAIL_LOG,
@@ -62,6 +69,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
         compliance=read(lambda path: _read_test06(path, config), folder.test06, None),
         compliance_log=read(read_detail_log, folder.test06 / DETAIL_LOG, None),
         answer_lengths=[len(a.token_ids) for a in first_answers(answers)],
+        answers=read(read_readable, folder.answers_jsonl, list[ReadableAnswer]()),
         answered=[answer.sample_index for answer in answers],
         samples=read(read_samples, folder.samples_csv, []),
         timeline=read(read_timeline, folder.timeline_csv, []),

@@ -46,6 +46,13 @@ class RougeScores:
 def score(
     predictions: Sequence[str], references: Sequence[str], *, processes: int | None = None
 ) -> RougeScores:
+    """The means of `score_pairs`. Raises BenchmarkError when one of its processes dies."""
+    return means(score_pairs(predictions, references, processes=processes))
+
+
+def score_pairs(
+    predictions: Sequence[str], references: Sequence[str], *, processes: int | None = None
+) -> list[PairScore]:
     """ROUGE of each prediction against its reference, in `processes` processes (None: all cores).
 
     Raises BenchmarkError when one of them dies.
@@ -59,7 +66,7 @@ def score(
         scored = [score_chunk(chunk) for chunk in chunks]
     else:
         scored = _score_in_processes(chunks, workers)
-    return _means([pair for pairs in scored for pair in pairs])
+    return [pair for pairs in scored for pair in pairs]
 
 
 def _score_in_processes(chunks: Sequence[Chunk], workers: int) -> list[list[PairScore]]:
@@ -88,12 +95,14 @@ def _begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _means(pairs: Sequence[PairScore]) -> RougeScores:
+def means(pairs: Sequence[PairScore]) -> RougeScores:
+    """What the official evaluation makes of all pairs."""
     import numpy as np  # its mean adds in another order than a plain sum, and the digits show it
 
     columns = zip(*(pair.f_measures for pair in pairs), strict=True)
-    means = {n: float(np.mean(column)) for n, column in zip(ROUGE_TYPES, columns, strict=True)}
-    return RougeScores(gen_len=sum(pair.characters for pair in pairs), gen_num=len(pairs), **means)
+    by_type = {n: float(np.mean(column)) for n, column in zip(ROUGE_TYPES, columns, strict=True)}
+    characters = sum(pair.characters for pair in pairs)
+    return RougeScores(gen_len=characters, gen_num=len(pairs), **by_type)
 
 
 def printed_percent(fraction: float) -> float:

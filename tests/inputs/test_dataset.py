@@ -43,6 +43,18 @@ def test_the_same_seed_gives_the_same_subset_in_order(tmp_path: Path) -> None:
     assert load_dataset(settings.with_values(total_sample_count=100), None, VOCAB) == data
 
 
+def test_an_article_is_known_again_by_its_beginning(tmp_path: Path) -> None:
+    content = [
+        {"input": "x" * 1000, "tok_input": [1], "output": "a"},
+        {"input": "half a pair \ud83d", "tok_input": [2], "output": "b"},
+        {"tok_input": [3], "output": "c"},
+    ]
+
+    data = load_dataset(write(tmp_path / "x.json", content), None, VOCAB)
+
+    assert [sample.beginning for sample in data.samples] == ["x" * 300, "half a pair ?", None]
+
+
 def test_the_checksum_is_the_same_on_every_machine_and_sees_every_change(tmp_path: Path) -> None:
     base = [{"tok_input": [1, 70000], "output": "é ."}, {"tok_input": [2], "output": "b"}]
     ids_moved = [{"tok_input": [1], "output": "é ."}, {"tok_input": [70000, 2], "output": "b"}]

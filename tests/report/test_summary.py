@@ -38,6 +38,7 @@ def test_summary_json_has_the_keys_that_were_promised(make_run: MakeRun) -> None
         "detail_txt": "Performance/mlperf_log_detail.txt",
         "accuracy_json": "Accuracy/mlperf_log_accuracy.json",
         "rouge_json": "Accuracy/rouge.json",
+        "answers_jsonl": None,
         "run_log": "run.log",
     }
 

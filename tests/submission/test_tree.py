@@ -48,6 +48,23 @@ def test_loadgens_logs_are_in_the_tree_byte_for_byte(
                 assert there == (one.folder.path / source / log).read_bytes()
 
 
+def test_answers_that_people_can_read_stay_out_of_the_tree(
+    good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
+) -> None:
+    for one in good:
+        one.folder.answers_jsonl.write_text("{}\n")
+    out = make(good, tmp_path, project, system_json)
+
+    for one in good:
+        one.folder.answers_jsonl.unlink()
+    folder = out / "closed/ACME/results" / NAME / "llama3.1-8b/Offline/accuracy"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "accuracy.txt", "mlperf_log_accuracy.json", "mlperf_log_detail.txt",
+        "mlperf_log_summary.txt",
+    ]  # fmt: skip
+    assert list(out.rglob("answers.jsonl")) == []
+
+
 def test_the_accuracy_log_is_cut_as_the_official_tool_does_and_its_hash_is_of_the_whole(
     good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
 ) -> None:
