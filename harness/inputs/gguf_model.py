@@ -7,6 +7,8 @@ for the end token, and does not cut numbers into digits as this kind of tokenize
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,7 @@ def _config(fields: dict[str, Any], *, tied: bool) -> dict[str, Any]:
 def _write_weights(path: Path, reader: Any, config: dict[str, Any]) -> None:
     import torch
     from gguf import dequantize
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {}
@@ -100,7 +103,13 @@ def _write_weights(path: Path, reader: Any, config: dict[str, Any]) -> None:
         if heads:
             matrix = halves_apart(matrix, heads)
         tensors[hub_name(one.name)] = torch.tensor(matrix).to(torch.bfloat16)
-    save_file(tensors, str(path), metadata={"format": "pt"})
+    try:
+        save_file(tensors, str(path), metadata={"format": "pt"})
+    except SafetensorError as error:
+        # Its own class even where only the disk is full: "I/O error: ... (os error 28)".
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        raise
 
 
 def hub_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ def rotated_together(matrix: Any, heads: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF file of two layers."""
     from gguf import GGUFWriter
 
     here = tmp_path_factory.mktemp("gguf")
@@ -97,9 +99,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    model = here / "model"
+    return here / "tiny.gguf"
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: Path) -> Path:
+    model = tiny.with_name("model")
     model.mkdir()
-    gguf_model.convert(here / "tiny.gguf", model)
+    gguf_model.convert(tiny, model)
     return model
 
 
@@ -143,6 +150,21 @@ def test_the_tokenizer_makes_a_word_of_each_digit_and_keeps_special_tokens_whole
     assert tokenizer.decode(ids) == text
     said = tokenizer.apply_chat_template([{"role": "user", "content": "in"}], tokenize=False)
     assert tokenizer.encode(said, add_special_tokens=False) == [1, TOKENS.index("in"), 2]
+
+
+def test_a_full_disk_is_an_error_of_the_disk_also_where_safetensors_writes(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors import SafetensorError
+
+    def full(*_arguments: Any, **_options: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+
+    with pytest.raises(OSError, match="No space left") as raised:
+        gguf_model.convert(tiny, tmp_path)
+    assert raised.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize(
