@@ -8,7 +8,15 @@ logs alone: report.py tells that.
     python util_logs.py results/latest
     python util_logs.py results/latest | jq .performance.tokens_per_second
 
-Exit status: 0 printed; 1 a log is incomplete or contradicts another; 2 no such folder, no logs.
+With --format it makes a table for a spreadsheet instead: a row for each run, with its settings,
+its machine and its scores where the run folder tells them. Folders without LoadGen's logs are left
+out, and named.
+
+    python util_logs.py --format csv results/2*/ > runs.csv
+    python util_logs.py --format parquet --output runs.parquet results/2*/
+
+Exit status: 0 printed; 1 a log is incomplete or contradicts another (the table has the other runs);
+2 no such folder, no logs.
 """
 
 from __future__ import annotations
@@ -28,6 +36,8 @@ from harness.logs.answers import check_complete, read_accuracy_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
 from harness.metrics import PerformanceResult
+from harness.report import run_table
+from harness.results.files import write_bytes
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, RunFolder
 from harness.rules.validity import invalid_reasons
 
@@ -81,19 +91,72 @@ def _accuracy(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def table(run_dirs: Sequence[Path], table_format: str, output: Path | None) -> int:
+    """Writes a row for each run folder, to stdout without `output`. Returns the exit status.
+
+    Raises UsageError when none of the folders has a row, OSError.
+    """
+    status, rows = 0, []
+    once: dict[Path, Path] = {}  # `results/*/` names a run twice: as its folder and as `latest`
+    for run_dir in run_dirs:
+        once.setdefault(run_dir.resolve(), run_dir)
+    for run_dir in once.values():
+        try:
+            rows.append(run_table.row(run_dir))
+        except UsageError as error:
+            print(f"util_logs.py: {error}", file=sys.stderr)
+        except BenchmarkError as error:
+            print(f"util_logs.py: {error}", file=sys.stderr)
+            status = error.exit_status
+    rows.sort(key=lambda row: (row["started"] or "", row["run"]))
+    if not rows and status == 0:
+        raise UsageError("none of these folders has a run in it; give folders that run.py made.")
+    if table_format == "parquet":
+        content = run_table.as_parquet(rows)
+    else:
+        content = run_table.as_text(rows, table_format).encode()
+    if output is None:
+        sys.stdout.buffer.write(content)
+    else:
+        write_bytes(output, content)
+    return status
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the JSON, or one sentence on stderr. Returns the exit status."""
+    """Prints the JSON or the table, or one sentence on stderr. Returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run folder")
+    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="a run folder")
+    parser.add_argument("--format", choices=run_table.FORMATS, help="a table, a row for each run")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes")
     arguments = parser.parse_args(argv)
     try:
-        print(json.dumps(everything(arguments.run_dir), indent=2, allow_nan=False))
+        _check(arguments)
+        if arguments.format:
+            return table(arguments.run_dirs, arguments.format, arguments.output)
+        print(json.dumps(everything(arguments.run_dirs[0]), indent=2, allow_nan=False))
     except BenchmarkError as error:
         print(f"util_logs.py: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        where = arguments.output or "stdout"
+        print(f"util_logs.py: {where} cannot be written: {error.strerror}.", file=sys.stderr)
+        return BenchmarkError.exit_status
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for flags that do not go together."""
+    if arguments.format is None and len(arguments.run_dirs) > 1:
+        raise UsageError(
+            f"{len(arguments.run_dirs)} folders: everything is printed of one folder alone; add "
+            "--format csv, json or parquet for a table of them."
+        )
+    if arguments.format is None and arguments.output:
+        raise UsageError(f"--output {arguments.output} is for a table; add --format csv.")
+    if arguments.format == "parquet" and not arguments.output:
+        raise UsageError("--format parquet is no text; say with --output FILE where it goes.")
 
 
 if __name__ == "__main__":

@@ -26,10 +26,15 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step: a crash leaves the old content or the new one."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces a file in one step, as `write_text` does."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
