@@ -5,6 +5,10 @@ It needs neither a GPU nor vLLM nor LoadGen, measures nothing and changes no log
     python report.py results/latest
     python report.py results/20261123-141500-datacenter-offline
 
+Or it compares runs: what differs in them, and whether their figures differ by more than chance.
+
+    python report.py compare results/RUN results/RUN         (more: python report.py compare --help)
+
 Exit status: 0 written; 1 a log is incomplete or damaged; 2 no such run folder.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,20 @@ from harness.mmlu import report as mmlu_report
 from harness.report import make
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
+
+COMPARE = "compare"
+SLOWER = 4  # the exit status of a comparison with --fail-if-slower
+_COMPARE_HELP = """Compares runs with the first of them: what differs in settings, system and
+versions, each figure side by side, and whether the difference is more than chance.
+docs/comparing.md has the method.
+
+    python report.py compare results/RUN results/RUN
+    python report.py compare results/BEFORE results/AFTER --fail-if-slower 2%
+
+It writes comparison.html, .md and .json into results/comparisons/<time>, or where --output says.
+
+Exit status: 0 compared; 1 a log is incomplete or damaged; 2 the runs cannot be compared, or nothing
+can be said of them for --fail-if-slower; 4 slower by more than --fail-if-slower says."""
 
 
 def make_report(run_dir: Path) -> dict[str, Any]:
@@ -34,6 +53,9 @@ def make_report(run_dir: Path) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Remakes a report and prints where it is, or one sentence on stderr; the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == [COMPARE]:
+        return compare(argv[1:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,6 +72,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(RunFolder(arguments.run_dir).report_md)
     print(record["headline"]["text"])
     return 0
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Compares runs and prints what was found; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog=f"report.py {COMPARE}",
+        description=_COMPARE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dirs", metavar="RUN", type=Path, nargs="+", help="a run folder")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--anyway", action="store_true", help="compare even what did not do the same work"
+    )
+    parser.add_argument(
+        "--fail-if-slower", type=percent, metavar="PERCENT", help="exit 4 beyond that, as 2%%"
+    )
+    arguments = parser.parse_args(argv)
+    from harness.report import comparison  # numpy, which --help does without
+
+    try:
+        found = comparison.compare(arguments.run_dirs, anyway=arguments.anyway)
+        folder = comparison.write(found, arguments.output, datetime.now())
+        print(found.terminal(), f"\n  {folder.comparison_html}", sep="\n")
+        limit = arguments.fail_if_slower
+        slower = [] if limit is None else comparison.slower_than(found, limit)
+    except BenchmarkError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(
+            f"report.py: {error.filename} cannot be written: {error.strerror}; choose another "
+            "folder with --output DIR.",
+            file=sys.stderr,
+        )
+        return BenchmarkError.exit_status
+    for sentence in slower:
+        print(f"report.py: {sentence}", file=sys.stderr)
+    return SLOWER if slower else 0
+
+
+def percent(text: str) -> float:
+    """'2%' or '2' as 0.02."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share in percent, such as 2%")
+    return value / 100
 
 
 if __name__ == "__main__":

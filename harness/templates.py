@@ -1,4 +1,4 @@
-"""Texts made from jinja2 templates: Markdown, with the numbers and units of `formatting`."""
+"""Texts made from jinja2 templates, Markdown and HTML, with the numbers of `formatting`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # Markdown, not HTML
+        autoescape=name.endswith(".html.j2"),
     )
     environment.filters |= {
         "as_it_stands": as_it_stands,

@@ -18,6 +18,7 @@ INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
 WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 900 pixels wide
 TITLE_IN, CAPTION_IN, HEADER_IN = 0.09, 0.38, 0.45  # from the top: title, caption, drawing
 DOTS_PER_INCH = 150
+SVG_WIDTH_IN, SVG_HEIGHT_IN = 5.2, 3.3  # 10 point text is readable where this is as wide as a phone
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -59,6 +60,27 @@ def figure_at(path: Path, title: str, run: str, height_in: float = HEIGHT_IN) ->
         partial = path.with_suffix(".tmp")
         try:
             figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def svg_at(path: Path, height_in: float = SVG_HEIGHT_IN) -> Iterator[Figure]:
+    """A small figure without a title, written as SVG with its text as text when the block ends."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    # The same figure gives the same file: no date in it, and names that do not hang on chance.
+    reproducible = {"svg.fonttype": "none", "svg.hashsalt": path.stem}
+    with matplotlib.rc_context(_STYLE | reproducible):
+        figure = Figure(figsize=(SVG_WIDTH_IN, height_in), layout="constrained")
+        FigureCanvasSVG(figure)
+        yield figure
+        partial = path.with_suffix(".tmp")
+        try:
+            figure.savefig(partial, format="svg", metadata={"Date": None})
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

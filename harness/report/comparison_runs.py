@@ -1,0 +1,178 @@
+"""The runs to compare: what was set, and every performance test of theirs as arrays of times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.config import RunConfig, Scenario
+from harness.errors import UsageError
+from harness.logs.performance import performance_result
+from harness.logs.times import read_samples, read_timeline
+from harness.metrics import PerformanceResult, SampleTimes, TimelinePoint
+from harness.results.folder import RunFolder
+from harness.rules.read import is_evaluation, read_config
+from harness.rules.validity import invalid_reasons
+
+Array = npt.NDArray[np.float64]
+SAME_RATE = 1e-3  # two rates asked for that differ by less are the same load
+# A queue that grows by more than this share of what is issued meanwhile is an engine that falls
+# behind; one that keeps up has a queue that swings.
+_FALLS_BEHIND = 0.01
+
+
+@dataclass(frozen=True)
+class Test:
+    """One performance test: its queries in the order of issue, and its timeline."""
+
+    sample_index: npt.NDArray[np.int64]
+    issued_s: Array
+    first_token_s: Array  # NaN: LoadGen asks for none
+    completed_s: Array
+    tokens: Array
+    timeline_s: Array
+    timeline_tokens: Array  # generated so far
+    timeline_done: Array  # answers so far
+
+    @classmethod
+    def of(cls, samples: Sequence[SampleTimes], timeline: Sequence[TimelinePoint]) -> Test:
+        """From the records that samples.csv and timeline.csv hold."""
+        ordered = sorted(samples, key=lambda sample: sample.issued_s)
+        rows = [
+            (s.issued_s, np.nan if s.first_token_s is None else s.first_token_s, s.completed_s)
+            for s in ordered
+        ]
+        times = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        points = np.array([(p.time_s, p.tokens, p.samples_done) for p in timeline], np.float64)
+        return cls(
+            np.array([sample.sample_index for sample in ordered], np.int64),
+            *times,
+            np.array([sample.tokens for sample in ordered], np.float64),
+            *points.reshape(-1, 3).T,
+        )
+
+    @cached_property
+    def times_ms(self) -> dict[str, Array]:
+        """Of each query: the whole answer, the first token, each further token; NaN: none."""
+        after_first = np.where(self.tokens > 1, self.tokens - 1, np.nan)
+        return {
+            "latency": 1000 * (self.completed_s - self.issued_s),
+            "ttft": 1000 * (self.first_token_s - self.issued_s),
+            "tpot": 1000 * (self.completed_s - self.first_token_s) / after_first,
+        }
+
+    def asked_the_same(self, other: Test) -> bool:
+        """Whether both tests issued the same samples in the same order."""
+        return np.array_equal(self.sample_index, other.sample_index)
+
+    @cached_property
+    def falls_behind(self) -> bool:
+        """Whether the queue of a Server test grows from the middle of the issuing to its end."""
+        end = float(self.issued_s[-1])
+        quarters = [(end * k / 4, end * (k + 1) / 4) for k in (1, 3)]
+        waiting = [self._mean_waiting(*quarter) for quarter in quarters]
+        issued_between = len(self.issued_s) / 2
+        return bool(waiting[1] - waiting[0] > max(_FALLS_BEHIND * issued_between, 10))
+
+    def _mean_waiting(self, begin_s: float, end_s: float) -> float:
+        moments = np.linspace(begin_s, end_s, 200)
+        issued = np.searchsorted(self.issued_s, moments, side="right")
+        return float(np.mean(issued - np.searchsorted(np.sort(self.completed_s), moments)))
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A finished run with a performance test."""
+
+    label: str  # A for the first, which the others are held against
+    folder: RunFolder
+    config: dict[str, Any]  # config.json
+    result: PerformanceResult
+    test: Test
+    repeats: tuple[Test, ...] = ()  # further tests of the same run on the same loaded engine
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario asked for."""
+        return Scenario(self.config["flags"]["scenario"])
+
+    @property
+    def flags(self) -> RunConfig:
+        """The flags of the run."""
+        return RunConfig.from_json(self.config["flags"])
+
+    @property
+    def tests(self) -> tuple[Test, ...]:
+        """Every performance test of the run."""
+        return (self.test, *self.repeats)
+
+    @property
+    def fill(self) -> int:
+        """How many samples the engine works on at once."""
+        engine = self.config["resolved"]["engine"]
+        return int(engine.get("max_num_seqs") or 1) * int(engine.get("data_parallel_size") or 1)
+
+    @cached_property
+    def invalid_reasons(self) -> tuple[str, ...]:
+        """Why the performance test does not count by LoadGen's logs."""
+        return invalid_reasons(self.result)
+
+
+def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
+    """The runs in the order given. Raises UsageError where one cannot be compared, LogError."""
+    folders = [RunFolder(path.resolve()) for path in paths]
+    if len(folders) < 2:
+        raise UsageError("compare needs two run folders or more: report.py compare RUN RUN.")
+    seen: set[Path] = set()
+    for folder in folders:
+        if folder.path in seen:
+            raise UsageError(f"{folder.path} is given twice; a run is never compared with itself.")
+        seen.add(folder.path)
+    return [_read(folder, _label(number)) for number, folder in enumerate(folders)]
+
+
+def _label(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"R{number + 1}"
+
+
+def _read(folder: RunFolder, label: str) -> ComparedRun:
+    config = read_config(folder)
+    if is_evaluation(config):
+        raise UsageError(
+            f"{folder.path} is an evaluation by mmlu.py, which measures no speed; give folders of "
+            "run.py."
+        )
+    if (status := config["run"]["status"]) != "finished":
+        raise UsageError(
+            f"{folder.path} did not finish (its status is {status}), so it has no figures to "
+            "compare; run it again."
+        )
+    result = performance_result(folder.path)
+    samples = read_samples(folder.samples_csv) if folder.samples_csv.is_file() else []
+    if result is None or not samples:
+        raise UsageError(
+            f"{folder.path} has no performance test; compare runs of --mode performance or both."
+        )
+    timeline = read_timeline(folder.timeline_csv) if folder.timeline_csv.is_file() else []
+    test = Test.of(samples, timeline)
+    return ComparedRun(label, folder, config, result, test, _repeats(folder))
+
+
+def _repeats(folder: RunFolder) -> tuple[Test, ...]:
+    """The further tests of a run that was repeated: a folder each, with files of the same names."""
+    folders = sorted(path.parent for path in folder.path.glob("Repeats/*/samples.csv"))
+    return tuple(
+        Test.of(
+            read_samples(path / folder.samples_csv.name),
+            read_timeline(path / folder.timeline_csv.name)
+            if (path / folder.timeline_csv.name).is_file()
+            else [],
+        )
+        for path in folders
+    )

@@ -1,0 +1,154 @@
+"""What a comparison says: its sentences, the cells of its tables, the lines on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness import formatting
+from harness.report import pages
+from harness.report.comparison_differences import Difference
+from harness.report.comparison_measures import Deciding, Figure
+from harness.report.comparison_runs import ComparedRun
+from harness.tables import text_lines
+
+_WITHIN = (
+    "The intervals (95 %) tell how far chance within one test can move a difference. Runs of the "
+    "same thing also differ from start to start, by the clock, the heat and the memory of a "
+    "machine, and no single test shows by how much: trust a small difference when it comes again."
+)
+_OVER_REPEATS = (
+    "The intervals (95 %) are over the repeated tests of each run. A run's tests share one loaded "
+    "engine and one hour; what differs from start to start they do not show."
+)
+NOTHING_DIFFERS = "Nothing differs in the settings, the system and the versions on record."
+
+
+def percent(fraction: float, digits: int | None = None) -> str:
+    """'+3.1 %', '-0.12 %'; as many digits as a small difference needs."""
+    digits = (2 if abs(fraction) < 0.01 else 1) if digits is None else digits
+    text = f"{100 * fraction:+,.{digits}f}"
+    return f"{text.lstrip('+-') if not float(text.replace(',', '')) else text} %"
+
+
+def cell(figure: Figure, run: int) -> str:
+    """A run's difference to the first with its interval: '-3.1 % (-3.3 to -2.8)'."""
+    difference, interval = figure.difference(run), figure.intervals[run - 1]
+    if difference is None:
+        return ""
+    if interval is None:
+        return percent(difference)
+    digits = 2 if max(abs(interval.low), abs(interval.high)) < 0.01 else 1
+    low, high = (percent(end, digits).removesuffix(" %") for end in (interval.low, interval.high))
+    return f"{percent(difference, digits)} ({low} to {high})"
+
+
+def conclusion(first: ComparedRun, other: ComparedRun, decided: Deciding, run: int) -> str:
+    """Whether a run is faster or slower than the first, in a sentence."""
+    figure = decided.figure
+    interval = figure.intervals[run - 1] if figure else None
+    if figure is None or interval is None:
+        return (
+            f"Whether {other.label} is faster or slower than {first.label} cannot be said: "
+            f"{decided.because}."
+        )
+    less_or_more = "higher" if interval.estimate > 0 else "lower"
+    size = percent(abs(interval.estimate)).lstrip("+")
+    what = f"{figure.name} of {other.label} is {size} {less_or_more} than that of {first.label}"
+    if not figure.name.startswith("tokens"):
+        what = f"the latency ({what})".replace(f"({figure.name} of", f"({figure.name}) of")[:-1]
+    what = what[0].upper() + what[1:]
+    ends = f"95 % interval {percent(interval.low)} to {percent(interval.high)}"
+    if not interval.is_more_than_chance:
+        return f"{what} ({ends}): no more than chance, so neither is shown to be the faster."
+    is_slower = (interval.estimate > 0) != figure.more_is_better
+    verdict = f"{other.label} is {'slower' if is_slower else 'faster'}"
+    kind = "chance between repeated tests" if figure.over_repeats else "chance within a test"
+    return f"{verdict}. {what} ({ends}), which is more than {kind}."
+
+
+def notes(
+    runs: Sequence[ComparedRun], figures: Sequence[Figure], decided: Sequence[Deciding]
+) -> Iterator[str]:
+    """What a reader must know to trust the figures, a sentence or two each."""
+    meanings = {d.because: None for d in decided if d.figure and d.because}
+    for because in meanings:
+        yield f"What decides: {because}."
+    yield _OVER_REPEATS if any(f.over_repeats for f in figures) else _WITHIN
+    for run in runs:
+        if run.invalid_reasons:
+            yield f"{run.label} is INVALID by LoadGen's log: {run.invalid_reasons[0]}"
+        if run.scenario.loadgen_name == "Server" and run.test.falls_behind:
+            yield (
+                f"{run.label} fell behind the rate asked for: its queue grew to the end, and its "
+                "latencies with it."
+            )
+
+
+def runs_table(runs: Sequence[ComparedRun]) -> list[tuple[str, ...]]:
+    """Which folder stands behind each letter, the headings first."""
+    rows: list[tuple[str, ...]] = [("run", "folder", "what it is", "length", "LoadGen")]
+    for run in runs:
+        flags = run.config["flags"]
+        repeats = f" x {len(run.tests)} tests" if run.repeats else ""
+        what = f"{run.scenario.label}, {flags['model']}, {flags['precision']}"
+        valid = "INVALID" if run.invalid_reasons else "VALID"
+        count = f"{formatting.count(len(run.test.tokens))} answers{repeats}"
+        rows.append((run.label, run.folder.name, what, count, valid))
+    return rows
+
+
+def figures_table(runs: Sequence[ComparedRun], figures: Sequence[Figure]) -> list[tuple[str, ...]]:
+    """Each figure of each run, and each other run's difference to the first."""
+    others = runs[1:]
+    rows = [("", *(r.label for r in runs), *(f"{r.label} to {runs[0].label}" for r in others))]
+    for figure in figures:
+        values = (figure.text(number) for number in range(len(runs)))
+        cells = (cell(figure, number) for number in range(1, len(runs)))
+        rows.append((figure.name, *values, *cells))
+    return rows
+
+
+def more_than_chance(runs: Sequence[ComparedRun], figures: Sequence[Figure]) -> list[list[bool]]:
+    """Of each row of the figures' table, which cells hold a difference beyond chance."""
+    blank = [False] * (len(runs) + 1)
+    return [
+        blank + [interval is not None and interval.is_more_than_chance for interval in f.intervals]
+        for f in figures
+    ]
+
+
+def differences_table(
+    runs: Sequence[ComparedRun], found: Sequence[Difference]
+) -> list[tuple[str, ...]]:
+    """What differs in settings, system and versions; empty where nothing does."""
+    if not found:
+        return []
+    rows = [("", "", *(run.label for run in runs))]
+    groups = [difference.group for difference in found]
+    for number, difference in enumerate(found):
+        group = difference.group if number == groups.index(difference.group) else ""
+        rows.append((group, difference.name, *difference.values))
+    return rows
+
+
+def terminal(
+    runs: Sequence[ComparedRun],
+    found: Sequence[Difference],
+    figures: Sequence[Figure],
+    conclusions: Sequence[str],
+    remarks: Sequence[str],
+) -> str:
+    """The comparison in plain text: the tables, then what they say."""
+    lines = [*text_lines(runs_table(runs), {3}), ""]
+    if found:
+        lines += text_lines([tuple(map(_short, row)) for row in differences_table(runs, found)])
+    else:
+        lines.append(f"  {NOTHING_DIFFERS}")
+    lines += ["", *text_lines(figures_table(runs, figures), set(range(1, 2 * len(runs)))), ""]
+    for sentence in (*conclusions, *remarks):
+        lines += pages.wrapped(sentence, "  ", "  ")
+    return "\n".join(lines)
+
+
+def _short(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
