@@ -29,11 +29,14 @@ from harness.config import Scenario
 from harness.errors import BenchmarkError, UsageError
 from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult
 from harness.report import comparison_measures as measures
-from harness.report.comparison_runs import Array, ComparedRun, Test, read_runs
+from harness.report.comparison_runs import ComparedRun, TimedTest, read_runs
+from harness.report.comparison_statistics import Array
 from harness.results.folder import RunFolder
 from harness.tables import text_lines
 
-Pair = Callable[[np.random.Generator, float], tuple[Test, Test]]
+Pair = Callable[[np.random.Generator, float], tuple[TimedTest, TimedTest]]
+SEED = 5
+WHAT_DECIDES = "what decides"  # whichever figure that is, pair by pair
 STRETCH_S = 10.0  # which times a pair gets is drawn anew after this
 TOKENS_A_STEP, SEQUENCES = 5120, 1008  # the fp8 profile of an H100
 MAX_STEPS = 200_000  # of one test
@@ -70,7 +73,7 @@ def simulate(
     *,
     slower: float = 1.0,
     sequences: int = SEQUENCES,
-) -> Test:
+) -> TimedTest:
     """The times of the queries when an engine batches them continuously, step by step."""
     factors, stalls = noisy_steps(engine, chance)
     count = len(issued_s)
@@ -106,13 +109,13 @@ def simulate(
         if not timeline or now >= timeline[-1][0] + TIMELINE_EVERY_S or done == count:
             timeline.append((now, tokens, done))
     points = np.array(timeline, dtype=np.float64).T
-    return Test(np.arange(count), issued_s, first_s, done_s, answers, *points)
+    return TimedTest(np.arange(count), issued_s, first_s, done_s, answers, *points)
 
 
 def simulated_pair(scenario: Scenario, load: float, *, same_queries: bool = True) -> Pair:
     """Pairs of full-size tests; `load` is the rate asked for in queries/s (Offline: 0)."""
 
-    def pair(chance: np.random.Generator, slower: float) -> tuple[Test, Test]:
+    def pair(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
         asked = [queries(chance)] * 2 if same_queries else [queries(chance), queries(chance)]
         first = simulate(*asked[0], Engine(), chance)
         second = simulate(*asked[1], Engine(), chance, slower=slower)
@@ -128,14 +131,14 @@ def simulated_pair(scenario: Scenario, load: float, *, same_queries: bool = True
             return np.cumsum(chance.exponential(1 / load, count)), prompts, answers
         return np.zeros(count), prompts, answers
 
-    def one_at_a_time(chance: np.random.Generator, slower: float) -> tuple[Test, Test]:
+    def one_at_a_time(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
         _, prompts, answers = queries(chance)
         return _alone(prompts, answers, chance, 1.0), _alone(prompts, answers, chance, slower)
 
     return one_at_a_time if scenario is Scenario.SINGLESTREAM else pair
 
 
-def _alone(prompts: Array, answers: Array, chance: np.random.Generator, slower: float) -> Test:
+def _alone(prompts: Array, answers: Array, chance: np.random.Generator, slower: float) -> TimedTest:
     """SingleStream: a query comes when the one before is answered."""
     engine = Engine()
     factors, stalls = noisy_steps(engine, chance)
@@ -147,7 +150,9 @@ def _alone(prompts: Array, answers: Array, chance: np.random.Generator, slower: 
     done_s, first_s = passed[ends - 1], passed[ends - steps]
     issued_s = np.concatenate(([0.0], done_s[:-1]))
     order = np.arange(len(prompts))
-    return Test(order, issued_s, first_s, done_s, answers, done_s, np.cumsum(answers), order + 1.0)
+    return TimedTest(
+        order, issued_s, first_s, done_s, answers, done_s, np.cumsum(answers), order + 1.0
+    )
 
 
 def real_pair(first: ComparedRun, second: ComparedRun) -> Pair:
@@ -156,7 +161,7 @@ def real_pair(first: ComparedRun, second: ComparedRun) -> Pair:
         raise UsageError("The two runs did not issue the same queries in the same order.")
     gaps = [_gaps(run.test) for run in (first, second)]
 
-    def pair(chance: np.random.Generator, slower: float) -> tuple[Test, Test]:
+    def pair(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
         stretch = (first.test.issued_s // STRETCH_S).astype(int)
         if first.scenario is Scenario.OFFLINE:
             stretch = (first.test.completed_s // STRETCH_S).astype(int)
@@ -180,7 +185,7 @@ def real_pair(first: ComparedRun, second: ComparedRun) -> Pair:
     return pair
 
 
-def _gaps(test: Test, count: int = 4000) -> tuple[Array, Array, Array]:
+def _gaps(test: TimedTest, count: int = 4000) -> tuple[Array, Array, Array]:
     """The seconds between cuts at equal shares of the tokens, and tokens and answers by then."""
     cuts = np.linspace(0, test.timeline_tokens[-1], count + 1)
     moments = np.interp(cuts, test.timeline_tokens, test.timeline_s)
@@ -192,8 +197,13 @@ def _seconds(gaps: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array]:
 
 
 def _mixed(
-    one: Test, other: Test, of_one: Any, seconds: Array, gaps: Sequence[Any], slower: float
-) -> Test:
+    one: TimedTest,
+    other: TimedTest,
+    of_one: Any,
+    seconds: Array,
+    gaps: Sequence[Any],
+    slower: float,
+) -> TimedTest:
     def times(whole: str) -> Array:
         mixed: Array = np.where(of_one, one.times_ms[whole], other.times_ms[whole]) / 1000
         return slower * mixed
@@ -209,7 +219,7 @@ def _mixed(
     )
 
 
-def as_run(test: Test, scenario: Scenario, fill: int, qps: float | None) -> ComparedRun:
+def as_run(test: TimedTest, scenario: Scenario, fill: int, qps: float | None) -> ComparedRun:
     """What the comparison asks of a run."""
     config = {
         "flags": {"scenario": scenario.value},
@@ -240,15 +250,15 @@ def calls(
     by_figure: dict[str, Calls] = {}
     for number in range(pairs):
         for factor in (1.0, slower):
-            chance = np.random.default_rng([number, int(1000 * factor)])
+            chance = np.random.default_rng([number, int(1000 * factor), SEED])
             runs = [as_run(test, scenario, fill, qps) for test in pair(chance, factor)]
             figures = measures.figures(runs)
             decided = measures.deciding(figures, runs, 1).figure
-            for figure in figures:
-                if (by := figure.slower_by(1)) is None:
+            for name, figure in [(f.name, f) for f in figures] + [(WHAT_DECIDES, decided)]:
+                if figure is None or (by := figure.slower_by(1)) is None:
                     continue
-                counted = by_figure.setdefault(figure.name, Calls())
-                counted.decided += figure is decided and factor == 1.0
+                counted = by_figure.setdefault(name, Calls())
+                counted.decided += factor == 1.0 and figure is decided
                 if factor == 1.0:
                     counted.alarms += not by[1] <= 0 <= by[2]
                 else:
@@ -299,7 +309,7 @@ def _simulated() -> list[tuple[str, Pair, Scenario, int, float | None]]:
     pairs: list[tuple[str, Pair, Scenario, int, float | None]] = [
         ("SingleStream, 1,100 queries", simulated_pair(single, 0), single, 1, None)
     ]
-    for load in (30.0, 50.0, 60.0):
+    for load in (30.0, 50.0, 60.0, 63.0, 66.0):
         pair = simulated_pair(server, load)
         pairs.append((f"Server at {load:g} queries/s, 600 s", pair, server, SEQUENCES, load))
     pair = simulated_pair(server, 50.0, same_queries=False)

@@ -46,6 +46,7 @@ _LEFT_OUT = {
     ("engine", "model"),
     ("engine", "tokenizer"),
 }
+_HASHES = {"git_commit", "revision", "checksum_sha256"}  # their beginning tells them apart
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def _of_group(group: str, parts: Sequence[Any]) -> Iterator[Difference]:
     flat = [dict(_flat(part)) for part in parts]
     for name in dict.fromkeys(name for values in flat for name in values):
         values = tuple(_text(values.get(name)) for values in flat)
+        if name in _HASHES:
+            values = tuple(value[:12] for value in values)
         if len(set(values)) > 1 and (group, name.split(".")[0]) not in _LEFT_OUT:
             is_version = group == "system" and ("version" in name or name.startswith("git_"))
             flag = "--" + name.removesuffix("_s").replace("_", "-")

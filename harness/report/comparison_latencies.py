@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.report.comparison_runs import Array, Test
+from harness.report.comparison_runs import TimedTest
 from harness.report.comparison_statistics import (
+    Array,
     Interval,
     block_length,
     blocks_of,
@@ -34,7 +35,7 @@ def percentiles(values: Array) -> dict[str, float | None]:
     return {name: float(figure) for name, figure in zip(PERCENTILES, figures, strict=True)}
 
 
-def ratios(what: str, first: Test, second: Test) -> dict[str, Interval | None]:
+def ratios(what: str, first: TimedTest, second: TimedTest) -> dict[str, Interval | None]:
     """How much higher the second test's percentiles are; None with too few queries to say."""
     one, other = first.times_ms[what], second.times_ms[what]
     queries = min(int(np.count_nonzero(~np.isnan(times))) for times in (one, other))

@@ -25,8 +25,6 @@ _WHATS = {
 _DECIDING = {
     Scenario.OFFLINE: (STEADY,),
     Scenario.SINGLESTREAM: ("latency_p90", "latency_p50"),
-    Scenario.SERVER: ("latency_p50",),
-    Scenario.INTERACTIVE: ("latency_p50",),
 }
 
 
@@ -90,29 +88,12 @@ def deciding(found: Sequence[Figure], runs: Sequence[ComparedRun], run: int) -> 
     first, other = runs[0], runs[run]
     if first.scenario is not other.scenario:
         return Deciding(None, "they ran different scenarios, which no figure compares")
-    keys, meaning = _DECIDING[first.scenario], ""
     if first.result.scenario == "Server":
-        if behind := [r.label for r in (first, other) if r.test.falls_behind]:
-            keys = (STEADY,)
-            meaning = (
-                f"{' and '.join(behind)} fell behind the rate asked for, so that latencies grow "
-                "with the length of the test and tokens/s tells the speed"
-            )
-        elif not same_rates((first, other)):
-            asked = " and ".join(
-                formatting.rate(r.result.target_qps, "queries/s") for r in (first, other)
-            )
-            return Deciding(
-                None,
-                f"they were asked for {asked}: tokens/s then follows the rate asked for, and the "
-                "latencies are those of different loads; give both the same --server-target-qps",
-            )
-        else:
-            meaning = (
-                "both had the same rate to keep up with, so that tokens/s follows it and the "
-                "latency tells the speed; near its limit an engine's latency rises faster than its "
-                "speed falls"
-            )
+        keys, meaning = _of_server(first, other)
+    else:
+        keys, meaning = _DECIDING[first.scenario], ""
+    if not keys:
+        return Deciding(None, meaning)
     by_key = {figure.key: figure for figure in found}
     for key in keys:
         if key in by_key and by_key[key].intervals[run - 1] is not None:
@@ -122,6 +103,32 @@ def deciding(found: Sequence[Figure], runs: Sequence[ComparedRun], run: int) -> 
         "the tests are too short to tell chance from a difference "
         f"({formatting.count(min(len(r.test.tokens) for r in (first, other)))} answers); give "
         "both more samples or repeat them",
+    )
+
+
+def _of_server(first: ComparedRun, other: ComparedRun) -> tuple[tuple[str, ...], str]:
+    """The keys that may decide between Server tests and why it is those; or why none does."""
+    both = (first, other)
+    behind = [run.label for run in both if run.test.falls_behind]
+    if len(behind) == 2:
+        return (STEADY,), (
+            "both fell behind the rate asked for, so that latencies grow with the length of the "
+            "test and tokens/s tells the speed"
+        )
+    if not same_rates(both):
+        asked = " and ".join(formatting.rate(r.result.target_qps, "queries/s") for r in both)
+        return (), (
+            f"they were asked for {asked}: tokens/s then follows the rate asked for, and the "
+            "latencies are those of different loads; give both the same --server-target-qps"
+        )
+    if crowded := [run.label for run in both if run.test.falls_behind or run.test.is_crowded]:
+        return ("tpot_p90",), (
+            f"the queue of {' and '.join(crowded)} hardly ever emptied, so that other latencies "
+            "tell how long it happened to grow, and the time of each further token the speed"
+        )
+    return ("latency_p50",), (
+        "both had the same rate to keep up with, so that tokens/s follows it and the latency tells "
+        "the speed; near its limit an engine's latency rises faster than its speed falls"
     )
 
 
@@ -152,9 +159,10 @@ def _percentiles(what: str, runs: Sequence[ComparedRun]) -> Iterator[Figure]:
 
 
 def _within(what: str, first: ComparedRun, other: ComparedRun) -> dict[str, Interval | None]:
-    """Intervals within one test; none where a queue grew all the time and chance has no end."""
-    server = first.scenario.loadgen_name == other.scenario.loadgen_name == "Server"
-    if server and (first.test.falls_behind or other.test.falls_behind):
+    """Intervals within one test; none of waiting times whose chance has a longer memory than it."""
+    server = first.result.scenario == other.result.scenario == "Server"
+    never_quiet = any(r.test.falls_behind or r.test.is_crowded for r in (first, other))
+    if server and what != "tpot" and never_quiet:
         return dict.fromkeys(latencies.PERCENTILES)
     return latencies.ratios(what, first.test, other.test)
 

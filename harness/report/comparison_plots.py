@@ -25,7 +25,7 @@ from harness.report.canvas import (
 )
 from harness.report.comparison_measures import Figure
 from harness.report.comparison_rates import steady_part
-from harness.report.comparison_runs import ComparedRun, Test
+from harness.report.comparison_runs import ComparedRun, TimedTest
 from harness.report.comparison_statistics import quantiles_of
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _tokens_per_sec(path: Path, runs: Sequence[ComparedRun]) -> bool:
     return True
 
 
-def _binned(test: Test) -> tuple[np.typing.NDArray[np.float64], np.typing.NDArray[np.float64]]:
+def _binned(test: TimedTest) -> tuple[np.typing.NDArray[np.float64], np.typing.NDArray[np.float64]]:
     """The middle of each bin and the tokens per second in it."""
     bins = max(min(_BINS, len(test.timeline_s) - 1), 1)
     edges = np.linspace(0, test.timeline_s[-1], bins + 1)

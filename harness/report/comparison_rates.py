@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.config import Scenario
-from harness.report.comparison_runs import Array, ComparedRun, Test
+from harness.report.comparison_runs import ComparedRun, TimedTest
 from harness.report.comparison_statistics import (
     MIN_BLOCKS,
+    Array,
     Interval,
     block_length,
     blocks_of,
@@ -47,7 +48,7 @@ class RateRatio:
     paired: bool
 
 
-def steady_part(run: ComparedRun, test: Test) -> SteadyPart:
+def steady_part(run: ComparedRun, test: TimedTest) -> SteadyPart:
     """Offline: from one fill of answers to one before the end. Server: while queries come, but for
     the beginning. SingleStream: all of it.
     """
@@ -70,11 +71,21 @@ def steady_part(run: ComparedRun, test: Test) -> SteadyPart:
     return SteadyPart(float(first), float(last), True)
 
 
-def steady_rate(run: ComparedRun, test: Test) -> float:
+def steady_rate(run: ComparedRun, test: TimedTest) -> float:
     """Tokens per second in the steady part."""
     part = steady_part(run, test)
     seconds = _seconds_between_cuts(test, part, 1)
     return (part.last_token - part.first_token) / max(float(seconds.sum()), 1e-9)
+
+
+def rate_of_halves(run: ComparedRun, test: TimedTest) -> tuple[float, float] | None:
+    """Tokens per second in both halves of the steady part; None where queries set the rate."""
+    part = steady_part(run, test)
+    if not part.is_steady or run.result.scenario == "Server":
+        return None
+    half = (part.last_token - part.first_token) / 2
+    early, late = _seconds_between_cuts(test, part, 2)
+    return half / max(float(early), 1e-9), half / max(float(late), 1e-9)
 
 
 def rate_ratio(first: ComparedRun, second: ComparedRun) -> RateRatio:
@@ -82,12 +93,7 @@ def rate_ratio(first: ComparedRun, second: ComparedRun) -> RateRatio:
     parts = [steady_part(run, run.test) for run in (first, second)]
     paired = _did_the_same(first.test, second.test)
     if paired:
-        part = SteadyPart(
-            max(p.first_token for p in parts),
-            min(p.last_token for p in parts),
-            all(p.is_steady for p in parts),
-        )
-        parts = [part, part]
+        parts = [_common(*parts)] * 2
     cuts = [
         min(_points_in(run.test, part), _MAX_CUTS)
         for run, part in zip((first, second), parts, strict=True)
@@ -101,18 +107,31 @@ def rate_ratio(first: ComparedRun, second: ComparedRun) -> RateRatio:
         _seconds_between_cuts(run.test, part, count)
         for run, part, count in zip((first, second), parts, cuts, strict=True)
     )
-    rates = [
-        (part.last_token - part.first_token) / float(seconds.sum())
-        for part, seconds in zip(parts, (one, other), strict=True)
-    ]
-    estimate = math.log(rates[1] / rates[0])
-    if paired:
-        moves = one / one.mean() - other / other.mean()
-        block = blocks_of(len(one), block_length(moves))
-        draws = weights_of(int(block[-1]) + 1)
-        ratios = np.log(_drawn(one, block, draws) / _drawn(other, block, draws))
-        wider = widening(moves, block)
-        return RateRatio(interval(estimate, ratios, draws.shape[1], wider), paired)
+    tokens = [part.last_token - part.first_token for part in parts]
+    estimate = math.log(tokens[1] / float(other.sum()) * float(one.sum()) / tokens[0])
+    found = _paired(estimate, one, other) if paired else _apart(estimate, one, other)
+    return RateRatio(found, paired)
+
+
+def _common(one: SteadyPart, other: SteadyPart) -> SteadyPart:
+    return SteadyPart(
+        max(one.first_token, other.first_token),
+        min(one.last_token, other.last_token),
+        one.is_steady and other.is_steady,
+    )
+
+
+def _paired(estimate: float, one: Array, other: Array) -> Interval:
+    """The same blocks of work are drawn from both."""
+    moves = one / one.mean() - other / other.mean()
+    block = blocks_of(len(one), block_length(moves))
+    draws = weights_of(int(block[-1]) + 1)
+    ratios = np.log(_drawn(one, block, draws) / _drawn(other, block, draws))
+    return interval(estimate, ratios, draws.shape[1], widening(moves, block))
+
+
+def _apart(estimate: float, one: Array, other: Array) -> Interval:
+    """Blocks are drawn from each by itself."""
     drawn, counts, wider = [], [], 1.0
     for number, seconds in enumerate((one, other)):
         block = blocks_of(len(seconds), block_length(seconds))
@@ -120,11 +139,10 @@ def rate_ratio(first: ComparedRun, second: ComparedRun) -> RateRatio:
         drawn.append(np.log(_drawn(seconds, block, draws) / seconds.mean()))
         counts.append(draws.shape[1])
         wider = max(wider, widening(seconds, block))
-    ratios = estimate + drawn[0] - drawn[1]
-    return RateRatio(interval(estimate, ratios, min(counts), wider), paired)
+    return interval(estimate, estimate + drawn[0] - drawn[1], min(counts), wider)
 
 
-def _did_the_same(one: Test, other: Test) -> bool:
+def _did_the_same(one: TimedTest, other: TimedTest) -> bool:
     tokens = float(one.tokens.sum()), float(other.tokens.sum())
     return one.asked_the_same(other) and abs(tokens[1] / tokens[0] - 1) <= _SAME_WORK
 
@@ -135,7 +153,7 @@ def _drawn(seconds: Array, block: np.typing.NDArray[np.intp], draws: Array) -> A
     return mean
 
 
-def _progress(test: Test) -> tuple[Array, Array]:
+def _progress(test: TimedTest) -> tuple[Array, Array]:
     """Moments and the tokens generated by then, both increasing."""
     order = np.argsort(test.completed_s, kind="stable")
     time_s, tokens = test.completed_s[order], np.cumsum(test.tokens[order])
@@ -146,12 +164,12 @@ def _progress(test: Test) -> tuple[Array, Array]:
     return time_s[grows], tokens[grows]
 
 
-def _points_in(test: Test, part: SteadyPart) -> int:
+def _points_in(test: TimedTest, part: SteadyPart) -> int:
     tokens = _progress(test)[1]
     return int(np.count_nonzero((tokens > part.first_token) & (tokens <= part.last_token)))
 
 
-def _seconds_between_cuts(test: Test, part: SteadyPart, count: int) -> Array:
+def _seconds_between_cuts(test: TimedTest, part: SteadyPart, count: int) -> Array:
     time_s, tokens = _progress(test)
     cuts = np.linspace(part.first_token, part.last_token, count + 1)
     seconds: Array = np.diff(np.interp(cuts, tokens, time_s))

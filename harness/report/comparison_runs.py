@@ -16,19 +16,23 @@ from harness.errors import UsageError
 from harness.logs.performance import performance_result
 from harness.logs.times import read_samples, read_timeline
 from harness.metrics import PerformanceResult, SampleTimes, TimelinePoint
+from harness.report.comparison_statistics import Array
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
 from harness.rules.validity import invalid_reasons
 
-Array = npt.NDArray[np.float64]
 SAME_RATE = 1e-3  # two rates asked for that differ by less are the same load
 # A queue that grows by more than this share of what is issued meanwhile is an engine that falls
 # behind; one that keeps up has a queue that swings.
 _FALLS_BEHIND = 0.01
+# A queue is quiet when a query has its first token within this many times what the quickest tenth
+# takes. One that is not for longer than a block of the bootstrap has a memory beyond any block.
+_QUIET = 2.0
+_LONG_WITHOUT_QUIET = 1 / 12
 
 
 @dataclass(frozen=True)
-class Test:
+class TimedTest:
     """One performance test: its queries in the order of issue, and its timeline."""
 
     sample_index: npt.NDArray[np.int64]
@@ -41,21 +45,19 @@ class Test:
     timeline_done: Array  # answers so far
 
     @classmethod
-    def of(cls, samples: Sequence[SampleTimes], timeline: Sequence[TimelinePoint]) -> Test:
+    def of(cls, samples: Sequence[SampleTimes], timeline: Sequence[TimelinePoint]) -> TimedTest:
         """From the records that samples.csv and timeline.csv hold."""
         ordered = sorted(samples, key=lambda sample: sample.issued_s)
         rows = [
             (s.issued_s, np.nan if s.first_token_s is None else s.first_token_s, s.completed_s)
             for s in ordered
         ]
-        times = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        issued_s, first_s, completed_s = np.array(rows, dtype=np.float64).reshape(-1, 3).T
         points = np.array([(p.time_s, p.tokens, p.samples_done) for p in timeline], np.float64)
-        return cls(
-            np.array([sample.sample_index for sample in ordered], np.int64),
-            *times,
-            np.array([sample.tokens for sample in ordered], np.float64),
-            *points.reshape(-1, 3).T,
-        )
+        moments, tokens, done = points.reshape(-1, 3).T
+        index = np.array([sample.sample_index for sample in ordered], np.int64)
+        lengths = np.array([sample.tokens for sample in ordered], np.float64)
+        return cls(index, issued_s, first_s, completed_s, lengths, moments, tokens, done)
 
     @cached_property
     def times_ms(self) -> dict[str, Array]:
@@ -67,7 +69,7 @@ class Test:
             "tpot": 1000 * (self.completed_s - self.first_token_s) / after_first,
         }
 
-    def asked_the_same(self, other: Test) -> bool:
+    def asked_the_same(self, other: TimedTest) -> bool:
         """Whether both tests issued the same samples in the same order."""
         return np.array_equal(self.sample_index, other.sample_index)
 
@@ -79,6 +81,13 @@ class Test:
         waiting = [self._mean_waiting(*quarter) for quarter in quarters]
         issued_between = len(self.issued_s) / 2
         return bool(waiting[1] - waiting[0] > max(_FALLS_BEHIND * issued_between, 10))
+
+    @cached_property
+    def is_crowded(self) -> bool:
+        """Whether the queue of a Server test did not become quiet for a long stretch of it."""
+        ttft_ms, end = self.times_ms["ttft"], float(self.issued_s[-1])
+        quiet = self.issued_s[ttft_ms <= _QUIET * np.quantile(ttft_ms, 0.1)]
+        return bool(np.diff([0.0, *quiet, end]).max() > _LONG_WITHOUT_QUIET * end)
 
     def _mean_waiting(self, begin_s: float, end_s: float) -> float:
         moments = np.linspace(begin_s, end_s, 200)
@@ -94,8 +103,8 @@ class ComparedRun:
     folder: RunFolder
     config: dict[str, Any]  # config.json
     result: PerformanceResult
-    test: Test
-    repeats: tuple[Test, ...] = ()  # further tests of the same run on the same loaded engine
+    test: TimedTest
+    repeats: tuple[TimedTest, ...] = ()  # further tests of the same run on the same loaded engine
 
     @property
     def scenario(self) -> Scenario:
@@ -108,7 +117,7 @@ class ComparedRun:
         return RunConfig.from_json(self.config["flags"])
 
     @property
-    def tests(self) -> tuple[Test, ...]:
+    def tests(self) -> tuple[TimedTest, ...]:
         """Every performance test of the run."""
         return (self.test, *self.repeats)
 
@@ -160,15 +169,15 @@ def _read(folder: RunFolder, label: str) -> ComparedRun:
             f"{folder.path} has no performance test; compare runs of --mode performance or both."
         )
     timeline = read_timeline(folder.timeline_csv) if folder.timeline_csv.is_file() else []
-    test = Test.of(samples, timeline)
+    test = TimedTest.of(samples, timeline)
     return ComparedRun(label, folder, config, result, test, _repeats(folder))
 
 
-def _repeats(folder: RunFolder) -> tuple[Test, ...]:
+def _repeats(folder: RunFolder) -> tuple[TimedTest, ...]:
     """The further tests of a run that was repeated: a folder each, with files of the same names."""
     folders = sorted(path.parent for path in folder.path.glob("Repeats/*/samples.csv"))
     return tuple(
-        Test.of(
+        TimedTest.of(
             read_samples(path / folder.samples_csv.name),
             read_timeline(path / folder.timeline_csv.name)
             if (path / folder.timeline_csv.name).is_file()

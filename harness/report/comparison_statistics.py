@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 DRAWS = 2000  # the ends of the interval then move by a fiftieth of its width from seed to seed
 CONFIDENCE = 0.95
 MAX_BLOCKS = 12  # long blocks and Student's t hold where values hang together longer than it seems

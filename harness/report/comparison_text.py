@@ -8,6 +8,7 @@ from harness import formatting
 from harness.report import pages
 from harness.report.comparison_differences import Difference
 from harness.report.comparison_measures import Deciding, Figure
+from harness.report.comparison_rates import rate_of_halves
 from harness.report.comparison_runs import ComparedRun
 from harness.tables import text_lines
 
@@ -20,6 +21,7 @@ _OVER_REPEATS = (
     "The intervals (95 %) are over the repeated tests of each run. A run's tests share one loaded "
     "engine and one hour; what differs from start to start they do not show."
 )
+_UNSTEADY = 0.1  # between the halves of what should be steady
 NOTHING_DIFFERS = "Nothing differs in the settings, the system and the versions on record."
 
 
@@ -81,6 +83,15 @@ def notes(
             yield (
                 f"{run.label} fell behind the rate asked for: its queue grew to the end, and its "
                 "latencies with it."
+            )
+        if (halves := rate_of_halves(run, run.test)) is None:
+            continue
+        early, late = halves
+        if abs(late / early - 1) > _UNSTEADY:
+            yield (
+                f"{run.label} was not steady: {formatting.rate(early, 'tokens/s')} in the first "
+                f"half of its tokens, {formatting.rate(late, 'tokens/s')} in the second. Look at "
+                "the picture, and at what else the machine did."
             )
 
 
