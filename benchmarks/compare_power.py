@@ -8,14 +8,14 @@ in the same order, and for each stretch of them a coin says which run's times th
 gets, the other gets the other's. So each pair has the noise of the real engine, in its real order.
 The simulated engine batches as vLLM does, with steps whose time is noisy and alike in a row; all
 that differs within a pair is that noise. "Slower" is the second of a pair whose engine (of real
-runs, whose times) takes that much longer.
+runs, whose times) takes that much longer. With --start-to-start every test's engine is besides
+slower or faster as a whole by chance: what no single test shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks.simulated_engine import SEQUENCES, Engine, one_at_a_time, simulate
 from harness.config import Scenario
 from harness.errors import BenchmarkError, UsageError
 from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult
@@ -34,82 +35,11 @@ from harness.report.comparison_statistics import Array
 from harness.results.folder import RunFolder
 from harness.tables import text_lines
 
+Case = tuple[str, "Pair", Scenario, int, float | None]  # title, pairs, and what a run is
 Pair = Callable[[np.random.Generator, float], tuple[TimedTest, TimedTest]]
 SEED = 5
 WHAT_DECIDES = "what decides"  # whichever figure that is, pair by pair
 STRETCH_S = 10.0  # which times a pair gets is drawn anew after this
-TOKENS_A_STEP, SEQUENCES = 5120, 1008  # the fp8 profile of an H100
-MAX_STEPS = 200_000  # of one test
-TIMELINE_EVERY_S = 0.25
-
-
-@dataclasses.dataclass(frozen=True)
-class Engine:
-    """A step takes so long: the same for each, for each answer in it, for each prompt token."""
-
-    step_s: float = 0.006
-    answer_s: float = 35e-6
-    prompt_token_s: float = 12e-6
-    noise: float = 0.02  # standard deviation of a step's time, as a share
-    alike: float = 0.9  # correlation of a step's noise with that of the next
-    stalls: float = 0.002  # share of the steps that wait for something else
-    stall_s: float = 0.1
-
-
-def noisy_steps(engine: Engine, chance: np.random.Generator) -> tuple[Array, Array]:
-    """A factor and a stall for each step."""
-    shocks = chance.normal(size=MAX_STEPS) * engine.noise * (1 - engine.alike**2) ** 0.5
-    levels = itertools.accumulate(shocks.tolist(), lambda last, shock: engine.alike * last + shock)
-    factors: Array = np.exp(np.fromiter(levels, np.float64, MAX_STEPS))
-    return factors, engine.stall_s * (chance.random(MAX_STEPS) < engine.stalls)
-
-
-def simulate(
-    issued_s: Array,
-    prompts: Array,
-    answers: Array,
-    engine: Engine,
-    chance: np.random.Generator,
-    *,
-    slower: float = 1.0,
-    sequences: int = SEQUENCES,
-) -> TimedTest:
-    """The times of the queries when an engine batches them continuously, step by step."""
-    factors, stalls = noisy_steps(engine, chance)
-    count = len(issued_s)
-    first_s, done_s, left = np.zeros(count), np.zeros(count), prompts.astype(int).tolist()
-    arrivals, lengths = issued_s.tolist(), answers.astype(int).tolist()
-    ending: dict[int, list[int]] = {}
-    timeline: list[tuple[float, int, int]] = []
-    now, step, head, decoding, done, tokens = 0.0, 0, 0, 0, 0, 0
-    while done < count:
-        if not decoding and head < count:
-            now = max(now, arrivals[head])
-        room, started = TOKENS_A_STEP - decoding, list[int]()
-        while head < count and arrivals[head] <= now and decoding + len(started) < sequences:
-            taken = min(left[head], room)
-            left[head] -= taken
-            room -= taken
-            if left[head]:
-                break
-            started.append(head)
-            head += 1
-        prefilled = TOKENS_A_STEP - decoding - room
-        seconds = engine.step_s + engine.answer_s * decoding + engine.prompt_token_s * prefilled
-        now += slower * (seconds * factors[step] + stalls[step])
-        tokens += decoding + len(started)
-        finished = ending.pop(step, [])
-        done_s[finished] = now
-        first_s[started] = now
-        for query in started:
-            ending.setdefault(step + max(lengths[query] - 1, 1), []).append(query)
-        decoding += len(started) - len(finished)
-        done += len(finished)
-        step += 1
-        if not timeline or now >= timeline[-1][0] + TIMELINE_EVERY_S or done == count:
-            timeline.append((now, tokens, done))
-    points = np.array(timeline, dtype=np.float64).T
-    return TimedTest(np.arange(count), issued_s, first_s, done_s, answers, *points)
 
 
 def simulated_pair(scenario: Scenario, load: float, *, same_queries: bool = True) -> Pair:
@@ -131,28 +61,14 @@ def simulated_pair(scenario: Scenario, load: float, *, same_queries: bool = True
             return np.cumsum(chance.exponential(1 / load, count)), prompts, answers
         return np.zeros(count), prompts, answers
 
-    def one_at_a_time(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
+    def alone(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
         _, prompts, answers = queries(chance)
-        return _alone(prompts, answers, chance, 1.0), _alone(prompts, answers, chance, slower)
+        first, second = (
+            one_at_a_time(prompts, answers, Engine(), chance, slower=s) for s in (1.0, slower)
+        )
+        return first, second
 
-    return one_at_a_time if scenario is Scenario.SINGLESTREAM else pair
-
-
-def _alone(prompts: Array, answers: Array, chance: np.random.Generator, slower: float) -> TimedTest:
-    """SingleStream: a query comes when the one before is answered."""
-    engine = Engine()
-    factors, stalls = noisy_steps(engine, chance)
-    steps = answers.astype(int)
-    ends = np.cumsum(steps)
-    seconds = slower * (engine.step_s * factors[: ends[-1]] + stalls[: ends[-1]])
-    seconds[ends - steps] += slower * engine.prompt_token_s * prompts
-    passed = np.cumsum(seconds)
-    done_s, first_s = passed[ends - 1], passed[ends - steps]
-    issued_s = np.concatenate(([0.0], done_s[:-1]))
-    order = np.arange(len(prompts))
-    return TimedTest(
-        order, issued_s, first_s, done_s, answers, done_s, np.cumsum(answers), order + 1.0
-    )
+    return alone if scenario is Scenario.SINGLESTREAM else pair
 
 
 def real_pair(first: ComparedRun, second: ComparedRun) -> Pair:
@@ -235,33 +151,48 @@ def as_run(test: TimedTest, scenario: Scenario, fill: int, qps: float | None) ->
 
 @dataclasses.dataclass
 class Calls:
-    """How many pairs a figure called different."""
+    """How many pairs a figure called different, of those it had an interval for."""
 
     decided: int = 0  # pairs that this figure decided
-    alarms: int = 0  # of those that are alike
-    found: int = 0  # of those in which the second is slower
-    beyond: int = 0  # of these, slower by more than 2 %
+    alike: int = 0  # pairs without a difference
+    alarms: int = 0  # of those
+    slower: int = 0  # pairs in which the second is slower
+    found: int = 0  # of those
+    beyond: int = 0  # of those, as slower by more than 2 %
+
+    def row(self, name: str) -> tuple[str, ...]:
+        """A row of the table."""
+        shares = ((self.alarms, self.alike), (self.found, self.slower), (self.beyond, self.slower))
+        texts = (f"{100 * part / whole:.1f} %" if whole else "-" for part, whole in shares)
+        return (name, str(self.decided), str(self.alike), *texts)
 
 
 def calls(
-    pair: Pair, scenario: Scenario, fill: int, qps: float | None, pairs: int, slower: float
+    pair: Pair,
+    settings: tuple[Scenario, int, float | None],
+    pairs: int,
+    slower: float,
+    start_to_start: float = 0.0,
 ) -> dict[str, Calls]:
-    """Each figure that has an interval by its name."""
+    """Each figure that has an interval by its name; `start_to_start` is a standard deviation."""
     by_figure: dict[str, Calls] = {}
     for number in range(pairs):
         for factor in (1.0, slower):
             chance = np.random.default_rng([number, int(1000 * factor), SEED])
-            runs = [as_run(test, scenario, fill, qps) for test in pair(chance, factor)]
+            started = float(np.exp(start_to_start * 2**0.5 * chance.normal()))
+            runs = [as_run(test, *settings) for test in pair(chance, factor * started)]
             figures = measures.figures(runs)
             decided = measures.deciding(figures, runs, 1).figure
             for name, figure in [(f.name, f) for f in figures] + [(WHAT_DECIDES, decided)]:
                 if figure is None or (by := figure.slower_by(1)) is None:
                     continue
                 counted = by_figure.setdefault(name, Calls())
-                counted.decided += factor == 1.0 and figure is decided
                 if factor == 1.0:
+                    counted.alike += 1
+                    counted.decided += figure is decided
                     counted.alarms += not by[1] <= 0 <= by[2]
                 else:
+                    counted.slower += 1
                     counted.found += by[1] > 0
                     counted.beyond += by[1] > 0.02
     return by_figure
@@ -275,6 +206,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="two real runs")
     parser.add_argument("--pairs", type=int, default=200, help="(default: 200)")
     parser.add_argument("--slower", type=float, default=3.0, metavar="PERCENT", help="(default: 3)")
+    parser.add_argument(
+        "--start-to-start", type=float, default=0.0, metavar="PERCENT", help="(default: 0)"
+    )
     arguments = parser.parse_args(argv)
     try:
         cases = _real(arguments.runs) if arguments.runs else _simulated()
@@ -282,34 +216,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"compare_power.py: {error}", file=sys.stderr)
         return error.exit_status
     pairs, slower = arguments.pairs, 1 + arguments.slower / 100
-    head = ("figure", "decided", "alarms", f"{arguments.slower:g} % found", "as more than 2 %")
-    for title, pair, scenario, fill, qps in cases:
-        by_figure = calls(pair, scenario, fill, qps, pairs, slower)
-        rows = [head] + [
-            (
-                name,
-                str(c.decided),
-                *(f"{100 * n / pairs:.1f} %" for n in dataclasses.astuple(c)[1:]),
-            )
-            for name, c in by_figure.items()
-        ]
-        print(f"{title}, {pairs} pairs", *text_lines(rows, {1, 2, 3, 4}), "", sep="\n", flush=True)
+    found = f"{arguments.slower:g} % found"
+    head = ("figure", "decided", "pairs", "alarms", found, "as more than 2 %")
+    for title, pair, *settings in cases:
+        by_figure = calls(pair, (*settings,), pairs, slower, arguments.start_to_start / 100)
+        rows = [head, *(counted.row(name) for name, counted in by_figure.items())]
+        print(
+            f"{title}, {pairs} pairs", *text_lines(rows, {1, 2, 3, 4, 5}), "", sep="\n", flush=True
+        )
     return 0
 
 
-def _real(paths: Sequence[Path]) -> list[tuple[str, Pair, Scenario, int, float | None]]:
+def _real(paths: Sequence[Path]) -> list[Case]:
     first, second = read_runs(paths[:2])
     name = f"{first.scenario.label}: {len(first.test.tokens):,} real queries"
     pair = real_pair(first, second)
     return [(name, pair, first.scenario, first.fill, first.result.target_qps)]
 
 
-def _simulated() -> list[tuple[str, Pair, Scenario, int, float | None]]:
+def _simulated() -> list[Case]:
     offline, server, single = Scenario.OFFLINE, Scenario.SERVER, Scenario.SINGLESTREAM
-    pairs: list[tuple[str, Pair, Scenario, int, float | None]] = [
+    pairs: list[Case] = [
         ("SingleStream, 1,100 queries", simulated_pair(single, 0), single, 1, None)
     ]
-    for load in (30.0, 50.0, 60.0, 63.0, 66.0):
+    for load in (50.0, 60.0, 63.0, 66.0):
         pair = simulated_pair(server, load)
         pairs.append((f"Server at {load:g} queries/s, 600 s", pair, server, SEQUENCES, load))
     pair = simulated_pair(server, 50.0, same_queries=False)

@@ -14,7 +14,7 @@ from harness.report.comparison_statistics import (
     Interval,
     block_length,
     blocks_of,
-    influence,
+    influences,
     interval,
     quantiles,
     quantiles_of,
@@ -63,7 +63,7 @@ def _drawn(
     """The logarithms of the ratios in each draw, how many blocks there were, and for each share
     how much wider its interval must be.
     """
-    moved = [[influence(times, share) for share in shares] for times in (one, other)]
+    moved = [influences(times, shares) for times in (one, other)]
     if paired:
         moves = [b - a for a, b in zip(*moved, strict=True)]
         block = blocks_of(len(one), max(map(block_length, moves)))

@@ -50,7 +50,9 @@ def block_length(series: Array) -> float:
         return 1.0
     in_a_row = max(5, math.ceil(math.sqrt(math.log10(n))))
     most = min(math.ceil(math.sqrt(n)) + in_a_row, n - 1)
-    spectrum = np.fft.rfft(deviations, 2 * n)
+    spectrum = np.fft.rfft(
+        deviations, 1 << (n + most).bit_length()
+    )  # quick, and no lag wraps round
     covariances = np.fft.irfft(np.abs(spectrum) ** 2)[: most + 1] / n
     # The last lag at which the series still is alike: none of the next ones is beyond chance.
     beyond = np.abs(covariances[1:] / variance) > 2 * math.sqrt(math.log10(n) / n)
@@ -101,12 +103,24 @@ def quantiles(
     columns = []
     for share in shares:
         target = share * below[:, -1]
-        right = np.argmax(below >= target[:, None], axis=1)
+        right = _first_reaching(below, target)
         left = np.maximum(right - 1, 0)
         step = below[rows, right] - below[rows, left]
         part = np.where(step > 0, (target - below[rows, left]) / np.where(step > 0, step, 1), 1.0)
         columns.append(grid[left] + part * (grid[right] - grid[left]))
     return np.stack(columns, axis=1)
+
+
+def _first_reaching(rising: Array, target: Array) -> npt.NDArray[np.intp]:
+    """The first place of each row at which it reaches its target: all rows halved at once."""
+    rows, last = np.arange(len(rising)), rising.shape[1] - 1
+    low, high = np.zeros(len(rising), np.intp), np.full(len(rising), last, np.intp)
+    for _ in range(last.bit_length()):
+        middle = (low + high) // 2
+        reached = rising[rows, middle] >= target
+        low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+        low = np.minimum(low, high)
+    return high
 
 
 def quantiles_of(values: Array, shares: Sequence[float]) -> Array:
@@ -127,13 +141,16 @@ def _grid(values: Array) -> Array:
     return chosen
 
 
-def influence(values: Array, share: float) -> Array:
-    """By how much each value moves the logarithm of a quantile, nearly; NaN moves nothing."""
-    reach = min(0.05, (1 - share) / 2)
-    low, middle, high = quantiles_of(values, (share - reach, share, share + reach))
-    slope = (high - low) / (2 * reach) / middle if middle > 0 else 0.0
-    moved: Array = np.where(np.isnan(values), 0.0, (share - (values <= middle)) * slope)
-    return moved
+def influences(values: Array, shares: Sequence[float]) -> list[Array]:
+    """How much each value moves the logarithm of each quantile, nearly; NaN moves nothing."""
+    reach = [min(0.05, (1 - share) / 2) for share in shares]
+    around = [s + d * r for s, r in zip(shares, reach, strict=True) for d in (-1, 0, 1)]
+    figures = quantiles_of(values, around).reshape(-1, 3)
+    moves = []
+    for share, r, (low, middle, high) in zip(shares, reach, figures, strict=True):
+        slope = (high - low) / (2 * r) / middle if middle > 0 else 0.0
+        moves.append(np.where(np.isnan(values), 0.0, (share - (values <= middle)) * slope))
+    return moves
 
 
 def interval(estimate: float, draws: Array, blocks: int, wider: float = 1.0) -> Interval:

@@ -64,12 +64,12 @@ def test_quantiles_of_many_values_lose_nothing_by_the_thinned_grid() -> None:
 def test_values_that_are_not_there_do_not_count() -> None:
     values = np.array([1.0, np.nan, 2.0, 3.0, np.nan])
     assert statistics.quantiles_of(values, (1.0,))[0] == 3
-    assert statistics.influence(values, 0.5)[1] == 0
+    assert statistics.influences(values, (0.5,))[0][1] == 0
 
 
 def test_influence_tells_how_a_value_moves_a_quantile() -> None:
     values = np.random.default_rng(2).normal(10, 1, size=20_000)
-    moved = statistics.influence(values, 0.9)
+    (moved,) = statistics.influences(values, (0.9,))
     # The standard error of a quantile: the root of share x (1 - share) over density and count.
     quantile = 10 + 1.2816
     expected = math.sqrt(0.9 * 0.1) / (0.1755 * quantile)
