@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 import report
 from harness.config import RunConfig, Scenario
+from harness.logs.times import write_telemetry
+from harness.metrics import TelemetryPoint
 from harness.mmlu.questions import Question
 from harness.mmlu.results import to_json
 from harness.mmlu.score import Answered, score
@@ -67,6 +69,8 @@ def test_a_run_of_everything_gets_a_summary_of_the_schema(tmp_path: Path) -> Non
     folder = write_run(
         tmp_path / "run", settings, test="server-valid", scores=rouge(0.5), record=record
     )
+    second = TelemetryPoint(1.0, 97.0, 700.0, 1600.0, 71.0, 7e4, "power", 0, 10.0, 1, 95.0, 200.0)
+    write_telemetry(folder / "telemetry.csv", [second])
     check(summary_of(folder))
 
 

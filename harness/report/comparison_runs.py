@@ -14,8 +14,8 @@ import numpy.typing as npt
 from harness.config import RunConfig, Scenario
 from harness.errors import UsageError
 from harness.logs.performance import performance_result
-from harness.logs.times import read_samples, read_timeline
-from harness.metrics import PerformanceResult, SampleTimes, TimelinePoint
+from harness.logs.times import read_samples, read_telemetry, read_timeline
+from harness.metrics import PerformanceResult, SampleTimes, TelemetryPoint, TimelinePoint
 from harness.report.comparison_statistics import Array
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
@@ -105,6 +105,9 @@ class ComparedRun:
     result: PerformanceResult
     test: TimedTest
     repeats: tuple[TimedTest, ...] = ()  # further tests of the same run on the same loaded engine
+    telemetry: tuple[
+        TelemetryPoint, ...
+    ] = ()  # what the machine did meanwhile, where that is known
 
     @property
     def scenario(self) -> Scenario:
@@ -170,7 +173,8 @@ def _read(folder: RunFolder, label: str) -> ComparedRun:
         )
     timeline = read_timeline(folder.timeline_csv) if folder.timeline_csv.is_file() else []
     test = TimedTest.of(samples, timeline)
-    return ComparedRun(label, folder, config, result, test, _repeats(folder))
+    telemetry = read_telemetry(folder.telemetry_csv) if folder.telemetry_csv.is_file() else []
+    return ComparedRun(label, folder, config, result, test, _repeats(folder), tuple(telemetry))
 
 
 def _repeats(folder: RunFolder) -> tuple[TimedTest, ...]:

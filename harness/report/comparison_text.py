@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness import formatting
-from harness.report import pages
+from harness.report import pages, telemetry
 from harness.report.comparison_differences import Difference
 from harness.report.comparison_measures import Deciding, Figure
 from harness.report.comparison_rates import rate_of_halves
@@ -84,6 +84,8 @@ def notes(
                 f"{run.label} fell behind the rate asked for: its queue grew to the end, and its "
                 "latencies with it."
             )
+        for doubt in telemetry.doubts(run.telemetry):
+            yield f"{run.label}: {doubt}"
         if (halves := rate_of_halves(run, run.test)) is None:
             continue
         early, late = halves

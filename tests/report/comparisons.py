@@ -125,6 +125,14 @@ def folder_of(
     return path
 
 
+def two_runs(results: Path) -> tuple[Path, Path]:
+    """Two Server runs in a results folder: bf16, and half as slow again in fp8."""
+    return (
+        folder_of(results / "20261123-141500-datacenter-server"),
+        folder_of(results / "20261123-151500-datacenter-server", slower=1.5, precision="fp8"),
+    )
+
+
 def slow_down(samples_csv: Path, slower: float) -> None:
     """Stretches the times of every query after its issue."""
     with samples_csv.open() as file:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from datetime import datetime
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +17,28 @@ from matplotlib.figure import Figure
 
 import report
 from harness.config import Scenario
+from harness.logs.times import write_telemetry
+from harness.metrics import TelemetryPoint
 from harness.report import comparison
 from harness.report import comparison_measures as measures
 from harness.report.comparison import Comparison, slower_than
-from harness.report.svg import VARIABLES, inline
 from tests.conftest import PROJECT
-from tests.report.comparisons import compared, folder_of, offline_test, read_record, server_test
+from tests.report.comparisons import (
+    compared,
+    folder_of,
+    offline_test,
+    read_record,
+    server_test,
+    two_runs,
+)
 
 SERVER, SINGLESTREAM = Scenario.SERVER, Scenario.SINGLESTREAM
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two Server runs of real logs, the second half as fast again."""
-    results = tmp_path_factory.mktemp("pair")
-    first = folder_of(results / "20261123-141500-datacenter-server")
-    second = folder_of(results / "20261123-151500-datacenter-server", slower=1.5, precision="fp8")
-    return first, second
+    """Two Server runs of real logs, the second half as slow again."""
+    return two_runs(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +54,6 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda _self, path, **_: Path(path).write_text("<svg "))
 
 
-class Page(HTMLParser):
-    """Every element of a page, and the visible text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-
 def test_the_comparison_is_written_where_it_was_asked_for(written: Path) -> None:
     names = sorted(str(path.relative_to(written)) for path in written.rglob("*.*"))
     assert names == [
@@ -79,44 +66,6 @@ def test_the_comparison_is_written_where_it_was_asked_for(written: Path) -> None
         "figures/tpot.svg",
         "figures/ttft.svg",
     ]
-
-
-def test_the_page_needs_nothing_beside_it(written: Path) -> None:
-    page = Page((written / "comparison.html").read_text())
-    elsewhere = {"src", "href", "srcset", "xlink:href", "data"}
-    links = [v for _, attributes in page.tags for k, v in attributes.items() if k in elsewhere]
-    assert all(link and link.startswith("#") for link in links)
-    assert not {"script", "link", "iframe", "img"} & {tag for tag, _ in page.tags}
-    assert [tag for tag, _ in page.tags].count("svg") == 5
-    text = (written / "comparison.html").read_text()
-    assert "@import" not in text and not re.search(r"url\((?!#)", text)
-
-
-def test_the_page_has_colours_for_light_and_dark(written: Path) -> None:
-    text = (written / "comparison.html").read_text()
-    light, dark = text.split("prefers-color-scheme: dark", 1)
-    for variable in VARIABLES.values():
-        assert f"{variable}: #" in light and f"{variable}: #" in dark
-    drawings = text[text.index("<svg") :]
-    assert not [color for color in VARIABLES if color.lower() in drawings.lower()]
-
-
-def test_the_page_has_no_name_twice(written: Path) -> None:
-    page = Page((written / "comparison.html").read_text())
-    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
-    assert len(names) == len(set(names)) > 0
-
-
-def test_page_and_markdown_say_the_same(written: Path) -> None:
-    words = " ".join(Page((written / "comparison.html").read_text()).words.split())
-    markdown = (written / "comparison.md").read_text()
-    for sentence in (
-        "B is slower. The latency (whole answer, p50) of B is 50.0 % higher than that of A",
-        "Runs of the same thing also differ from start to start",
-    ):
-        assert sentence in words and sentence in markdown
-    assert "| settings | --precision | bf16 | fp8 |" in markdown
-    assert "![latency](figures/latency.svg)" in markdown
 
 
 def test_the_record_is_for_programs(pair: tuple[Path, Path], written: Path) -> None:
@@ -279,19 +228,6 @@ def test_an_invalid_run_is_compared_and_called_so(tmp_path: Path) -> None:
     assert any(note.startswith("B is INVALID by LoadGen's log: ") for note in notes)
 
 
-def test_a_picture_in_a_page_takes_the_pages_colours_and_names() -> None:
-    svg = (
-        '<?xml version="1.0"?>\n<svg width="374pt" height="237pt" viewBox="0 0 374 237">'
-        '<metadata>when</metadata><g id="axes_1"><path clip-path="url(#p1)" '
-        'style="fill: #0072b2; stroke: #222222"/></g></svg>\n'
-    )
-    assert inline(svg, "rates", "a picture") == (
-        '<svg role="img" aria-label="a picture" viewBox="0 0 374 237">'
-        '<g id="rates-axes_1"><path clip-path="url(#rates-p1)" '
-        'style="fill: var(--blue); stroke: var(--ink)"/></g></svg>'
-    )
-
-
 def test_comparing_needs_no_engine(pair: tuple[Path, Path], tmp_path: Path) -> None:
     code = (
         "import sys\n"
@@ -305,18 +241,17 @@ def test_comparing_needs_no_engine(pair: tuple[Path, Path], tmp_path: Path) -> N
     assert json.loads((tmp_path / "comparison.json").read_text())["schema_version"] == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_named(
-    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tmp_path.chmod(0o500)
-    assert report.main(["compare", *map(str, pair), "--output", str(tmp_path / "out")]) == 1
-    assert "choose another folder with --output DIR" in capsys.readouterr().err
-
-
 def test_an_output_that_is_a_file_is_named(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").write_text("")
     assert report.main(["compare", *map(str, pair), "--output", str(tmp_path / "out")]) == 1
     assert f"{tmp_path}/out cannot be written: File exists" in capsys.readouterr().err
+
+
+def test_what_the_machine_did_is_told_of_each_run(tmp_path: Path) -> None:
+    folders = two_runs(tmp_path)
+    hot = TelemetryPoint(1.0, gpu_held_back_by="power")
+    write_telemetry(folders[1] / "telemetry.csv", [hot])
+    notes = comparison.compare(folders).notes
+    assert "B: The GPU was held back by its power limit 100 % of the time." in notes
