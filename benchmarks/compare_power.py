@@ -209,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start-to-start", type=float, default=0.0, metavar="PERCENT", help="(default: 0)"
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their title")
     arguments = parser.parse_args(argv)
     try:
         cases = _real(arguments.runs) if arguments.runs else _simulated()
@@ -218,8 +219,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     pairs, slower = arguments.pairs, 1 + arguments.slower / 100
     found = f"{arguments.slower:g} % found"
     head = ("figure", "decided", "pairs", "alarms", found, "as more than 2 %")
-    for title, pair, *settings in cases:
-        by_figure = calls(pair, (*settings,), pairs, slower, arguments.start_to_start / 100)
+    for title, pair, scenario, fill, qps in cases:
+        if arguments.only not in title:
+            continue
+        settings = (scenario, fill, qps)
+        by_figure = calls(pair, settings, pairs, slower, arguments.start_to_start / 100)
         rows = [head, *(counted.row(name) for name, counted in by_figure.items())]
         print(
             f"{title}, {pairs} pairs", *text_lines(rows, {1, 2, 3, 4, 5}), "", sep="\n", flush=True
