@@ -95,9 +95,8 @@ def refuse_what_cannot_be_compared(runs: Sequence[ComparedRun]) -> None:
 
 def incomparable(runs: Sequence[ComparedRun]) -> Iterator[str]:
     """Why the runs are different measurements: 'scenario: A offline, B server'."""
-    for name, values in [("model", [_model(run) for run in runs])] + [
-        (name, [_text(_part(run.config, *path)) for run in runs]) for path, name in _SAME_WORK
-    ]:
+    work = {name: [_text(_part(run.config, *path)) for run in runs] for path, name in _SAME_WORK}
+    for name, values in {"model": [_model(run) for run in runs], **work}.items():
         if len(set(values)) > 1:
             named = zip(runs, values, strict=True)
             yield f"{name}: " + ", ".join(f"{run.label} {value}" for run, value in named)
@@ -117,9 +116,8 @@ def _of_group(group: str, parts: Sequence[Any]) -> Iterator[Difference]:
         if len(set(values)) > 1 and (group, name.split(".")[0]) not in _LEFT_OUT:
             is_version = group == "system" and ("version" in name or name.startswith("git_"))
             flag = "--" + name.removesuffix("_s").replace("_", "-")
-            yield Difference(
-                _VERSIONS if is_version else group, flag if group == "settings" else name, values
-            )
+            shown = flag if group == "settings" else name
+            yield Difference(_VERSIONS if is_version else group, shown, values)
 
 
 def _flat(part: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -55,9 +55,8 @@ def conclusion(first: ComparedRun, other: ComparedRun, decided: Deciding, run: i
         )
     less_or_more = "higher" if interval.estimate > 0 else "lower"
     size = percent(abs(interval.estimate)).lstrip("+")
-    what = f"{figure.name} of {other.label} is {size} {less_or_more} than that of {first.label}"
-    if not figure.name.startswith("tokens"):
-        what = f"the latency ({what})".replace(f"({figure.name} of", f"({figure.name}) of")[:-1]
+    name = figure.name if figure.more_is_better else f"the latency ({figure.name})"
+    what = f"{name} of {other.label} is {size} {less_or_more} than that of {first.label}"
     what = what[0].upper() + what[1:]
     ends = f"95 % interval {percent(interval.low)} to {percent(interval.high)}"
     if not interval.is_more_than_chance:
