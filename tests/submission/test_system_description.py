@@ -177,9 +177,9 @@ def test_a_good_file_is_read(tmp_path: Path, encoding: str) -> None:
     assert system_description.read_json(path) == WORDS
 
 
-def test_the_readmes_example_is_a_good_file() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    example = readme.partition('\n{"status"')[2].partition("\n```")[0]
+def test_the_example_of_the_pages_is_a_good_file() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "official.md").read_text(encoding="utf-8")
+    example = page.partition('\n{"status"')[2].partition("\n```")[0]
 
     described = system_description.describe(
         CONFIG, json.loads('{"status"' + example), submitter="ACME", division="closed"

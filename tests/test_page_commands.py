@@ -1,0 +1,141 @@
+"""Every command of the pages is one that the programs, make and the Dockerfile understand."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import run
+from harness import config as settings
+from harness.flags import ALL_SCENARIOS
+from tests import pages
+
+MODEL = "meta-llama/Llama-3.1-8B-Instruct"
+BUILD = "docker build -t mlperf-llama31:clean ."
+IN_DOCKER = "docker run ... python run.py "
+OFFICIAL_SETTINGS = "--tensor-parallel-size auto --max-model-len 4096 --precision bf16"
+RUN_PY = [
+    "docker run --gpus all --rm --env-file .env -v $PWD/results:/app/results "
+    f"mlperf-llama31:clean python run.py --model {MODEL} "
+    f"--category datacenter --scenario offline --mode accuracy {OFFICIAL_SETTINGS}",
+    f"{IN_DOCKER}--category datacenter --scenario offline --mode performance {OFFICIAL_SETTINGS}",
+    f"{IN_DOCKER}--category datacenter --scenario server --mode performance {OFFICIAL_SETTINGS}",
+    f"{IN_DOCKER}--category edge --scenario singlestream --mode performance {OFFICIAL_SETTINGS}",
+    f"{IN_DOCKER}--category datacenter --scenario offline --mode both {OFFICIAL_SETTINGS}",
+    f"python run.py --model {MODEL} --category datacenter "
+    "--scenario offline --mode both --tensor-parallel-size auto --max-model-len 4096 "
+    "--gpu-memory-utilization 0.92 --precision bf16 --total-sample-count 20 --keep-all 1",
+]
+MMLU_PY = (
+    "python mmlu.py --total-limit 100 --max-model-len 4096 --gpu-memory-utilization 0.92 "
+    "--precision bf16 --details 1"
+)
+CLEAN_CLONE = "git clone . ../mlperf-clean && cd ../mlperf-clean && make smoke"
+READMES = [page for page in pages.PAGES if page.parent == pages.PROJECT]
+
+
+class Understood(Exception):
+    """A program has read its command line without a complaint."""
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Starts a program with a command line and ends it as soon as argparse has accepted that."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def stop(parser: Any, arguments: Sequence[str] | None = None) -> None:
+        parse_args(parser, arguments)
+        raise Understood
+
+    def start(command: str) -> None:
+        program, *arguments = shlex.split(command)
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        importlib.import_module(program.removesuffix(".py").replace("/", ".")).main()
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    return start
+
+
+@pytest.mark.parametrize("page", READMES, ids=pages.name)
+@pytest.mark.parametrize("line", [BUILD, *RUN_PY, MMLU_PY, CLEAN_CLONE])
+def test_the_lines_people_copy_stand_there_word_for_word(line: str, page: Path) -> None:
+    copied = [line for block in pages.blocks(pages.read(page)) for line in block.splitlines()]
+
+    assert line in copied
+
+
+@pytest.mark.parametrize("line", RUN_PY)
+def test_the_lines_people_copy_are_understood(line: str) -> None:
+    config = run.parse_flags(shlex.split(line.split("run.py ")[1]))
+    settings.validate(config)
+
+    assert config.model == MODEL
+    assert f"--category {config.category} --scenario {config.scenario.value}" in line
+    assert (config.tensor_parallel_size, config.max_model_len) == (None, 4096)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
+def test_every_program_understands_its_lines(page: Path, parse: Callable[[str], None]) -> None:
+    for line in pages.commands(pages.read(page)):
+        if "tools/" in line:  # these take no flags
+            assert (pages.PROJECT / line).is_file(), line
+        elif line.endswith("--help"):
+            with pytest.raises(SystemExit, match="0"):
+                parse(line)
+        else:
+            with pytest.raises(Understood):
+                parse(line)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
+def test_no_line_contradicts_itself(page: Path) -> None:
+    for line in pages.commands(pages.read(page)):
+        program, *arguments = shlex.split(line)
+        a_run = program == "run.py" and arguments[:1] and arguments[0].startswith("--")
+        if a_run and not {"--help", "--submission", ALL_SCENARIOS} & set(arguments):
+            settings.validate(run.parse_flags(arguments))
+
+
+def test_the_pages_hold_commands_of_every_program() -> None:
+    lines = [line for page in pages.ENGLISH for line in pages.commands(pages.read(page))]
+
+    programs = {line.split()[0] for line in lines}
+
+    assert {"run.py", "mmlu.py", "report.py", "util_logs.py"} <= programs
+
+
+def test_make_understands_its_lines() -> None:
+    lines = {line for page in pages.PAGES for line in pages.make_commands(pages.read(page))}
+
+    assert {"smoke", "test", "venv VARIANT=cpu"} <= lines
+    for line in lines:
+        done = subprocess.run(
+            ["make", "--dry-run", *line.split()],
+            cwd=pages.PROJECT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", READMES, ids=pages.name)
+def test_docker_lines_name_what_the_dockerfile_builds(page: Path) -> None:
+    dockerfile = pages.read(pages.PROJECT / "Dockerfile")
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)", dockerfile, flags=re.MULTILINE))
+    built = set()
+    for words in pages.docker_commands(pages.read(page)):
+        if words[1] == "build":
+            built.add(words[words.index("-t") + 1])
+            assert "--target" not in words or words[words.index("--target") + 1] in stages
+        elif words[2] != "...":
+            assert words[words.index("python") - 1] in built
+            assert "$PWD/results:/app/results" in words
+    assert "WORKDIR /app\n" in dockerfile
+    assert built == {"mlperf-llama31:clean", "mlperf-llama31:cpu"}
