@@ -60,14 +60,9 @@ def section(page: Path, heading: str) -> str:
 
 
 def sections(text: str) -> list[str]:
-    """What stands before the first heading and under each one."""
-    outside = re.split(_FENCE.pattern, text, flags=_FENCE.flags)
-    # Only outside the fences, of which the split returns the insides as every second part.
-    marked = "".join(
-        f"```\n{part}```" if index % 2 else re.sub(r"^#+ ", "\0", part, flags=re.MULTILINE)
-        for index, part in enumerate(outside)
-    )
-    return marked.split("\0")
+    """Each heading with what stands under it, up to the next heading of any level."""
+    no_comments = _FENCE.sub(lambda block: re.sub("^#", "", block[0], flags=re.MULTILINE), text)
+    return re.split(r"^#+ ", no_comments, flags=re.MULTILINE)[1:]
 
 
 def anchors(page: Path) -> list[str]:
