@@ -115,9 +115,12 @@ def test_the_pages_hold_commands_of_every_program() -> None:
 
 def test_make_understands_its_lines() -> None:
     lines = {line for page in pages.PAGES for line in pages.make_commands(pages.read(page))}
+    makefile = pages.read(pages.PROJECT / "Makefile")
+    targets = re.findall(r"^\.PHONY: (.+)$", makefile, flags=re.MULTILINE)[0].split()
 
     assert {"smoke", "test", "venv VARIANT=cpu"} <= lines
     for line in lines:
+        assert line.split()[0] in targets, line
         done = subprocess.run(
             ["make", "--dry-run", *line.split()],
             cwd=pages.PROJECT, capture_output=True, text=True, check=False,
