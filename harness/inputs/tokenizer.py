@@ -10,6 +10,20 @@ from harness.errors import UsageError, first_line
 from harness.inputs import hub
 from harness.inputs.model import ModelSource
 
+# clean_up_tokenization of transformers 4.46.2, in its order.
+_CLEANED_UP = (
+    (" .", "."),
+    (" ?", "?"),
+    (" !", "!"),
+    (" ,", ","),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    (" 'm", "'m"),
+    (" 's", "'s"),
+    (" 've", "'ve"),
+    (" 're", "'re"),
+)
+
 
 def load_tokenizer(source: ModelSource) -> Any:
     """The model's own tokenizer. Raises UsageError where there is none or it cannot be read."""
@@ -51,8 +65,27 @@ def encode(
 
 
 def decode(tokenizer: Any, answers: Sequence[Sequence[int]]) -> list[str]:
-    """Token ids to texts without special tokens, as the official evaluation does."""
+    """Token ids to texts without special tokens, no space of theirs taken away."""
     texts: list[str] = tokenizer.batch_decode(
-        [list(ids) for ids in answers], skip_special_tokens=True
+        [list(ids) for ids in answers], skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
     return texts
+
+
+def decode_as_official(tokenizer: Any, answers: Sequence[Sequence[int]]) -> list[str]:
+    """Token ids to the texts that the official evaluation scores.
+
+    Its environment is transformers 4.46.2, which takes spaces away where the tokenizer's
+    clean_up_tokenization_spaces says so, as Llama 3's does; since release 5 transformers does not.
+    """
+    texts = decode(tokenizer, answers)
+    if not tokenizer.clean_up_tokenization_spaces:
+        return texts
+    return [_without_spaces_of_tokens(text) for text in texts]
+
+
+def _without_spaces_of_tokens(text: str) -> str:
+    """What transformers 4.46.2 does to a text, one replacement after the other."""
+    for spaced, closed in _CLEANED_UP:
+        text = text.replace(spaced, closed)
+    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from harness.inputs.tokenizer import decode
+from harness.inputs.tokenizer import decode_as_official
 from harness.logs import answers as answer_logs
 from harness.logs.detail import read_detail_log
 from harness.logs.readable import write_readable
@@ -68,7 +68,7 @@ def _texts(prepared: Prepared, answers: Sequence[Generation]) -> list[str]:
     """The answers in words; none where there is no tokenizer."""
     if prepared.tokenizer is None:
         return []
-    return decode(prepared.tokenizer, [answer.token_ids for answer in answers])
+    return decode_as_official(prepared.tokenizer, [answer.token_ids for answer in answers])
 
 
 def _readable(
