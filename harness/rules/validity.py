@@ -88,6 +88,9 @@ def loadgen_valid(test: PerformanceTest) -> Finding:
         return passed("VALID")
     if any(check(test).outcome == FAILED for check in _REASONS_OF_LOADGEN):
         return not_applicable("LoadGen says INVALID, and another rule says why.")
+    if run.valid is None:
+        text = "LoadGen's log does not say whether the test is valid. Run it again."
+        return failed("not said", text)
     reason = str(run.results.get("result_invalid_reason") or "It gives no reason.").strip()
     return failed("INVALID", f"LoadGen calls the test INVALID. {reason} Run it again.")
 

@@ -36,6 +36,7 @@ CASES: Cases = {
     "loadgen-valid": [
         (OFFLINE, invalid(result_invalid_reason="Who knows.")),
         (SERVER, invalid()),
+        (OFFLINE, performance_log(valid=None)),
         (SERVER, performance_log(ended=False, valid=None)),
         # A log that breaks off has no latencies either, which is no second cause.
         (SERVER, lambda e: performance(ttft=LatencyStats(), tpot=LatencyStats())(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from harness.rules.validity import invalid_reasons
@@ -65,6 +67,15 @@ def test_a_run_with_loadgen_errors_does_not_count_although_loadgen_says_valid() 
     result = performance(DATA / "offline-one-token")
     assert result.loadgen.valid is True
     assert invalid_reasons(result)
+
+
+def test_a_log_without_a_verdict_is_not_called_invalid() -> None:
+    result = performance(DATA / "offline-valid")
+    without = dataclasses.replace(result.loadgen, valid=None)
+
+    assert invalid_reasons(dataclasses.replace(result, loadgen=without)) == (
+        "LoadGen's log does not say whether the test is valid. Run it again.",
+    )
 
 
 @pytest.mark.parametrize("name", ["offline-valid", "server-valid", "singlestream-valid"])
