@@ -23,7 +23,7 @@ from harness.rules.rule import (
 )
 from harness.rules.validity import BUILT_UNCOMMITTED, PerformanceTest
 
-_SEEDS = tuple(field.name for field in dataclasses.fields(Seeds))
+SEEDS = tuple(field.name for field in dataclasses.fields(Seeds))
 _OFF = (0, False)
 # What would shorten the test, or choose the queries otherwise than the rules do; 0 and false are
 # LoadGen's defaults. An accuracy log in a performance test is the mark of a compliance test.
@@ -104,7 +104,7 @@ def _listed(versions: tuple[str, ...]) -> str:
 def _seeds(evidence: Evidence, logs: list[Log]) -> Finding:
     official = evidence.official
     for test, log in logs:
-        for seed in _SEEDS:
+        for seed in SEEDS:
             if getattr(log, seed) == getattr(official.seeds, seed):
                 continue
             text = (

@@ -259,12 +259,17 @@ _HEADLINES = {
 }
 
 
+def headline_figure(test: PerformanceTest) -> tuple[str, str, float | None]:
+    """LoadGen's key of the published figure, what it is in words, and the figure (None: absent)."""
+    key, words = _HEADLINES[test.scenario]
+    return key, words, number(test.loadgen.results, key)
+
+
 def headline(test: PerformanceTest) -> Finding:
     """Whether LoadGen's log has the figure that the result is published by."""
     if not test.loadgen.ended:
         return not_applicable(_BROKEN_OFF)
-    key, words = _HEADLINES[test.scenario]
-    figure = number(test.loadgen.results, key)
+    key, words, figure = headline_figure(test)
     if figure is not None and figure > 0:
         return passed(f"{key} {figure:g}")
     logged = "nothing" if figure is None else f"{figure:g}"

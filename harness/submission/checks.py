@@ -16,6 +16,7 @@ from harness.logs.text import read_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.rules.verdict import NOT_FINISHED, OFFICIAL_READY
 from harness.submission.finished_run import FinishedRun
+from harness.submission.open_division import rejections
 
 # What one machine and its software have in common over all runs of a submission.
 SAME_SYSTEM = {
@@ -51,6 +52,11 @@ def check(runs: Sequence[FinishedRun], division: str) -> None:
             "(--division open has fewer rules):",
             reasons,
         )
+    else:
+        _refuse(
+            "--submission: the official checkers reject these runs in the open division, too:",
+            [reason for run in runs for reason in _rejections(run)],
+        )
 
 
 def _refuse(beginning: str, reasons: Sequence[str]) -> None:
@@ -78,6 +84,11 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
             )
         elif evidence.accuracy is None or evidence.accuracy.gen_len is None:
             missing.append(f"{folder.name}: its answers were not scored.")
+        elif evidence.accuracy.log_sha256 not in (None, evidence.accuracy_log_sha256):
+            missing.append(
+                f"{folder.name}: its scores are of another accuracy log; score this one: "
+                f"python report.py {folder.path} --rescore"
+            )
     return missing
 
 
@@ -186,6 +197,10 @@ def _verdicts(runs: Sequence[FinishedRun]) -> list[str]:
     return refused
 
 
+def _rejections(run: FinishedRun) -> list[str]:
+    return [f"{run.folder.name}, {why.in_words()}" for why in rejections(run.evidence)]
+
+
 def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What a reviewer might ask about."""
     doubtful = []
@@ -202,5 +217,6 @@ def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
                 f"{run.folder.name}: rouge.json does not record which accuracy log was scored."
             )
         if run.result != OFFICIAL_READY:
-            doubtful.append(f"{run.folder.name} is {run.result}.")
+            reasons = "".join(f"\n    {reason}" for reason in run.reasons)
+            doubtful.append(f"{run.folder.name} is {run.result}, which open takes:{reasons}")
     return tuple(doubtful)

@@ -149,7 +149,9 @@ def test_open_takes_a_run_that_is_not_official_and_a_single_scenario(
 
     described = json.loads((out / "open/ACME/systems" / f"{NAME}.json").read_text())
     assert described["division"] == "open"
-    assert submission_checks.doubts([one]) == (f"{one.folder.name} is INVALID.",)
+    assert submission_checks.doubts([one]) == (
+        f"{one.folder.name} is INVALID, which open takes:\n    Too short.",
+    )
 
 
 def test_all_missing_words_are_listed_at_once_with_their_meaning_and_nothing_is_written(
