@@ -6,13 +6,15 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import run
 from harness.config import RunConfig
-from harness.engine import capacity, profiles
+from harness.engine import capacity, plan, profiles
 from harness.engine import vllm as engine
 from harness.engine.settings import Purpose, engine_settings
 from harness.errors import UsageError
@@ -118,7 +120,7 @@ def test_the_cuda_build_without_a_gpu_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
-    monkeypatch.setattr(gpus, "_ask_each_gpu", lambda _look: [])
+    monkeypatch.setattr(gpus, "_ask_each_gpu", lambda _question, _first: [])
 
     said = refused(["--model", "demo"], tmp_path / "r", capfd)
 
@@ -168,6 +170,23 @@ def test_auto_tensor_parallel_leaves_gpus_for_data_parallel() -> None:
     resolved = capacity.check_devices(RunConfig(data_parallel_size=4), "gpu", eight)
 
     assert resolved.tensor_parallel_size == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "taken"),
+    [
+        ("gpu", {"tensor_parallel_size": 2, "data_parallel_size": 3}, 6),
+        ("gpu", {"pipeline_parallel_size": 2}, 2),
+        ("gpu", {"data_parallel_size": 16, "distributed_executor_backend": "ray"}, 8),
+        ("cpu", {}, 0),
+    ],
+)
+def test_an_engine_takes_the_gpus_of_its_parallel_sizes(
+    device: str, sizes: dict[str, Any], taken: int
+) -> None:
+    eight = replace(system_info.collect(), gpu_count=8)
+
+    assert plan.Site(device, eight).for_engine(RunConfig(**sizes)).system.gpu_count == taken
 
 
 def test_ray_on_a_cpu_is_refused_in_words() -> None:

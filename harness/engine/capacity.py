@@ -99,6 +99,13 @@ def copies_here(config: RunConfig, system: SystemInfo) -> int:
     return min(config.data_parallel_size, max(1, system.gpu_count // gpus_of_a_copy(config)))
 
 
+def gpus_here(config: RunConfig, device: str, system: SystemInfo) -> int:
+    """How many GPUs of this machine the engine takes."""
+    if device == "cpu":
+        return 0
+    return min(system.gpu_count, copies_here(config, system) * gpus_of_a_copy(config))
+
+
 def fit_heads(config: RunConfig, asked: int | None, model: ModelSource) -> RunConfig:
     """Makes the tensor parallel size one that shares the attention heads out evenly.
 
@@ -119,7 +126,11 @@ def fit_heads(config: RunConfig, asked: int | None, model: ModelSource) -> RunCo
 
 
 def check_memory(
-    config: RunConfig, device: str, model: ModelSource, engine_settings: Mapping[str, Any]
+    config: RunConfig,
+    device: str,
+    system: SystemInfo,
+    model: ModelSource,
+    engine_settings: Mapping[str, Any],
 ) -> None:
     """Free memory against what the engine will ask for, before minutes are spent on loading."""
     utilization = engine_settings.get("gpu_memory_utilization")
@@ -128,7 +139,8 @@ def check_memory(
         _check_cpu_memory(config.model, utilization, weights_bytes)
     else:
         share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION
-        _check_gpu_memory(config.model, share, weights_bytes / gpus_of_a_copy(config))
+        memory = gpus.free_and_total_memory_bytes(gpus_here(config, device, system))
+        _check_gpu_memory(config.model, share, weights_bytes / gpus_of_a_copy(config), memory)
 
 
 def _check_cpu_memory(model: str, utilization: float | None, weights_bytes: int) -> None:
@@ -148,9 +160,11 @@ def _check_cpu_memory(model: str, utilization: float | None, weights_bytes: int)
         )
 
 
-def _check_gpu_memory(model: str, share: float, weights_bytes: float) -> None:
-    """`weights_bytes` are of one GPU."""
-    free, total = gpus.free_and_total_memory_bytes()
+def _check_gpu_memory(
+    model: str, share: float, weights_bytes: float, memory: tuple[int | None, int | None]
+) -> None:
+    """`weights_bytes` and `memory`, the free part and the whole, are of one GPU."""
+    free, total = memory
     if free is None or total is None:
         return
     if share * total > free:

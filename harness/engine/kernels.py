@@ -119,7 +119,7 @@ def are_those_of(settings: Mapping[str, Any], kernels: Kernels) -> bool:
 
 def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
     return config.scenario in _BY_FLASHINFER and attention.suits(
-        system.gpu_name, model.config, config.engine_args, config.tensor_parallel_size or 1
+        system.gpu_kind, model.config, config.engine_args, config.tensor_parallel_size or 1
     )
 
 
@@ -130,5 +130,5 @@ def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     spread = parts > 1 or config.distributed_executor_backend == "ray"
     return fp8.suits(
-        system.gpu_name, system.vllm_version, model.config, config.engine_args, spread=spread
+        system.gpu_kind, system.vllm_version, model.config, config.engine_args, spread=spread
     )

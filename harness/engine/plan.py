@@ -12,6 +12,7 @@ from harness.engine import capacity, kernels, profiles
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
 from harness.inputs.model import ModelSource
+from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 
 
@@ -61,6 +62,11 @@ class Site:
     device: str  # "gpu" or "cpu"
     system: SystemInfo
 
+    def for_engine(self, config: RunConfig) -> Site:
+        """The same with those of its GPUs alone that the engine takes; the sizes are resolved."""
+        used = capacity.gpus_here(config, self.device, self.system)
+        return Site(self.device, system_info.of_engine(self.system, used))
+
 
 def make(
     config: RunConfig,
@@ -78,7 +84,7 @@ def make(
     chosen = kernels.choose(config, model, site.device, site.system)
     profile = profiles.choose(place, config.precision, config.scenario.value, chosen, tuned)
     settings = engine_settings(config, model, site.device, profile, purpose)
-    capacity.check_memory(config, site.device, model, settings)
+    capacity.check_memory(config, site.device, site.system, model, settings)
     return EnginePlan(
         config=config,
         device=site.device,
@@ -108,7 +114,7 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
     bytes_per_value = 1 if config.precision == "fp8" else 2  # of weights and KV cache alike
     return Place(
         device=site.device,
-        gpu_name=site.system.gpu_name,
+        gpu_name=site.system.gpu_kind,
         memory_bytes=None if memory is None else int(share * memory),
         weights_bytes=model.weights_bytes(bytes_per_value) // parts,
         kv_bytes_per_token=model.kv_bytes_per_token(bytes_per_value) // parts,

@@ -227,6 +227,8 @@ def _prepare_environment() -> None:
     # FlashInfer's sampler is compiled at the first use, which needs nvcc; greedy decoding never
     # calls it.
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+    # CUDA would put the fastest GPU first, vLLM and NVML go by the bus: all count in one order.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 
 @contextlib.contextmanager

@@ -1,23 +1,28 @@
-"""What the NVIDIA driver says of the GPUs this process may use, by NVML. An unknown is None."""
+"""What the NVIDIA driver says of the GPUs this process may use, by NVML. An unknown is None.
+
+Each question may concern the first few of them alone: an engine takes the first ones that it needs.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from harness.machine.visible import Device, ask, devices
+
 _T = TypeVar("_T")
+JOINED = " + "  # between the names of GPUs that differ
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """The visible GPUs, described by the first of them, and their driver."""
+    """Some of the visible GPUs, and their driver. What is said of one holds for each of them."""
 
     count: int
-    name: str | None = None
-    memory_bytes: int | None = None  # of one GPU
+    name: str | None = None  # all names where they differ: "NVIDIA H200 + NVIDIA L4"
+    memory_bytes: int | None = None  # of the smallest
     driver_version: str | None = None
     cuda_version: str | None = None  # the newest the driver supports
     max_mhz: int | None = None
@@ -25,108 +30,103 @@ class Gpus:
     nvlinks: int | None = None  # links in use, of one GPU
 
 
-def collect() -> Gpus:
-    """Describes the visible GPUs without importing torch. Never raises."""
-
-    def describe(nvml: Any, handle: Any) -> dict[str, Any]:
-        cuda = nvml.nvmlSystemGetCudaDriverVersion()
-        return {
-            "name": nvml.nvmlDeviceGetName(handle),
-            "memory_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
-            "driver_version": nvml.nvmlSystemGetDriverVersion(),
-            "cuda_version": f"{cuda // 1000}.{cuda % 1000 // 10}",
-            **_connections(nvml, handle),
-        }
-
-    descriptions = _ask_each_gpu(describe)
-    return Gpus(len(descriptions), **(descriptions[0] if descriptions else {}))
-
-
-def free_and_total_memory_bytes() -> tuple[int | None, int | None]:
-    """Memory of the GPU with the smallest free part; None without a GPU."""
-
-    def sizes(nvml: Any, handle: Any) -> tuple[int, int]:
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        return int(memory.free), int(memory.total)
-
-    return min(_ask_each_gpu(sizes), default=(None, None))
+def collect(first: int | None = None) -> Gpus:
+    """Describes the `first` so many visible GPUs, or all, without importing torch. Never raises."""
+    described = _ask_each_gpu(_describe, first)
+    if not described:
+        return Gpus(0)
+    names = dict.fromkeys(one["name"] for one in described if one["name"])
+    memory = [one["memory_bytes"] for one in described]
+    shared = {
+        key: value for key, value in described[0].items() if all(g[key] == value for g in described)
+    }
+    return Gpus(
+        len(described),
+        **{
+            **shared,
+            "name": JOINED.join(names) or None,
+            "memory_bytes": None if None in memory else min(memory),
+        },
+    )
 
 
-def energy_joules() -> float | None:
-    """What all visible GPUs have used since their driver was loaded; None where it is unknown."""
-    used = _ask_each_gpu(lambda nvml, gpu: nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
-    return sum(used) if used else None
+def free_and_total_memory_bytes(first: int | None = None) -> tuple[int | None, int | None]:
+    """Memory of the GPU with the smallest free part; None where no GPU tells."""
+
+    def sizes(nvml: Any, device: Device) -> tuple[int, int] | None:
+        memory = ask(nvml, "nvmlDeviceGetMemoryInfo", device.handle)
+        return None if memory is None else (int(memory.free), int(memory.total))
+
+    known = [size for size in _ask_each_gpu(sizes, first) if size is not None]
+    return min(known, default=(None, None))
+
+
+def energy_joules(first: int | None = None) -> float | None:
+    """What GPUs have used since their driver was loaded; None where it is not known of each.
+
+    A slice has no meter, and that of its GPU counts what others use.
+    """
+
+    def used(nvml: Any, device: Device) -> float | None:
+        if device.is_slice:
+            return None
+        millijoules = ask(nvml, "nvmlDeviceGetTotalEnergyConsumption", device.gpu)
+        return None if millijoules is None else millijoules / 1000
+
+    joules = _ask_each_gpu(used, first)
+    known = [amount for amount in joules if amount is not None]
+    return sum(known) if known and len(known) == len(joules) else None
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[tuple[Any, list[Any]]]:
-    """pynvml and the handles of the visible GPUs, for as long as the block lasts.
+def opened(first: int | None = None) -> Iterator[tuple[Any, list[Device]]]:
+    """pynvml and the `first` visible GPUs, for as long as the block lasts.
 
-    Without pynvml, a driver or a GPU: no handles.
+    Without pynvml, a driver or a GPU: none.
     """
     try:
         import pynvml
-
-        pynvml.nvmlInit()
     except ImportError:
         yield None, []
         return
+    try:
+        pynvml.nvmlInit()
     except pynvml.NVMLError:
         yield pynvml, []
         return
     try:
-        yield pynvml, list(_visible_handles(pynvml))
+        yield pynvml, devices(pynvml)[:first]
     finally:
-        pynvml.nvmlShutdown()
+        ask(pynvml, "nvmlShutdown")
 
 
-def _ask_each_gpu(question: Callable[[Any, Any], _T]) -> list[_T]:
-    """`question(pynvml, handle)` of each visible GPU; nothing without pynvml or driver."""
-    try:
-        import pynvml
-    except ImportError:
-        return []
-    answers: list[_T] = []
-    try:
-        pynvml.nvmlInit()
-        try:
-            for handle in _visible_handles(pynvml):
-                answers.append(question(pynvml, handle))
-        finally:
-            pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        pass
-    return answers
+def _ask_each_gpu(question: Callable[[Any, Device], _T], first: int | None) -> Sequence[_T]:
+    """`question(pynvml, device)` of the `first` visible GPUs; nothing without pynvml or driver."""
+    with opened(first) as (nvml, found):
+        return [question(nvml, device) for device in found]
 
 
-def _visible_handles(nvml: Any) -> Iterator[Any]:
-    """NVML shows all GPUs of the machine; CUDA only those of CUDA_VISIBLE_DEVICES."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        visible = ",".join(str(index) for index in range(nvml.nvmlDeviceGetCount()))
-    for name in filter(None, (part.strip() for part in visible.split(","))):
-        if name.startswith(("GPU-", "MIG-")):
-            yield nvml.nvmlDeviceGetHandleByUUID(name)
-        elif name.isdecimal() and int(name) < nvml.nvmlDeviceGetCount():
-            yield nvml.nvmlDeviceGetHandleByIndex(int(name))
-        else:
-            return  # CUDA too ignores what follows a name it does not know
-
-
-def _connections(nvml: Any, handle: Any) -> dict[str, Any]:
-    """Clock and links of a GPU, as far as its driver knows them."""
-
-    def ask(function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, function)(handle, *arguments)
-        except (AttributeError, nvml.NVMLError):
-            return None
-
-    generation = ask("nvmlDeviceGetMaxPcieLinkGeneration")
-    width = ask("nvmlDeviceGetMaxPcieLinkWidth")
-    links = range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0))
+def _describe(nvml: Any, device: Device) -> dict[str, Any]:
+    """A device as far as its driver tells: a GB10 has no memory of its own to tell of."""
+    memory = ask(nvml, "nvmlDeviceGetMemoryInfo", device.handle)
+    cuda = ask(nvml, "nvmlSystemGetCudaDriverVersion")
+    generation = ask(nvml, "nvmlDeviceGetMaxPcieLinkGeneration", device.gpu)
+    width = ask(nvml, "nvmlDeviceGetMaxPcieLinkWidth", device.gpu)
     return {
-        "max_mhz": ask("nvmlDeviceGetMaxClockInfo", getattr(nvml, "NVML_CLOCK_SM", 1)),
+        "name": ask(nvml, "nvmlDeviceGetName", device.handle),
+        "memory_bytes": None if memory is None else int(memory.total),
+        "driver_version": ask(nvml, "nvmlSystemGetDriverVersion"),
+        "cuda_version": None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}",
+        "max_mhz": ask(
+            nvml, "nvmlDeviceGetMaxClockInfo", device.gpu, getattr(nvml, "NVML_CLOCK_SM", 1)
+        ),
         "pcie": f"PCIe Gen{generation} x{width}" if generation and width else None,
-        "nvlinks": sum(bool(ask("nvmlDeviceGetNvLinkState", link)) for link in links),
+        "nvlinks": _nvlinks(nvml, device),
     }
+
+
+def _nvlinks(nvml: Any, device: Device) -> int | None:
+    links = range(getattr(nvml, "NVML_NVLINK_MAX_LINKS", 0))
+    states = [ask(nvml, "nvmlDeviceGetNvLinkState", device.gpu, link) for link in links]
+    known = [state for state in states if state is not None]
+    return sum(map(bool, known)) if known else None

@@ -7,8 +7,9 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness.machine import gpus, hardware
 from harness.machine.hardware import Hardware
@@ -20,9 +21,9 @@ _PROJECT = Path(__file__).resolve().parents[2]
 class SystemInfo:
     """One machine and its software. The host's name is left out: reports are published."""
 
-    gpu_count: int
-    gpu_name: str | None
-    gpu_memory_bytes: int | None  # of one GPU
+    gpu_count: int  # the GPUs that the engine takes; before it is planned, all that are visible
+    gpu_name: str | None  # all names where they differ
+    gpu_memory_bytes: int | None  # of one GPU, the smallest
     driver_version: str | None
     cuda_version: str | None  # the newest the driver supports
     cpu: str | None
@@ -39,17 +40,18 @@ class SystemInfo:
     git_dirty: bool | None  # whether the working tree differs from the commit
     hardware: Hardware | None = None  # what a submission asks for beyond this
 
+    @property
+    def gpu_kind(self) -> str | None:
+        """The name of the GPUs where all are of one kind: what is known of it holds for them."""
+        return None if gpus.JOINED in (self.gpu_name or "") else self.gpu_name
+
 
 def collect() -> SystemInfo:
     """Looks at this machine without importing torch or vLLM. Never raises."""
     visible = gpus.collect()
     changes = _git("status", "--porcelain")
     return SystemInfo(
-        gpu_count=visible.count,
-        gpu_name=visible.name,
-        gpu_memory_bytes=visible.memory_bytes,
-        driver_version=visible.driver_version,
-        cuda_version=visible.cuda_version,
+        **_gpu_facts(visible),
         cpu=_cpu_name(),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=_memory_bytes(),
@@ -64,6 +66,32 @@ def collect() -> SystemInfo:
         git_dirty=None if changes is None else bool(changes),
         hardware=hardware.collect(visible),
     )
+
+
+def of_engine(system: SystemInfo, gpus_used: int) -> SystemInfo:
+    """The same machine, with those of its GPUs alone that an engine takes: the first so many."""
+    if gpus_used >= system.gpu_count:
+        return system
+    taken = gpus.collect(gpus_used)
+    rest = system.hardware and replace(
+        system.hardware,
+        gpu_max_mhz=taken.max_mhz,
+        gpu_pcie=taken.pcie,
+        gpu_nvlinks=taken.nvlinks,
+    )
+    if taken.count != gpus_used:  # one was lost just now
+        return replace(system, gpu_count=gpus_used)
+    return replace(system, **_gpu_facts(taken), hardware=rest)
+
+
+def _gpu_facts(described: gpus.Gpus) -> dict[str, Any]:
+    return {
+        "gpu_count": described.count,
+        "gpu_name": described.name,
+        "gpu_memory_bytes": described.memory_bytes,
+        "driver_version": described.driver_version,
+        "cuda_version": described.cuda_version,
+    }
 
 
 def _version(*distributions: str) -> str | None:

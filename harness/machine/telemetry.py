@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.machine import gpus
+from harness.machine.visible import Device, ask
 from harness.metrics import EngineState, TelemetryPoint
 
 LOOK_EVERY_S = 1.0
@@ -32,13 +33,18 @@ class Telemetry:
     """Looks at the machine from `start` to `stop`; `points` holds a row for each second.
 
     `since` gives the moment of the first query (time.monotonic), None before it: earlier seconds
-    are not noted. `engine` gives what the engine last said of itself.
+    are not noted. `engine` gives what the engine last said of itself; it takes the first
+    `gpu_count` GPUs (None: all).
     """
 
     def __init__(
-        self, since: Callable[[], float | None], engine: Callable[[], EngineState | None]
+        self,
+        since: Callable[[], float | None],
+        engine: Callable[[], EngineState | None],
+        gpu_count: int | None = None,
     ) -> None:
         self.points: list[TelemetryPoint] = []
+        self._gpu_count = gpu_count
         self._since = since
         self._engine = engine
         self._before: EngineState | None = None
@@ -57,7 +63,7 @@ class Telemetry:
 
     def _look_on(self) -> None:
         processes = _Processes()
-        with gpus.opened() as (nvml, handles):
+        with gpus.opened(self._gpu_count) as (nvml, devices):
             while not self._ended.wait(LOOK_EVERY_S):
                 began_at = self._since()
                 usage = processes.usage()  # a share of the time since the last look
@@ -65,7 +71,7 @@ class Telemetry:
                     continue
                 point = TelemetryPoint(
                     time_s=time.monotonic() - began_at,
-                    **_gpus(nvml, handles, processes.pids),
+                    **_gpus(nvml, devices, processes.pids),
                     **usage,
                     **_engine_columns(self._engine(), self._before),
                 )
@@ -75,10 +81,12 @@ class Telemetry:
 
 @contextlib.contextmanager
 def watching(
-    since: Callable[[], float | None], engine: Callable[[], EngineState | None]
+    since: Callable[[], float | None],
+    engine: Callable[[], EngineState | None],
+    gpu_count: int | None = None,
 ) -> Iterator[Telemetry]:
     """Telemetry of what happens in the block."""
-    telemetry = Telemetry(since, engine)
+    telemetry = Telemetry(since, engine, gpu_count)
     telemetry.start()
     try:
         yield telemetry
@@ -141,30 +149,31 @@ class _Processes:
         }
 
 
-def _gpus(nvml: Any, handles: list[Any], own_pids: set[int]) -> dict[str, Any]:
+def _gpus(nvml: Any, devices: list[Device], own_pids: set[int]) -> dict[str, Any]:
     """The columns of the GPUs; those whose driver does not answer are absent."""
-    if not handles:
+    if not devices:
         return {}
 
-    def ask(function: str, *arguments: Any) -> list[Any]:
-        answers = []
-        for handle in handles:
-            with contextlib.suppress(AttributeError, nvml.NVMLError):
-                answers.append(getattr(nvml, function)(handle, *arguments))
-        return answers
+    def of_each(function: str, *arguments: Any) -> list[Any]:
+        answers = (ask(nvml, function, device.gpu, *arguments) for device in devices)
+        return [answer for answer in answers if answer is not None]
 
-    utilisation = [rates.gpu for rates in ask("nvmlDeviceGetUtilizationRates")]
-    power = ask("nvmlDeviceGetPowerUsage")
-    clocks = ask("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
-    temperature = ask("nvmlDeviceGetTemperature", 0)  # NVML_TEMPERATURE_GPU
-    memory = [int(info.used) for info in ask("nvmlDeviceGetMemoryInfo")]
-    reasons = ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+    utilisation = [rates.gpu for rates in of_each("nvmlDeviceGetUtilizationRates")]
+    power = of_each("nvmlDeviceGetPowerUsage")
+    clocks = of_each("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
+    temperature = of_each("nvmlDeviceGetTemperature", 0)  # NVML_TEMPERATURE_GPU
+    of_slices = [ask(nvml, "nvmlDeviceGetMemoryInfo", device.handle) for device in devices]
+    memory = [int(info.used) for info in of_slices if info is not None]
+    reasons = of_each("nvmlDeviceGetCurrentClocksThrottleReasons")
     errors = [
-        *ask("nvmlDeviceGetTotalEccErrors", 0, 0),  # corrected, since the driver was loaded
-        *ask("nvmlDeviceGetTotalEccErrors", 1, 0),  # not corrected
+        *of_each("nvmlDeviceGetTotalEccErrors", 0, 0),  # corrected, since the driver was loaded
+        *of_each("nvmlDeviceGetTotalEccErrors", 1, 0),  # not corrected
     ]
-    traffic = [*ask("nvmlDeviceGetPcieThroughput", 0), *ask("nvmlDeviceGetPcieThroughput", 1)]
-    lists = ask("nvmlDeviceGetComputeRunningProcesses")
+    traffic = [
+        *of_each("nvmlDeviceGetPcieThroughput", 0),
+        *of_each("nvmlDeviceGetPcieThroughput", 1),
+    ]
+    lists = of_each("nvmlDeviceGetComputeRunningProcesses")
     columns = {
         "gpu_utilisation_percent": fmean(utilisation) if utilisation else None,
         "gpu_power_w": sum(power) / 1000 if power else None,

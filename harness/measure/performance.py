@@ -49,9 +49,10 @@ async def measure(run: ActiveRun, target: Target, watch: LatencyWatch | None = N
     run.record.target(target)
     test = tests.performance_test(run, target)
     _announce(run, test)
-    energy_before_j = gpus.energy_joules() if run.config.extra_metrics else None
+    gpus_used = run.prepared.plan.system.gpu_count
+    energy_before_j = gpus.energy_joules(gpus_used) if run.config.extra_metrics else None
     progress = await tests.loadgen_test(run, test, watch)
-    if energy_before_j is not None and (after_j := gpus.energy_joules()) is not None:
+    if energy_before_j is not None and (after_j := gpus.energy_joules(gpus_used)) is not None:
         run.record.gpu_energy(after_j - energy_before_j)
     _note(run, test, progress)
 

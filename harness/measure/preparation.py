@@ -71,6 +71,7 @@ def prepare(
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
     settings = capacity.fit_heads(settings, asked, model)
+    site = site.for_engine(settings)
     data, tokenizer = _data(settings, model, like, say)
     duration_s = config.min_duration_s(settings, len(data))
     queries = _queries(settings, len(data), duration_s)

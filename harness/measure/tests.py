@@ -160,4 +160,6 @@ def _telemetry(
     """Looks at the machine during a test that keeps it; the others are left in peace."""
     if test.telemetry_csv is None:
         return contextlib.nullcontext()
-    return watching(lambda: progress.started_at, run.engine.state)
+    return watching(
+        lambda: progress.started_at, run.engine.state, run.prepared.plan.system.gpu_count
+    )

@@ -62,6 +62,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     )
     model = models.resolve_model(run)
     run = capacity.fit_heads(run, asked, model)
+    site = site.for_engine(run)
     if not model.has_tokenizer:
         raise UsageError(
             f"--model {run.model} has no tokenizer here, and MMLU is text; use --weights real, or "

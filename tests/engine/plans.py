@@ -52,7 +52,7 @@ def plan_for(
     site = Site("gpu", machine(gpu_name, "0.26.0" if products else "0.25.0"))
     with (
         mock.patch.object(attention, "compiled", lambda: flashinfer),
-        mock.patch.object(gpus, "free_and_total_memory_bytes", lambda: (None, None)),
+        mock.patch.object(gpus, "free_and_total_memory_bytes", lambda _first: (None, None)),
     ):
         return plan.make(config, resolve_model(config), site, Purpose(2668), tuned)
 

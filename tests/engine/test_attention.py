@@ -166,7 +166,7 @@ def test_a_run_says_what_would_be_faster_and_records_what_vllm_was_told(
     )
     monkeypatch.setattr(engine, "installed_build", lambda: "gpu")
     monkeypatch.setattr(system_info, "collect", lambda: machine)
-    monkeypatch.setattr(gpus, "free_and_total_memory_bytes", lambda: (None, None))
+    monkeypatch.setattr(gpus, "free_and_total_memory_bytes", lambda _first: (None, None))
     said: list[str] = []
     asked = RunConfig(
         weights="dummy",

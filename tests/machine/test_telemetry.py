@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.machine import telemetry
+from harness.machine.visible import Device
 from harness.metrics import EngineState
 
 
@@ -68,6 +69,9 @@ class Driver(types.ModuleType):
         return [types.SimpleNamespace(pid=pid) for pid in self.pids[gpu : gpu + 1]]
 
 
+GPUS = [Device(index, index, is_slice=False) for index in (0, 1)]
+
+
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     module = Driver()
@@ -77,7 +81,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 def test_several_gpus_are_told_by_their_sum_their_mean_or_the_worst(driver: Driver) -> None:
-    seen = telemetry._gpus(driver, [0, 1], {1})
+    seen = telemetry._gpus(driver, GPUS, {1})
 
     assert seen == {
         "gpu_utilisation_percent": 90.0,
@@ -102,14 +106,14 @@ def test_other_processes_are_counted_where_the_driver_knows_ours(
 ) -> None:
     driver.pids = pids
 
-    assert telemetry._gpus(driver, [0, 1], {11, 12})["gpu_other_processes"] == others
+    assert telemetry._gpus(driver, GPUS, {11, 12})["gpu_other_processes"] == others
 
 
 def test_a_driver_that_answers_nothing_leaves_everything_unknown() -> None:
     silent = types.ModuleType("pynvml")
     silent.NVMLError = NVMLError  # type: ignore[attr-defined]
 
-    assert set(telemetry._gpus(silent, [0], set()).values()) == {None}
+    assert set(telemetry._gpus(silent, GPUS, set()).values()) == {None}
 
 
 @pytest.mark.usefixtures("driver")
