@@ -18,6 +18,7 @@ FLAG_OF = {
     "skip_tokenizer_init": "--model",
     "dtype": "--precision",
     "quantization": "--precision",
+    "quantization_config": "--precision",
     "load_format": "--weights",
     "tensor_parallel_size": "--tensor-parallel-size",
     "data_parallel_size": "--data-parallel-size",
@@ -104,6 +105,12 @@ def beyond_tuning(given: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(set(given) - TUNING))
 
 
+def _note(name: str) -> str:
+    if not name.startswith("quantization"):
+        return ""
+    return "; a checkpoint that comes quantised runs by its own scheme, without a flag"
+
+
 def check(given: Mapping[str, Any], known: Collection[str]) -> None:
     """Refuses an argument that has a flag of its own, or that this vLLM does not know.
 
@@ -111,7 +118,12 @@ def check(given: Mapping[str, Any], known: Collection[str]) -> None:
     """
     for name, value in given.items():
         if name in FLAG_OF:
-            raise UsageError(f"--engine-arg {name}: use {FLAG_OF[name]} for that.")
+            raise UsageError(f"--engine-arg {name}: use {FLAG_OF[name]} for that{_note(name)}.")
+        if name == "hf_overrides" and "quantization_config" in str(value):
+            raise UsageError(
+                "--engine-arg hf_overrides: how the weights are quantised is not to be overridden, "
+                "or the report would name another model; change the folder's config.json."
+            )
         if name in WHOLE_NUMBERS and (type(value) is not int or value < 1):
             raise UsageError(
                 f"--engine-arg {name}={value}: a whole number of at least 1 is needed."

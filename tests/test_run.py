@@ -22,7 +22,9 @@ from harness.inputs.model import resolve_model
 from harness.loadgen import release
 from harness.machine import gpus
 from harness.machine import system as system_info
+from tests.inputs.model_folders import make_folder
 
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -264,6 +266,52 @@ def test_a_results_folder_that_is_a_file_is_refused(
 def test_an_engine_argument_that_vllm_does_not_have_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean max_num_seqs"):
         engine.check_engine_args({"max_num_seq": 4})
+
+
+@pytest.mark.parametrize(
+    ("found", "flags", "said"),
+    [
+        (AWQ, {"precision": "fp8"}, r"--precision fp8: .* comes quantised \(int4 weights by awq\), "
+         "and nothing is quantised twice; use --precision bf16"),
+        ({"quant_method": "aqlm"}, {}, "has weights quantised by aqlm, and the installed vLLM "
+         r"does not know aqlm \(it knows .*awq.*\); give it in another scheme"),
+        ({"quant_method": "awq", "bits": 5, "group_size": 128, "zero_point": True}, {},
+         "vLLM refuses it"),
+        ({"quant_method": "mxfp4"}, {"precision": "fp16"},
+         "mxfp4 computes in bfloat16, not in float16"),
+    ],
+    ids=["quantised twice", "unknown to vLLM", "of an impossible width", "in another arithmetic"],
+)  # fmt: skip
+def test_a_quantised_checkpoint_that_cannot_run_as_asked_is_refused(
+    found: dict[str, Any], flags: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=found)
+    asked = RunConfig(model=str(folder), weights="dummy", **flags)
+
+    with pytest.raises(UsageError, match=said):
+        engine.check_checkpoint(asked, resolve_model(asked))
+
+
+def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=AWQ)
+    asked = RunConfig(model=str(folder), weights="dummy")
+
+    engine.check_checkpoint(asked, resolve_model(asked))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"quantization": "gptq"}, "use --precision for that; a checkpoint that comes quantised"),
+        ({"quantization_config": {"linear": "fp8_per_tensor"}}, "use --precision for that"),
+        ({"hf_overrides": {"quantization_config": None}}, "is not to be overridden"),
+    ],
+)
+def test_no_engine_argument_changes_how_weights_are_quantised(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        engine.check_engine_args(given)
 
 
 def test_a_closed_pipe_does_not_end_the_run() -> None:

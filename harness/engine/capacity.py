@@ -134,7 +134,7 @@ def check_memory(
 ) -> None:
     """Free memory against what the engine will ask for, before minutes are spent on loading."""
     utilization = engine_settings.get("gpu_memory_utilization")
-    weights_bytes = model.weights_bytes(1 if config.precision == "fp8" else 2)
+    weights_bytes = model.loaded_bytes(config.precision)
     if device == "cpu":
         _check_cpu_memory(config.model, utilization, weights_bytes)
     else:

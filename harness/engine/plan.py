@@ -82,7 +82,9 @@ def make(
     purpose = dataclasses.replace(purpose, copies_here=capacity.copies_here(config, site.system))
     place = place_of(config, model, site)
     chosen = kernels.choose(config, model, site.device, site.system)
-    profile = profiles.choose(place, config.precision, config.scenario.value, chosen, tuned)
+    # What was measured of weights as published says nothing of others.
+    weights = config.precision if model.quantization is None else "quantised"
+    profile = profiles.choose(place, weights, config.scenario.value, chosen, tuned)
     settings = engine_settings(config, model, site.device, profile, purpose)
     capacity.check_memory(config, site.device, site.system, model, settings)
     return EnginePlan(
@@ -111,11 +113,12 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     share = config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
     memory = site.system.gpu_memory_bytes
-    bytes_per_value = 1 if config.precision == "fp8" else 2  # of weights and KV cache alike
+    cache = model.quantization.kv_cache if model.quantization else None
+    cache_bytes = 1 if "fp8" in (config.precision, cache) else 2
     return Place(
         device=site.device,
         gpu_name=site.system.gpu_kind,
         memory_bytes=None if memory is None else int(share * memory),
-        weights_bytes=model.weights_bytes(bytes_per_value) // parts,
-        kv_bytes_per_token=model.kv_bytes_per_token(bytes_per_value) // parts,
+        weights_bytes=model.loaded_bytes(config.precision) // parts,
+        kv_bytes_per_token=model.kv_bytes_per_token(cache_bytes) // parts,
     )

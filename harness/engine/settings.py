@@ -79,11 +79,15 @@ def engine_settings(
     return kernels.without_compiling(settings)
 
 
+def dtype_of(config: RunConfig) -> str:
+    """vLLM's name of the number format to compute in."""
+    return "float16" if config.precision == "fp16" else "bfloat16"
+
+
 def _of_every_engine(config: RunConfig, model: ModelSource, purpose: Purpose) -> dict[str, Any]:
-    half = "float16" if config.precision == "fp16" else "bfloat16"
     return {
         "model": model.path,
-        "dtype": purpose.arithmetic or half,
+        "dtype": purpose.arithmetic or dtype_of(config),
         "tensor_parallel_size": config.tensor_parallel_size or 1,
         "data_parallel_size": config.data_parallel_size,
         "pipeline_parallel_size": config.pipeline_parallel_size,

@@ -153,7 +153,7 @@ def download_small_files(
     config = download("config.json")
     if config is None:
         raise UsageError(f"--model {requested}: {repo} has no config.json any more; try again.")
-    for name in ("generation_config.json", "tokenizer_config.json"):
+    for name in ("generation_config.json", "tokenizer_config.json", "hf_quant_config.json"):
         download(name)
     for names in VOCABULARIES:
         if all(download(name) for name in names):

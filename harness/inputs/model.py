@@ -8,7 +8,8 @@ from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
 from harness.errors import UsageError
-from harness.inputs import hub, model_files, weight_files
+from harness.inputs import hub, model_files, quantization, weight_files
+from harness.inputs.quantization import Quantization
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 
 SHIPPED_CONFIG_FOLDER = Path(__file__).parent / "data" / "llama3_1_8b_instruct"
@@ -47,6 +48,7 @@ class ModelSource:
     source: str  # where it came from, for people
     config: dict[str, Any] = field(repr=False)  # config.json
     special_token_ids: frozenset[int] = frozenset()  # ids that no ordinary text holds
+    quantization: Quantization | None = None  # before it came here; None: bf16 as published
 
     @property
     def parameter_count(self) -> int:
@@ -60,6 +62,20 @@ class ModelSource:
         tables = 1 if self.config.get("tie_word_embeddings") else 2
         layers = self.config["num_hidden_layers"] * (attention + mlp + norms)
         return int(layers + hidden + tables * self.vocab_size * hidden)
+
+    def loaded_bytes(self, precision: str) -> int:
+        """Bytes of all weights in memory: 16,060,522,496 for Llama-3.1-8B in bf16.
+
+        Of a checkpoint that came quantised, those of its files; where they are not here yet, as
+        many as its number format takes, the embeddings and the output layer staying 16 bits.
+        """
+        if self.quantization is None:
+            return self.weights_bytes(1 if precision == "fp8" else 2)
+        if self.quantization.stored_bytes is not None:
+            return self.quantization.stored_bytes
+        tables = 2 * self.vocab_size * self.config["hidden_size"]
+        bits = self.quantization.bits or quantization.HALF_BITS
+        return int(self.weights_bytes(bits / 8) + tables * (2 - bits / 8))
 
     def kv_bytes_per_token(self, bytes_per_value: int) -> int:
         """Bytes of one token's keys and values: 131,072 for Llama-3.1-8B in bf16."""
@@ -148,6 +164,8 @@ def _folder_source(requested: str, folder: Path, *, needs_weights: bool) -> Mode
         sentence = f"The model is {folder}, whose config.json is not that of Llama-3.1-8B-Instruct."
         return replace(model, unofficial_because=sentence)
     word = f"the folder {folder}, taken at the user's word to hold {OFFICIAL_MODEL}"
+    if model.quantization is not None:
+        word += f", with {model.quantization.label}"
     return replace(model, source=word)
 
 
@@ -257,6 +275,7 @@ def _read_source(
         source=source,
         config=config,
         special_token_ids=frozenset(eos + bos) | model_files.added_tokens(requested, folder),
+        quantization=quantization.read(requested, folder, config),
     )
 
 

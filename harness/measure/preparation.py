@@ -70,6 +70,7 @@ def prepare(
     release.check_round(settings, loadgen_round, loadgen_version)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
+    engine.check_checkpoint(settings, model)
     settings = capacity.fit_heads(settings, asked, model)
     site = site.for_engine(settings)
     data, tokenizer = _data(settings, model, like, say)

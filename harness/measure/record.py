@@ -135,4 +135,5 @@ def model_part(model: ModelSource) -> dict[str, Any]:
         "source": model.source,
         "unofficial_because": model.unofficial_because,
         "parameters": model.parameter_count,
+        "quantization": model.quantization.to_json() if model.quantization else None,
     }

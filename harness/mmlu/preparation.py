@@ -61,6 +61,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
         num_fewshot=config.num_fewshot,
     )
     model = models.resolve_model(run)
+    engine.check_checkpoint(run, model)
     run = capacity.fit_heads(run, asked, model)
     site = site.for_engine(run)
     if not model.has_tokenizer:
@@ -97,8 +98,10 @@ def _arithmetic(run: RunConfig, device: str, model: models.ModelSource) -> str |
     """The format to compute in; None: that of the weights.
 
     A CPU is no slower in float32, and then the log-probabilities are exact to 0.001 instead of
-    some tenths: bf16 keeps 8 bits of a number.
+    some tenths: bf16 keeps 8 bits of a number. Kernels for quantised weights may not have it.
     """
+    if model.quantization is not None:
+        return None
     import psutil
 
     fits = model.weights_bytes(4) < psutil.virtual_memory().available / 2

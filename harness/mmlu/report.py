@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import formatting, templates
+from harness import formatting, precision, templates
 from harness.errors import LogError
 from harness.mmlu import plots as mmlu_plots
 from harness.mmlu import results as mmlu_results
@@ -101,7 +101,7 @@ def _draw(
     folder.plots.mkdir(exist_ok=True)
     flags, overall = config["flags"], results.overall
     run = (
-        f"{folder.name}: {flags['model']}, {flags['precision']}, protocol {flags['protocol']}, "
+        f"{folder.name}: {flags['model']}, {precision.of(config)}, protocol {flags['protocol']}, "
         f"{flags['num_fewshot']}-shot, {formatting.count(overall['total'])} questions"
     )
     problems: list[str] = []
@@ -137,6 +137,7 @@ def _summary(folder: RunFolder, config: dict[str, Any], results: Results | None)
             "error": run["error"],
             "sample_count": config["resolved"]["sample_count"],
             "full_size": config["resolved"]["full_size"],
+            "quantization": precision.label(config),
             "command": run["command"],
             "requests": run.get("requests"),
             "first_query_s": run.get("first_query_s"),
@@ -176,7 +177,8 @@ def percent(share: float | None) -> str:
 
 def _title(record: dict[str, Any]) -> str:
     meta = record["meta"]
-    return f"MMLU ({meta['protocol']}): {meta['model']}, {meta['precision']}"
+    formats = precision.in_words(meta["precision"], meta["quantization"])
+    return f"MMLU ({meta['protocol']}): {meta['model']}, {formats}"
 
 
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -196,6 +198,7 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     revision = f", revision {model['revision']}" if model["revision"] else ""
     yield "model", f"{flags['model']}: {model['source']}{revision}"
+    yield "number formats", precision.of(config)
     profile = config["resolved"]["profile"]
     yield "engine settings", f"profile {profile['name']}: {profile['source']}"
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness import precision
 from harness.config import Scenario
 from harness.formatting import count
 from harness.report import latency_plots, plots, search_plot, telemetry_plot
@@ -81,7 +82,7 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
 def _caption(name: str, evidence: Evidence, samples: int | None) -> str:
     flags = evidence.config["flags"]
     return (
-        f"{name}: {evidence.scenario.label}, {flags['model']}, {flags['precision']}, "
+        f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}, "
         f"{count(samples)} samples"
     )
 
@@ -154,7 +155,9 @@ def _rate_search(path: Path, name: str, evidence: Evidence) -> bool:
     if evidence.limits is None:
         return False
     flags, probes = evidence.config["flags"], evidence.probes
-    caption = f"{name}: {evidence.scenario.label}, {flags['model']}, {flags['precision']}"
+    caption = (
+        f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}"
+    )
     caption += f", {count(len(probes))} probes"
     return search_plot.rate_search(path, probes, evidence.limits, run=caption)
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Any
 
-from harness import formatting
+from harness import formatting, precision
 from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
@@ -103,6 +103,7 @@ def _meta(evidence: Evidence) -> dict[str, Any]:
         "sample_count": resolved["sample_count"],
         "full_size": evidence.full_size,
         "weights": flags["weights"],
+        "quantization": precision.label(evidence.config),
         "results_dir": flags["results_dir"],
         "command": run["command"],
         "first_query_s": run.get("first_query_s"),

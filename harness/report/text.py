@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import formatting, templates
+from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
 from harness.report import figures, latency_text, pages, telemetry
 from harness.results.folder import RunFolder
@@ -102,7 +102,8 @@ def _phases(meta: dict[str, Any]) -> Iterator[tuple[str, float]]:
 def _title(record: dict[str, Any]) -> str:
     meta = record["meta"]
     scenario = Scenario(meta["scenario"]).label
-    return f"{scenario} ({meta['category']}): {meta['model']}, {meta['precision']}"
+    formats = precision.in_words(meta["precision"], meta["quantization"])
+    return f"{scenario} ({meta['category']}): {meta['model']}, {formats}"
 
 
 def _introduction(meta: dict[str, Any]) -> str:
@@ -146,6 +147,7 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "data set checksum (SHA-256)", data["checksum_sha256"] or formatting.NOT_KNOWN
     revision = f", revision {model['revision']}" if model["revision"] else ""
     yield "model", f"{flags['model']}: {model.get('source') or model['path']}{revision}"
+    yield "number formats", precision.in_words(flags["precision"], precision.label(config))
     if profile := resolved.get("profile"):
         yield "engine settings", f"profile {profile['name']}: {profile['source']}"
     loadgen = config["loadgen"]

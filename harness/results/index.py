@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from harness import formatting
+from harness import formatting, precision
 
 RUNNING = "running"
 FINISHED = "finished"  # the only status that `latest` and --keep-all 0 act upon
@@ -35,6 +35,7 @@ def entry(
         "run": name,
         "finished": _text(summary, "meta", "finished") or _text(config, "run", "finished"),
         **{k: _text(summary, "meta", k) or _text(config, "flags", k) for k in described},
+        "quantization": precision.label(config),
         "sample_count": number(config, "resolved", "sample_count"),
         "full_size": _yes_or_no(config, "resolved", "full_size"),
         "headline": _text(summary, "headline", "text") or _older_headline(summary),
@@ -74,7 +75,7 @@ def _line(run: Mapping[str, Any]) -> str:
         " ".join(filter(None, (run["category"], run["scenario"]))),
         run["mode"],
         run["model"],
-        run["precision"],
+        ", ".join(filter(None, (run["quantization"], run["precision"]))),
         formatting.count(run["sample_count"]),
         run["headline"] or "",
         _verdict(run),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import formatting
+from harness import precision as quantised
 from harness.engine_args import beyond_tuning
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 from harness.rules.advice import EDGE_FILE, full_run
@@ -130,7 +131,12 @@ def _prompt(evidence: Evidence) -> Finding:
 def _precision(evidence: Evidence) -> Finding:
     precision, engine = evidence.flags.precision, evidence.config["resolved"]["engine"]
     quantization, cache = engine.get("quantization"), engine.get("kv_cache_dtype")
-    parts = [f"{engine.get('dtype')} weights"]
+    came = quantised.quantization(evidence.config)
+    if came is None:
+        parts = [f"{engine.get('dtype')} weights"]
+    else:
+        parts = [f"{came['label']}, as the checkpoint came", f"{engine.get('dtype')} arithmetic"]
+        cache = came.get("kv_cache") if cache in _SAME_AS_WEIGHTS else cache
     parts += [f"quantised to {quantization}"] if quantization else []
     parts += [f"KV cache in {cache}"] if cache not in _SAME_AS_WEIGHTS else []
     formats = ", ".join(parts)
@@ -141,7 +147,7 @@ def _precision(evidence: Evidence) -> Finding:
             "--precision what is to run, so that the report names what was measured."
         )
         return failed(formats, text, full_run(evidence))
-    if quantization or cache not in _SAME_AS_WEIGHTS:
+    if came or quantization or cache not in _SAME_AS_WEIGHTS:
         formats += " (allowed; a submission describes it in its calibration.md)"
     return passed(formats)
 

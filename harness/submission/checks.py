@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from harness import precision
 from harness.config import Scenario
 from harness.errors import UsageError
 from harness.loadgen.planning import Target
@@ -215,6 +216,12 @@ def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
         if run.evidence.accuracy is not None and run.evidence.accuracy.log_sha256 is None:
             doubtful.append(
                 f"{run.folder.name}: rouge.json does not record which accuracy log was scored."
+            )
+        if came := precision.label(run.evidence.config):
+            doubtful.append(
+                f"{run.folder.name} ran {came}: calibration.md holds what the checkpoint says of "
+                "itself; add which program and which samples of the official calibration set made "
+                "it of the reference weights (rules:680-701)."
             )
         if run.result != OFFICIAL_READY:
             reasons = "".join(f"\n    {reason}" for reason in run.reasons)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import command_line, formatting, templates
+from harness import command_line, formatting, precision, templates
 from harness.metrics import TOKEN_DTYPE, AccuracyResult
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.evidence import ROUGE_NAMES, Evidence
@@ -15,6 +16,7 @@ from harness.scoring.accuracy import printed_percent
 
 TEMPLATES = Path(__file__).with_name("templates")
 _WEIGHTS = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8 (e4m3)"}
+_KV_CACHES = {"fp8": "fp8 (e4m3)", "fp8_e4m3": "fp8 (e4m3)", "bfloat16": "bf16", "float16": "fp16"}
 _TRANSFORMATIONS = {
     "bf16": "none",
     "fp16": "converted from bf16 to fp16 while loading",
@@ -40,15 +42,15 @@ def accuracy_text(result: AccuracyResult, log_sha256: str) -> str:
 def measurements(evidence: Evidence) -> dict[str, Any]:
     """The description of one implementation: the five keys that are asked for, and more."""
     config = evidence.config
-    precision = config["flags"]["precision"]
     engine = config["resolved"]["engine"]
+    formats, transformations = _weights(config)
     return {
         "input_data_types": TOKEN_DTYPE,  # token ids
         "retraining": "No",
         "starting_weights_filename": _weights_name(config),
-        "weight_data_types": _WEIGHTS[precision],
-        "weight_transformations": _TRANSFORMATIONS[precision],
-        "kv_cache_data_type": "fp8 (e4m3)" if precision == "fp8" else precision,
+        "weight_data_types": formats,
+        "weight_transformations": transformations,
+        "kv_cache_data_type": _kv_cache(config),
         "max_new_tokens": config["flags"]["max_new_tokens"],
         "engine": {name: value for name, value in engine.items() if name not in _PLACES},
         "data_set_sha256": config["dataset"]["checksum_sha256"],
@@ -56,11 +58,32 @@ def measurements(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def _weights(config: dict[str, Any]) -> tuple[str, str]:
+    """The number formats of the weights, and what made them of the published ones."""
+    flag, came = config["flags"]["precision"], precision.quantization(config)
+    if came is None:
+        return _WEIGHTS[flag], _TRANSFORMATIONS[flag]
+    formats = ", ".join(came["formats"]) or f"those of {came['method']}"
+    how = f"quantised by {came['method']} before they were loaded, and used as they are"
+    return formats, f"{how}; see calibration.md"
+
+
+def _kv_cache(config: dict[str, Any]) -> str:
+    """The number format of keys and values: the engine's, else the checkpoint's, else its own."""
+    flag, came = config["flags"]["precision"], precision.quantization(config)
+    given = config["resolved"]["engine"].get("kv_cache_dtype") or "auto"
+    if given == "auto":
+        given = (came or {}).get("kv_cache") or ("bf16" if flag == "fp8" else flag)
+    return _KV_CACHES.get(given, str(given))
+
+
 def _weights_name(config: dict[str, Any]) -> str:
     revision = config["model"].get("revision")
     asked = config["model"]["requested"]
     official = config["model"]["unofficial_because"] is None
     name = OFFICIAL_MODEL if official else str(asked).rstrip("/").rpartition("/")[2]
+    if came := precision.label(config):
+        name += f", as {came}"
     return f"{name}, model-*.safetensors" + (f", revision {revision}" if revision else "")
 
 
@@ -79,7 +102,7 @@ def measurement_readme(evidence: Evidence, code: str) -> str:
         command=shlex.join(command_line.without_flag(config["run"]["command"], "--results-dir")),
         rows=[
             ("weights", _weights_name(config)),
-            ("precision", config["flags"]["precision"]),
+            ("precision", precision.of(config)),
             ("data set", f"{data['name']}, {data['samples']:,} samples, {checksum}"),
             ("vLLM", system.get("vllm_version")),
             ("LoadGen", config["loadgen"]["version"]),
@@ -88,19 +111,50 @@ def measurement_readme(evidence: Evidence, code: str) -> str:
     )
 
 
-def calibration(
-    precisions: Collection[str],
-    vllm_versions: Collection[str],
-    schemes: Mapping[str, Sequence[str]],
-) -> str:
-    """calibration.md: how the weights became what ran, for each precision in the submission.
-
-    `schemes` are vLLM's names of the quantisations that ran, each with its scenarios.
-    """
+def calibration(runs: Sequence[Evidence]) -> str:
+    """calibration.md: how the weights became what ran, for each precision in the submission."""
+    plain = [run for run in runs if precision.quantization(run.config) is None]
+    schemes: dict[str, list[str]] = {}
+    for run in runs:
+        if scheme := run.config["resolved"]["engine"].get("quantization"):
+            schemes.setdefault(scheme, []).append(run.scenario.label)
+    by_flag = {
+        flag: [run for run in plain if run.flags.precision == flag]
+        for flag in {run.flags.precision for run in plain}
+    }
     return templates.render(
         "calibration.md.j2",
         TEMPLATES,
-        precisions=precisions,
-        vllm_versions=sorted(vllm_versions),
+        precisions=by_flag.keys(),
+        kv_caches={flag: _kv_caches(of) for flag, of in by_flag.items()},
+        vllm_versions=sorted({str(run.config["system"].get("vllm_version")) for run in runs}),
         schemes=schemes,
+        checkpoints=list(_checkpoints(runs)),
     )
+
+
+def _checkpoints(runs: Sequence[Evidence]) -> Iterator[dict[str, Any]]:
+    """Every way in which weights came quantised, once, as the runs recorded it."""
+    ways: dict[str, list[Evidence]] = {}
+    for run in runs:
+        if came := precision.quantization(run.config):
+            ways.setdefault(json.dumps(came, sort_keys=True), []).append(run)
+    for as_json, of in ways.items():
+        came = json.loads(as_json)
+        size = came["group_size"]
+        yield {
+            **came,
+            "groups": f", with a scale for each {size} of them" if size else "",
+            "kv_caches": _kv_caches(of),
+            "as_it_stands": json.dumps(came["config"], indent=2),
+        }
+
+
+def _kv_caches(runs: Sequence[Evidence]) -> str:
+    """The number formats of the KV cache: "bf16", or "bf16 in Offline, fp8 (e4m3) in Server"."""
+    scenarios: dict[str, list[str]] = {}
+    for run in runs:
+        scenarios.setdefault(_kv_cache(run.config), []).append(run.scenario.label)
+    if len(scenarios) == 1:
+        return next(iter(scenarios))
+    return ", ".join(f"{name} in {' and '.join(of)}" for name, of in scenarios.items())

@@ -153,17 +153,9 @@ class _Tree:
 
     def write_common(self, project: Path) -> None:
         """The source and the calibration, which all scenarios share."""
-        configs = [run.evidence.config for run in self.runs]
-        commit = configs[0]["system"].get("git_commit")
+        commit = self.runs[0].evidence.config["system"].get("git_commit")
         source_copy.copy_source(project, commit, self.made(self.layout.code))
-        precisions = {config["flags"]["precision"] for config in configs}
-        versions = {str(config["system"].get("vllm_version")) for config in configs}
-        schemes: dict[str, list[str]] = {}
-        for run in self.runs:
-            engine = run.evidence.config["resolved"]["engine"]
-            if scheme := engine.get("quantization"):
-                schemes.setdefault(scheme, []).append(run.evidence.scenario.label)
-        text = submission_texts.calibration(precisions, versions, schemes)
+        text = submission_texts.calibration([run.evidence for run in self.runs])
         write_text(self.root / "calibration.md", text)
 
     def write_run(self, run: FinishedRun) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.config import RunConfig
+from harness.config import RunConfig, Scenario
 from harness.engine import fp8, kernels, settings
 from harness.engine.profiles import Profile
 from harness.inputs.model import resolve_model
 from harness.submission import texts as submission_texts
 from tests.engine.plans import machine, plan_for, settings_for
+from tests.rules.runs import good
 
 PROJECT = Path(__file__).resolve().parents[2]
 H100 = "NVIDIA H100 80GB HBM3"
@@ -251,7 +252,14 @@ def test_no_step_is_longer_than_its_sequences_may_be(sequences: int, tokens: int
 def test_the_calibration_describes_the_scales_that_ran(
     schemes: dict[str, list[str]], said: str, not_said: str
 ) -> None:
-    text = submission_texts.calibration({"fp8"}, {"0.26.0"}, schemes)
+    runs = []
+    for scheme, scenarios in schemes.items():
+        for scenario in scenarios:
+            run = good(Scenario(scenario.lower()), precision="fp8")
+            run.config["resolved"]["engine"] |= {"quantization": scheme, "kv_cache_dtype": "fp8"}
+            runs.append(run)
+
+    text = submission_texts.calibration(runs)
 
     assert said in text
     assert not_said not in text

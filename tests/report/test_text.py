@@ -9,6 +9,7 @@ import pytest
 from harness.config import RunConfig, Scenario
 from harness.report.make import make_report
 from harness.report.text import terminal_summary
+from harness.results.files import read_object, write_json
 from tests.builders import SAMPLES, rouge, text_of
 from tests.report.conftest import MakeRun
 
@@ -26,6 +27,23 @@ def test_first_lines_give_the_figure_and_say_what_it_is_not(make_run: MakeRun) -
         "**Not an official MLPerf result:** smoke run of 20 of 13,368 samples; demo model; "
         "data set sample."
     )
+
+
+def test_weights_that_came_quantised_stand_in_the_title_and_the_settings(
+    make_run: MakeRun,
+) -> None:
+    folder = make_run(rouge=rouge(1.0))
+    record = read_object(folder / "config.json")
+    record["model"]["quantization"] = {"label": "int4 weights by awq"}
+    write_json(folder / "config.json", record)
+
+    summary = make_report(folder)
+
+    formats = "int4 weights by awq, bf16 arithmetic"
+    assert summary["meta"]["quantization"] == "int4 weights by awq"
+    assert text_of(folder).startswith(f"# Offline (datacenter): demo, {formats}\n")
+    assert f"| number formats | {formats} |" in text_of(folder)
+    assert terminal_summary(summary).startswith(f"Offline (datacenter): demo, {formats}\n")
 
 
 def test_every_broken_rule_is_a_line_of_the_report_and_said_once(make_run: MakeRun) -> None:

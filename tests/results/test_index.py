@@ -11,7 +11,7 @@ import pytest
 from harness.config import RunConfig
 from harness.measure import last_offline
 from harness.results import folder as run_folder
-from harness.results.files import write_json
+from harness.results.files import read_object, write_json
 from tests.results.conftest import began, finished, index, measured
 
 
@@ -27,6 +27,7 @@ def test_finishing_enters_the_index_and_moves_latest(tmp_path: Path) -> None:
         "model": "demo",
         "precision": "bf16",
         "dataset": "sample",
+        "quantization": None,
         "sample_count": 20,
         "full_size": False,
         "headline": "7,570 tokens/s",
@@ -49,6 +50,17 @@ def test_the_index_for_people_is_a_table_with_links(tmp_path: Path) -> None:
         f"| [{folder.name}]({folder.name}/report.md) | datacenter offline | both | demo | bf16 "
         "| 20 | 7,570 tokens/s | VALID, gate missed | model, sample_count |"
     )
+
+
+def test_the_index_names_weights_that_came_quantised(tmp_path: Path) -> None:
+    folder = measured(began(tmp_path))
+    model = {"quantization": {"label": "int4 weights by awq"}}
+    write_json(folder.config_json, read_object(folder.config_json) | {"model": model})
+
+    run_folder.finish(folder, keep_all=True)
+
+    assert index(tmp_path)[0]["quantization"] == "int4 weights by awq"
+    assert "| int4 weights by awq, bf16 |" in (tmp_path / "index.md").read_text()
 
 
 def test_a_single_stream_run_is_headed_by_its_90th_percentile(tmp_path: Path) -> None:

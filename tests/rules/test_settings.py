@@ -50,6 +50,8 @@ CASES: Cases = {
         (OFFLINE, recorded("resolved", engine={"quantization": "fp8"})),
         (OFFLINE, recorded("flags", precision="fp8")),
         (SERVER, recorded("resolved", engine={"dtype": "float16"})),
+        (OFFLINE, lambda e: recorded("model", quantization={"label": "int4 weights by awq"})(
+            recorded("flags", precision="fp8")(e))),
     ],
     "max-new-tokens": [
         (OFFLINE, asked(max_new_tokens=64)),
@@ -92,6 +94,20 @@ def test_fp8_is_allowed_and_the_calibration_document_is_named(scheme: str) -> No
     judged = judge(evidence)
     assert judged.official
     assert "calibration.md" in next(r for r in judged.rules if r.id == "precision").sentence
+
+
+def test_weights_that_came_quantised_are_allowed_and_never_called_bf16() -> None:
+    came = {"label": "int4 weights by awq", "kv_cache": "fp8"}
+    evidence = recorded("model", quantization=came)(good())
+
+    judged = judge(evidence)
+
+    assert judged.official
+    found = next(rule.found for rule in judged.rules if rule.id == "precision")
+    assert found == (
+        "int4 weights by awq, as the checkpoint came, bfloat16 arithmetic, KV cache in fp8 "
+        "(allowed; a submission describes it in its calibration.md)"
+    )
 
 
 def test_a_run_that_recorded_no_sampling_is_told_so_once() -> None:

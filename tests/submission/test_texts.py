@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from harness.submission import checks
 from harness.submission.finished_run import FinishedRun
 from tests.submission.conftest import NAME, changed, make
 
@@ -49,3 +51,66 @@ def test_the_calibration_says_what_was_done_to_the_weights(
     text = (out / "closed/ACME/calibration.md").read_text()
     assert words in text
     assert text.count("\n## ") == 1
+
+
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128}
+CAME = {
+    "method": "awq",
+    "label": "int4 weights by awq",
+    "formats": ["int4"],
+    "group_size": 128,
+    "activations": None,
+    "kv_cache": None,
+    "config": AWQ,
+}
+
+
+def test_weights_that_came_quantised_are_described_everywhere(
+    good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
+) -> None:
+    runs = [changed(one, "model", "quantization", value=CAME) for one in good]
+    runs[1] = changed(runs[1], "resolved", "engine", "kv_cache_dtype", value="fp8")
+
+    out = make(runs, tmp_path, project, system_json) / "closed/ACME"
+
+    described = json.loads(
+        (out / "measurements" / NAME / f"llama3.1-8b/Offline/{NAME}.json").read_text()
+    )
+    assert described["weight_data_types"] == "int4"
+    assert described["weight_transformations"] == (
+        "quantised by awq before they were loaded, and used as they are; see calibration.md"
+    )
+    assert described["kv_cache_data_type"] == "bf16"
+    assert "as int4 weights by awq, model-*" in described["starting_weights_filename"]
+    readme = (out / "measurements" / NAME / "llama3.1-8b/Offline/README.md").read_text()
+    assert "| precision | int4 weights by awq, bf16 arithmetic |" in readme
+    text = (out / "calibration.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Int4 weights by awq"
+    ]
+    assert "- **Weights.** int4, with a scale for each 128 of them, by awq." in text
+    assert "- **KV cache.** bf16 in Offline and Interactive, fp8 (e4m3) in Server." in text
+    assert json.loads(text.partition("```json\n")[2].partition("```")[0]) == AWQ
+    assert "Nothing is quantised" not in text
+
+
+def test_a_submitter_is_asked_how_the_weights_came_to_be_quantised(
+    good: list[FinishedRun],
+) -> None:
+    runs = [changed(good[0], "model", "quantization", value=CAME)]
+
+    (doubt,) = [text for text in checks.doubts(runs) if "calibration.md" in text]
+
+    assert "which samples of the official calibration set made it" in doubt
+
+
+def test_a_quantised_kv_cache_is_described_beside_weights_that_are_not(
+    good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
+) -> None:
+    runs = [changed(one, "resolved", "engine", "kv_cache_dtype", value="fp8") for one in good]
+
+    out = make(runs, tmp_path, project, system_json)
+
+    text = (out / "closed/ACME/calibration.md").read_text()
+    assert "The KV cache alone is quantised" in text
+    assert "the KV cache is fp8 (e4m3)" in text
