@@ -35,7 +35,7 @@ def is_to_the_english_page(korean: Path, link: str) -> bool:
     return (korean.parent / link.partition("#")[0]).resolve() == english(korean)
 
 
-ids = {"argvalues": pages.KOREAN, "ids": pages.name}
+EACH = pytest.mark.parametrize("korean", pages.KOREAN, ids=pages.name)
 
 
 def test_there_are_pages_to_compare() -> None:
@@ -47,7 +47,7 @@ def test_there_are_pages_to_compare() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_both_languages_link_each_other_at_the_top(korean: Path) -> None:
     to_english = os.path.relpath(english(korean), korean.parent)
     to_korean = os.path.relpath(korean, english(korean).parent)
@@ -58,14 +58,14 @@ def test_both_languages_link_each_other_at_the_top(korean: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_the_headings_correspond_one_to_one(korean: Path) -> None:
     levels = [level for level, _ in pages.headings(pages.read(korean))]
 
     assert levels == [level for level, _ in pages.headings(pages.read(english(korean)))]
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_the_links_lead_to_the_same_places(korean: Path) -> None:
     page = english(korean)
     in_korean = Counter(
@@ -82,7 +82,7 @@ def test_the_links_lead_to_the_same_places(korean: Path) -> None:
     assert in_korean == in_english
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_the_commands_are_the_same(korean: Path) -> None:
     text, original = pages.read(korean), without_help(pages.read(english(korean)))
 
@@ -91,7 +91,7 @@ def test_the_commands_are_the_same(korean: Path) -> None:
     assert list(pages.docker_commands(text)) == list(pages.docker_commands(original))
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_each_paragraph_and_row_has_the_figures_of_the_english_one(korean: Path) -> None:
     text, original = pages.read(korean), without_help(pages.read(english(korean)))
 
@@ -99,7 +99,7 @@ def test_each_paragraph_and_row_has_the_figures_of_the_english_one(korean: Path)
         assert figures(theirs) - figures(ours) == set(), ours
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_each_section_has_the_code_of_the_english_one(korean: Path) -> None:
     text, original = pages.read(korean), without_help(pages.read(english(korean)))
 
@@ -122,7 +122,7 @@ def figures(text: str) -> set[str]:
     return set(re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\]\([^)]+\)|`[^`]+`", "", text)))
 
 
-@pytest.mark.parametrize("korean", **ids)
+@EACH
 def test_a_korean_page_is_in_korean(korean: Path) -> None:
     sentences = re.sub(r"`[^`]+`|\]\([^)]+\)", "", pages.prose(pages.read(korean)))
     hangul, latin = (len(re.findall(letters, sentences)) for letters in ("[가-힣]", "[A-Za-z]"))
