@@ -46,13 +46,13 @@ def test_the_same_seed_gives_the_same_subset_in_order(tmp_path: Path) -> None:
 def test_an_article_is_known_again_by_its_beginning(tmp_path: Path) -> None:
     content = [
         {"input": "x" * 1000, "tok_input": [1], "output": "a"},
-        {"input": "half a pair \ud83d", "tok_input": [2], "output": "b"},
+        {"input": "short", "tok_input": [2], "output": "b"},
         {"tok_input": [3], "output": "c"},
     ]
 
     data = load_dataset(write(tmp_path / "x.json", content), None, VOCAB)
 
-    assert [sample.beginning for sample in data.samples] == ["x" * 300, "half a pair ?", None]
+    assert [sample.beginning for sample in data.samples] == ["x" * 300, "short", None]
 
 
 def test_the_checksum_is_the_same_on_every_machine_and_sees_every_change(tmp_path: Path) -> None:
