@@ -64,3 +64,36 @@ def test_a_terminal_that_was_closed_does_not_end_the_program(tmp_path: Path) -> 
 
     assert (process.returncode, said) == (0, "")
     assert (tmp_path / "witness").read_text() == "here\n"
+
+
+DOWNLOADING = """
+from harness import terminal
+terminal.PLAIN_LINE_EVERY_S = 0
+with terminal.Terminal().downloading("A model", 2_000_000) as show:
+    show(500_000)
+    show(2_000_000)
+"""
+
+
+def test_a_download_is_told_in_plain_lines_where_nobody_looks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOADING], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "  A model: 0.5 MB of 2.0 MB\n  A model: 2.0 MB of 2.0 MB\n"
+
+
+def test_a_download_has_a_bar_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    subprocess.run(
+        [sys.executable, "-c", DOWNLOADING], cwd=PROJECT, stdout=theirs, check=True, env=environment
+    )
+    os.close(theirs)
+
+    shown = os.read(ours, 1 << 16).decode()
+
+    os.close(ours)
+    assert "A model" in shown
+    assert "2.0/2.0 MB" in shown
+    assert "━" in shown
