@@ -153,15 +153,15 @@ def prepare(settings: RunConfig) -> Prepared:
     tokenizer = load_tokenizer(models.resolve_model(settings.with_values(model="demo")))
     model = dataclasses.replace(official, source=DOUBLE, revision=OFFICIAL_MODEL_REVISION)
     data = make_dataset(settings, tokenizer)
-    version, carried = release.installed_round()
-    release.check_round(settings, carried, version)
+    loadgen = release.installed(settings.loadgen_model)
+    release.check(settings, loadgen)
     count = len(data)
     facts = RunFacts(
         sample_count=count,
         dataset_unofficial_because=None,
         model_unofficial_because=None,
         prefix_caching=False,
-        loadgen_round=carried,
+        loadgen_round=loadgen.round,
     )
     machine = dataclasses.replace(
         system_info.collect(),
@@ -200,8 +200,8 @@ def prepare(settings: RunConfig) -> Prepared:
         needed_bytes=0,
         not_judged_because=None,
         departures=departures(settings, facts),
-        loadgen_version=version,
-        loadgen_round=carried,
+        loadgen_version=loadgen.version,
+        loadgen_round=loadgen.round,
     )
 
 

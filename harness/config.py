@@ -93,6 +93,11 @@ class RunConfig:
         return self.round.category(self.category)
 
     @property
+    def loadgen_model(self) -> str:
+        """The name that LoadGen looks this run's settings up by."""
+        return self.round.loadgen_model(self.category, self.scenario.value)
+
+    @property
     def runs_accuracy(self) -> bool:
         """Whether an accuracy test is part of this run."""
         return self.mode in ("accuracy", "both")

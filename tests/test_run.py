@@ -230,7 +230,7 @@ def test_through_ray_each_machine_gets_the_copies_that_its_gpus_hold(
 
 def test_loadgen_of_another_round_is_refused() -> None:
     with pytest.raises(UsageError) as error:
-        release.check_round(RunConfig(version="6.1"), "5.1", "5.1.2")
+        release.check(RunConfig(version="6.1"), release.Installed("5.1.2", "5.1", True))
 
     assert str(error.value) == (
         "--version 6.1: the installed LoadGen 5.1.2 carries the seeds of v5.1; pip install "
@@ -239,7 +239,7 @@ def test_loadgen_of_another_round_is_refused() -> None:
 
 
 def test_the_installed_loadgen_carries_the_seeds_of_its_round() -> None:
-    assert release.installed_round() == ("5.1.2", "5.1")
+    assert release.installed("llama3_1-8b") == release.Installed("5.1.2", "5.1", True)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

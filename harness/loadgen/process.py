@@ -4,7 +4,8 @@ LoadGen reads its built-in mlperf.conf once per process, can crash on misuse, an
 interpreter lock with the engine's client: so every test gets a fresh small process. wire.py says
 what goes through the pipe.
 
-As a program, `python -m harness.loadgen.process` prints the seeds built into LoadGen as JSON.
+As a program, `python -m harness.loadgen.process MODEL` prints what is built into LoadGen as JSON:
+its seeds, and whether it has settings for this model name.
 """
 
 from __future__ import annotations
@@ -196,13 +197,15 @@ def _keep_samples(_indexes: Any) -> None:
     """The prompts already lie in memory beside the engine."""
 
 
-def _print_seeds() -> None:
-    """The seeds built into LoadGen, for `release.installed_round` in another process."""
+def _print_built_in(loadgen_model: str) -> None:
+    """What is built into LoadGen, for `release.installed` in another process."""
     settings = _loadgen().TestSettings()
-    settings.FromConfig(os.devnull, "llama3_1-8b", "Offline")
-    names = [field.name for field in dataclasses.fields(Seeds)]
-    sys.stdout.write(json.dumps({name: getattr(settings, name) for name in names}))
+    settings.FromConfig(os.devnull, loadgen_model, "Offline")
+    seeds = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Seeds)}
+    # An unknown name is no error: LoadGen takes the settings of no model, which count no tokens.
+    known = settings.use_token_latencies
+    sys.stdout.write(json.dumps({"seeds": seeds, "knows_model": known}))
 
 
 if __name__ == "__main__":
-    _print_seeds()
+    _print_built_in(sys.argv[1])

@@ -66,8 +66,8 @@ def prepare(
     site = Site(engine.installed_build(), system_info.collect())
     asked = settings.tensor_parallel_size
     settings = capacity.check_devices(settings, site.device, site.system)
-    loadgen_version, loadgen_round = release.installed_round()
-    release.check_round(settings, loadgen_round, loadgen_version)
+    loadgen = release.installed(settings.loadgen_model)
+    release.check(settings, loadgen)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
     engine.check_checkpoint(settings, model)
@@ -94,7 +94,7 @@ def prepare(
         dataset_unofficial_because=data.unofficial_because,
         model_unofficial_because=model.unofficial_because,
         prefix_caching=bool(engine_plan.settings.get("enable_prefix_caching")),
-        loadgen_round=loadgen_round,
+        loadgen_round=loadgen.round,
         unusual_engine_args=beyond_tuning(settings.engine_args),
         chat_template=data.chat_template,
     )
@@ -109,8 +109,8 @@ def prepare(
         needed_bytes=needed_bytes,
         not_judged_because=not_judged,
         departures=departures(settings, facts),
-        loadgen_version=loadgen_version,
-        loadgen_round=loadgen_round,
+        loadgen_version=loadgen.version,
+        loadgen_round=loadgen.round,
     )
 
 
@@ -206,9 +206,7 @@ def describe(prepared: Prepared, command: list[str]) -> RunRecord:
                 "sampling": prepared.sampling.to_json(),
                 "end_token_ids": list(prepared.sampling.end_token_ids),
                 "target_qps": None,
-                "loadgen_model": settings.round.loadgen_model(
-                    settings.category, settings.scenario.value
-                ),
+                "loadgen_model": settings.loadgen_model,
                 "accuracy_not_judged_because": prepared.not_judged_because,
             },
             "official": dataclasses.asdict(settings.round),

@@ -126,7 +126,7 @@ async def loadgen_test(
     write_text(test.user_conf, conf)
     scenario = run.config.scenario
     plan = LoadGenPlan(
-        loadgen_model=run.config.round.loadgen_model(run.config.category, scenario.value),
+        loadgen_model=run.config.loadgen_model,
         scenario=scenario.loadgen_name,
         accuracy=test.accuracy,
         user_conf=test.user_conf,
