@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
 from harness.engine import capacity, kernels, profiles
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
@@ -121,4 +121,5 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
         memory_bytes=None if memory is None else int(share * memory),
         weights_bytes=model.loaded_bytes(config.precision) // parts,
         kv_bytes_per_token=model.kv_bytes_per_token(cache_bytes) // parts,
+        holds_demo=config.model == DEMO_MODEL,
     )

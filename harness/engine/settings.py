@@ -69,7 +69,7 @@ def engine_settings(
         settings["max_num_batched_tokens"] = tokens
     if device == "cpu":
         return settings
-    if not _names_graphs(settings):
+    if not (settings.get("enforce_eager") or _names_graphs(settings)):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
         settings["cudagraph_capture_sizes"] = (
             profiles.mixed_graph_sizes(sequences, tokens)

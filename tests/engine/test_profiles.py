@@ -9,6 +9,7 @@ import pytest
 from harness.config import PRECISIONS, Scenario
 from harness.engine import profiles
 from harness.engine.profiles import Place
+from tests.engine.plans import plan_for
 
 GIB = 1 << 30
 LLAMA_BF16 = {"weights_bytes": 16_060_522_496, "kv_bytes_per_token": 131_072}
@@ -28,7 +29,14 @@ def test_a_measured_gpu_gets_what_was_measured_on_it() -> None:
 @pytest.mark.parametrize("scenario", list(Scenario))
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(
-    "place", [Place("cpu"), gpu("NVIDIA H200", 129), gpu("NVIDIA L4", 20), Place("gpu")]
+    "place",
+    [
+        Place("cpu"),
+        gpu("NVIDIA H200", 129),
+        gpu("NVIDIA L4", 20),
+        Place("gpu"),
+        Place("gpu", holds_demo=True),
+    ],
 )
 def test_every_profile_names_sequences_and_tokens(
     place: Place, precision: str, scenario: Scenario
@@ -55,3 +63,22 @@ def test_interactive_never_gets_more_sequences_than_fit() -> None:
     large = profiles.choose(gpu("GPU of 180 GB", 165), "bf16", "interactive").settings
 
     assert small["max_num_seqs"] < large["max_num_seqs"] == 256
+
+
+@pytest.mark.parametrize("scenario", ["offline", "singlestream"])
+def test_the_demo_model_is_loaded_eagerly_on_a_gpu(scenario: str) -> None:
+    planned = plan_for(scenario, "bf16", model="demo")
+
+    assert planned.profile.name == "gpu-demo"
+    assert planned.settings["enforce_eager"] is True
+    assert "cudagraph_capture_sizes" not in planned.settings
+
+
+def test_an_engine_argument_brings_the_graphs_of_the_demo_model_back() -> None:
+    planned = plan_for("offline", "bf16", model="demo", engine_args={"enforce_eager": False})
+
+    assert planned.settings["cudagraph_capture_sizes"] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_no_other_model_is_loaded_eagerly_on_a_gpu() -> None:
+    assert "enforce_eager" not in plan_for("offline", "bf16").settings
