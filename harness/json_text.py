@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 # Half of a pair by itself is no character: it can be neither encoded nor tokenised.
 _MAY_HOLD_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def loads(text: str, *, strict: bool = True) -> Any:
-    """What a JSON text says. Raises ValueError, also where Python would give up otherwise."""
+def loads(text: str, *, strict: bool = True, finite: bool = True) -> Any:
+    """What a JSON text says. Raises ValueError, also where Python would give up otherwise.
+
+    NaN and infinity, which Python reads and JSON does not have, are errors too where numbers have
+    to be `finite`.
+    """
+    numbers: dict[str, Any] = {"parse_constant": _no_number, "parse_float": _finite}
     try:
-        value = json.loads(text, strict=strict)
+        value = json.loads(text, strict=strict, **(numbers if finite else {}))
         half = _half_character(value) if _MAY_HOLD_HALVES.search(text) else None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if half is not None:
         raise ValueError(half)
     return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return number
 
 
 def _half_character(value: Any, place: str = "") -> str | None:

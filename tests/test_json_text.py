@@ -18,8 +18,23 @@ from harness import json_text
         ('{"a": {"\\ude00\\ud83d": 1}}', "a name in a holds half a character, U+DE00"),
         ("9" * 5000, "Exceeds the limit"),
         ("<html>", "Expecting value"),
+        ("[1, NaN]", "NaN is no number"),
+        ('{"a": -Infinity}', "-Infinity is no number"),
+        ("[1e999]", "1e999 is too large a number"),
     ],
-    ids=["open", "lists", "objects", "text", "in an entry", "name", "long number", "no JSON"],
+    ids=[
+        "open",
+        "lists",
+        "objects",
+        "text",
+        "in an entry",
+        "name",
+        "long number",
+        "no JSON",
+        "NaN",
+        "infinity",
+        "too large",
+    ],
 )
 def test_what_cannot_be_used_is_a_value_error(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"^" + said.replace("[", r"\[").replace("+", r"\+")):

@@ -13,6 +13,17 @@ from harness import json_text
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import AuditedAnswer, Generation
+from harness.shapes import COUNT, TEXT, Each, Fields, fault, optional
+
+_ANSWER = Fields({"qsl_idx": COUNT, "data": TEXT, "token_count": optional(COUNT)})
+_AUDITED_ANSWER = Fields(
+    {
+        "qsl_idx": COUNT,
+        "data": TEXT,
+        "token_data": optional(TEXT),
+        "token_count": optional(COUNT),
+    }
+)
 
 
 def read_accuracy_log(path: Path) -> list[Generation]:
@@ -43,10 +54,13 @@ def read_answers(path: Path) -> list[Generation]:
             f"{path} breaks off after {whole:,} answers: the accuracy test did not end. "
             "Run it again."
         ) from None
-    try:
-        return [Generation(entry["qsl_idx"], _tokens(entry, path)) for entry in entries]
-    except (KeyError, TypeError):
-        raise LogError(f"{path} is not a LoadGen accuracy log.") from None
+    _check_entries(entries, _ANSWER, path)
+    return [Generation(entry["qsl_idx"], _tokens(entry, path)) for entry in entries]
+
+
+def _check_entries(entries: object, shape: Fields, path: Path) -> None:
+    if wrong := fault(entries, Each(shape), "the log"):
+        raise LogError(f"{path} is not a LoadGen accuracy log: {wrong}.")
 
 
 def _tokens(entry: dict[str, Any], path: Path) -> tuple[int, ...]:
@@ -63,9 +77,7 @@ def _tokens(entry: dict[str, Any], path: Path) -> tuple[int, ...]:
 def _int32_tokens(entry: dict[str, Any], key: str, path: Path) -> tuple[int, ...]:
     """Tokens from LoadGen's hexadecimal text. In an audit log `token_data` may be missing."""
     try:
-        tokens = array.array(
-            "i", bytes.fromhex(entry[key] if key == "data" else entry.get(key, ""))
-        )
+        tokens = array.array("i", bytes.fromhex(entry.get(key) or ""))
     except ValueError:
         raise LogError(
             f"{path}: the answer to sample {entry['qsl_idx']} is not a whole number of 4 byte "
@@ -85,18 +97,16 @@ def read_audit_log(path: Path) -> list[AuditedAnswer]:
         entries = json_text.loads(read_text(path))
     except ValueError:
         raise LogError(f"{path} breaks off: TEST06 did not end. Run it again.") from None
-    try:
-        return [
-            AuditedAnswer(
-                sample_index=entry["qsl_idx"],
-                token_ids=_int32_tokens(entry, "data", path),
-                first_token_ids=_int32_tokens(entry, "token_data", path),
-                told_count=entry.get("token_count"),
-            )
-            for entry in entries
-        ]
-    except (KeyError, TypeError, AttributeError):
-        raise LogError(f"{path} is not a LoadGen accuracy log.") from None
+    _check_entries(entries, _AUDITED_ANSWER, path)
+    return [
+        AuditedAnswer(
+            sample_index=entry["qsl_idx"],
+            token_ids=_int32_tokens(entry, "data", path),
+            first_token_ids=_int32_tokens(entry, "token_data", path),
+            told_count=entry.get("token_count"),
+        )
+        for entry in entries
+    ]
 
 
 def check_complete(generations: Sequence[Generation], expected_count: int) -> None:

@@ -13,23 +13,25 @@ from harness import json_text
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import LoadGenRun
+from harness.shapes import COUNT, TEXT, Fields, fault, one_of, optional, shown
 
 _MARK = ":::MLLOG "
 # LoadGen prints through C++ streams, which write nan and inf where JSON has no word for them.
 _NOT_JSON = re.compile(r'("value": )-?(?:inf|nan)\b')
 
-_NONE = type(None)
+_LARGEST_INTEGER = 2**64  # LoadGen's have 64 bits, and a larger one fits into no float
+SCENARIOS = ("Offline", "Server", "SingleStream")
 # What a log must hold to be read at all, and what the keys that are computed with may be.
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "effective_test_mode": str,
-    "effective_scenario": str,
-    "loadgen_version": (str, _NONE),
-    "result_query_count": (int, _NONE),
-    "generated_samples_per_query": (int, _NONE),
-    "qsl_reported_total_count": (int, _NONE),
-    "result_validity": (str, _NONE),
-    "test_datetime": (str, _NONE),
-    "loadgen_git_status_message": (str, _NONE),
+_KINDS = {
+    "effective_test_mode": TEXT,
+    "effective_scenario": one_of(SCENARIOS),
+    "loadgen_version": optional(TEXT),
+    "result_query_count": optional(COUNT),
+    "generated_samples_per_query": optional(COUNT),
+    "qsl_reported_total_count": optional(COUNT),
+    "result_validity": optional(TEXT),
+    "test_datetime": optional(TEXT),
+    "loadgen_git_status_message": optional(TEXT),
 }
 
 
@@ -57,9 +59,8 @@ def read_detail_log(path: Path) -> LoadGenRun:
             warnings[str(entry["value"])] += 1
     if "effective_performance_sample_count" not in values:
         raise LogError(f"{path} breaks off before the test began; run.log says why.")
-    for key, kinds in _KINDS.items():
-        if not isinstance(values.get(key), kinds):
-            raise _damaged(path, key, values.get(key))
+    if wrong := fault(values, Fields(_KINDS)):
+        raise LogError(f"{path} is damaged: {wrong}.")
     mode = values["effective_test_mode"]
     if mode == "AccuracyOnly":  # LoadGen gives no result and has no last word in this mode
         sample_count = loaded_samples
@@ -93,7 +94,7 @@ def read_detail_log(path: Path) -> LoadGenRun:
 
 
 def _damaged(path: Path, key: str, value: object) -> LogError:
-    return LogError(f"{path} is damaged: {key} is {value!r}.")
+    return LogError(f"{path} is damaged: {key} is {shown(value)}.")
 
 
 def _entries(text: str) -> Iterator[dict[str, Any]]:
@@ -105,6 +106,8 @@ def _entries(text: str) -> Iterator[dict[str, Any]]:
         except ValueError:
             continue
         if not isinstance(entry, dict) or not entry.keys() >= {"key", "value", "metadata"}:
+            continue
+        if isinstance(entry["value"], int) and abs(entry["value"]) > _LARGEST_INTEGER:
             continue
         if isinstance(entry["key"], str) and isinstance(entry["metadata"], dict):
             yield entry

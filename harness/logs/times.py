@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import SampleTimes, TelemetryPoint, TimelinePoint
+from harness.shapes import COUNT, NUMBER, shown
 
 SAMPLES_HEADER = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
 TIMELINE_HEADER = ("time_s", "tokens", "samples_done", "outstanding")
@@ -41,8 +42,10 @@ def read_samples(path: Path) -> list[SampleTimes]:
 
     def sample(row: list[str]) -> SampleTimes:
         index, issued_s, first_token_s, completed_s, tokens = row
-        first = float(first_token_s) if first_token_s else None
-        return SampleTimes(int(index), float(issued_s), first, float(completed_s), int(tokens))
+        first = _number(first_token_s) if first_token_s else None
+        return SampleTimes(
+            _count(index), _number(issued_s), first, _number(completed_s), _count(tokens)
+        )
 
     return _read(path, SAMPLES_HEADER, sample)
 
@@ -61,7 +64,8 @@ def read_timeline(path: Path) -> list[TimelinePoint]:
 
     def point(row: list[str]) -> TimelinePoint:
         time_s, tokens, samples_done, outstanding = row
-        return TimelinePoint(float(time_s), int(tokens), int(samples_done), int(outstanding))
+        counts = map(_count, (tokens, samples_done, outstanding))
+        return TimelinePoint(_number(time_s), *counts)
 
     return _read(path, TIMELINE_HEADER, point)
 
@@ -103,13 +107,28 @@ def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...
 
 
 def _read(path: Path, header: tuple[str, ...], record: Callable[[list[str]], _T]) -> list[_T]:
-    rows = csv.reader(read_text(path).splitlines())
-    if tuple(next(rows, ())) != header:
+    lines = read_text(path).splitlines()
+    if lines[:1] != [",".join(header)]:
         raise LogError(f"{path} does not begin with the line {','.join(header)}.")
     records = []
-    for row in rows:
+    for number, line in enumerate(lines[1:], start=2):
         try:
-            records.append(record(row))
+            records.append(record(line.split(",")))
         except ValueError:
-            raise LogError(f"{path}, line {rows.line_num}: {','.join(row)!r} is damaged.") from None
+            raise LogError(f"{path}, line {number}: {shown(line)} is damaged.") from None
     return records
+
+
+def _number(text: str) -> float:
+    """A number that a test can have measured. Raises ValueError."""
+    number = float(text)
+    if not NUMBER.holds(number):
+        raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not COUNT.holds(count):
+        raise ValueError(text)
+    return count

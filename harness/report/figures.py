@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from harness.config import Scenario
 from harness.formatting import count
 from harness.report import latency_plots, plots, search_plot, telemetry_plot
 from harness.results.folder import RunFolder, finished_runs
+from harness.results.index import timestamp
 from harness.rules.evidence import Evidence, gates
 from harness.rules.verdict import invalid_reasons
 
@@ -207,7 +207,7 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
             "valid": not invalid_reasons(evidence),
         }
         runs.append((entry, _bar(entry, this_run=True)))
-    runs.sort(key=lambda run: _timestamp(run[0]["finished"]))
+    runs.sort(key=lambda run: timestamp(run[0]["finished"]))
     caption = (
         f"{flags['category']} {evidence.scenario.label}, {flags['model']}, newest at the right"
     )
@@ -224,10 +224,3 @@ def _bar(entry: dict[str, Any], *, this_run: bool) -> plots.HistoryRun:
     if entry["valid"] is False:
         kind = "invalid"
     return plots.HistoryRun(str(entry["finished"]), entry["tokens_per_sec"], kind, this_run)
-
-
-def _timestamp(text: object) -> float:
-    try:
-        return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
-        return 0.0

@@ -16,9 +16,12 @@ from harness import json_text
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object; empty where there is none, or a damaged one."""
+    """A JSON file that holds an object; empty where there is none, or a damaged one.
+
+    A number in it may be none (NaN), which costs no more than that number.
+    """
     try:
-        value = json_text.loads(path.read_text(encoding="utf-8"))
+        value = json_text.loads(path.read_text(encoding="utf-8"), finite=False)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -53,7 +53,7 @@ def entry(
 
 def newest_first(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sorted by when they finished."""
-    return sorted(entries, key=lambda e: (_timestamp(e["finished"]), e["run"]), reverse=True)
+    return sorted(entries, key=lambda e: (timestamp(e["finished"]), e["run"]), reverse=True)
 
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +108,8 @@ def _yes_or_no(value: object, *keys: str) -> bool | None:
     return found if isinstance(found, bool) else None
 
 
-def _timestamp(text: object) -> float:
+def timestamp(text: object) -> float:
+    """When an ISO 8601 text says, for sorting; 0 where it says nothing."""
     try:
         return datetime.fromisoformat(str(text)).timestamp()
     except (ValueError, OverflowError):

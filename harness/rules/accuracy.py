@@ -85,9 +85,9 @@ def _samples(evidence: Evidence, log: LoadGenRun) -> Finding:
 def _complete(evidence: Evidence, log: LoadGenRun) -> Finding:
     expected = _in_the_log(log) or 0
     times = Counter(evidence.answered)
-    missing = sum(index not in times for index in range(expected))
     repeated = sum(count > 1 for count in times.values())
     strangers = sum(not 0 <= index < expected for index in times)
+    missing = expected - (len(times) - strangers)
     scored = evidence.accuracy.gen_num if evidence.accuracy else expected
     of = f"of {formatting.count(expected)} samples"
     for count, what in (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import json_text
+from harness import json_text, shapes
 from harness.config import RunConfig
 from harness.errors import LogError, UsageError
 from harness.logs.answers import first_answers, read_answers, read_audit_log
@@ -30,9 +30,10 @@ from harness.results.folder import (
     TEST06_VERIFIED,
     RunFolder,
 )
+from harness.rules import record
 from harness.rules.evidence import Evidence
 from harness.scoring import test06
-from harness.scoring.accuracy import from_rouge_json
+from harness.scoring.accuracy import contradiction, from_rouge_json
 
 _T = TypeVar("_T")
 
@@ -45,6 +46,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
             f"{folder.path} is an evaluation by mmlu.py, with no LoadGen test in it; give the "
             "folder of a run by run.py."
         )
+    check_record(folder, config, record.RUN)
     finished = config["run"]["status"] == "finished"
     problems: list[str] = []
 
@@ -63,7 +65,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
     return Evidence(
         config=config,
         performance=read(performance_result, folder.path, None),
-        accuracy=read(_read_rouge, folder.rouge_json, None),
+        accuracy=read(lambda path: _read_rouge(path, config), folder.rouge_json, None),
         accuracy_log=read(read_detail_log, folder.accuracy / DETAIL_LOG, None),
         accuracy_log_sha256=read(sha256, folder.accuracy / ACCURACY_LOG, None),
         compliance=read(lambda path: _read_test06(path, config), folder.test06, None),
@@ -90,11 +92,16 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise LogError(f"{path} cannot be read: {error}.") from None
-    parts = {"run", "flags", "resolved", "departures", "dataset", "model", "system"}
-    if not isinstance(config, dict) or not parts <= config.keys() or "status" not in config["run"]:
-        raise LogError(f"{path} is not the whole record of a run.")
+    check_record(folder, config, record.ANY)
     config["run"]["status"], config["run"]["error"] = folder.status(config)
-    return config
+    whole: dict[str, Any] = config
+    return whole
+
+
+def check_record(folder: RunFolder, config: object, shape: shapes.Shape) -> None:
+    """Raises LogError unless config.json holds what a run, or an evaluation, writes."""
+    if fault := shapes.fault(config, shape):
+        raise LogError(f"{folder.config_json} is not the whole record of a run: {fault}.")
 
 
 def is_evaluation(config: dict[str, Any]) -> bool:
@@ -102,11 +109,19 @@ def is_evaluation(config: dict[str, Any]) -> bool:
     return bool(config["flags"].get("category") == MMLU)
 
 
-def _read_rouge(path: Path) -> AccuracyResult:
+def _read_rouge(path: Path, config: dict[str, Any]) -> AccuracyResult:
+    flags = RunConfig.from_json(config["flags"])
     try:
-        return from_rouge_json(json_text.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        result = from_rouge_json(json_text.loads(path.read_text(encoding="utf-8")))
+        if result.passed is not None and (
+            against := contradiction(
+                result, flags.round, flags.category, high_accuracy=flags.high_accuracy
+            )
+        ):
+            raise ValueError(f"it contradicts its own figures: {against}")
+    except (OSError, ValueError) as error:
         raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
+    return result
 
 
 def _read_test06(folder: Path, config: dict[str, Any]) -> ComplianceResult | None:

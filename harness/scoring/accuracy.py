@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from harness import formatting
+from harness import formatting, shapes
 from harness.errors import BenchmarkError
 from harness.metrics import AccuracyResult
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
@@ -29,6 +29,25 @@ _ROUGE_HINT = (
 )
 SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
 LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
+# What rouge.json holds: the figures and the gate all together, or none of them.
+_THRESHOLDS = {name: f"threshold_{name}" for name in (*ROUGE_TYPES, "gen_len_low", "gen_len_high")}
+_COMMON: dict[str, shapes.Shape] = {
+    "total_samples": shapes.POSITIVE,
+    "run_gen_num": shapes.POSITIVE,
+    "passed": shapes.maybe(shapes.YES_NO),
+    "failures": shapes.Each(shapes.TEXT),
+    "not_judged_because": shapes.maybe(shapes.TEXT),
+    "accuracy_log_sha256": shapes.optional(shapes.TEXT),
+}
+_NOT_SCORED = shapes.Fields(
+    _COMMON | dict.fromkeys((*ROUGE_TYPES, "run_gen_len", "passed"), shapes.NULL)
+)
+_SCORED = shapes.Fields(
+    _COMMON
+    | dict.fromkeys(ROUGE_TYPES, shapes.SHARE)
+    | dict.fromkeys(_THRESHOLDS.values(), shapes.NUMBER)
+    | {"run_gen_len": shapes.COUNT}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,32 +221,37 @@ def to_rouge_json(
 
 
 def from_rouge_json(value: dict[str, Any]) -> AccuracyResult:
-    """Reads what `to_rouge_json` wrote. Raises KeyError, TypeError when it did not write it."""
-    thresholds = {
-        key.removeprefix("threshold_"): _number(value, key)
-        for key in value
-        if key.startswith("threshold_")
-    }
-    figures = {key: None if value[key] is None else _number(value, key) for key in ROUGE_TYPES}
-    length = value["run_gen_len"]
-    passed, recorded = value["passed"], value.get("accuracy_log_sha256")
-    if not isinstance(passed, bool | None) or not isinstance(recorded, str | None):
-        raise TypeError("passed or accuracy_log_sha256 is of another kind")
+    """Reads what `to_rouge_json` wrote. Raises ValueError when it did not write it."""
+    if fault := shapes.fault(value, _SCORED if _was_scored(value) else _NOT_SCORED):
+        raise ValueError(fault)
+    if value["total_samples"] != value["run_gen_num"]:
+        raise ValueError("total_samples and run_gen_num differ")
+    thresholds = {name: value[key] for name, key in _THRESHOLDS.items() if key in value}
     return AccuracyResult(
-        total_samples=int(_number(value, "total_samples")),
-        **figures,
-        gen_len=None if length is None else int(_number(value, "run_gen_len")),
-        gen_num=int(_number(value, "run_gen_num")),
-        passed=passed,
+        total_samples=value["total_samples"],
+        **{name: value[name] for name in ROUGE_TYPES},
+        gen_len=value["run_gen_len"],
+        gen_num=value["run_gen_num"],
+        passed=value["passed"],
         failures=tuple(value["failures"]),
         not_judged_because=value["not_judged_because"],
         thresholds=thresholds,
-        log_sha256=recorded,
+        log_sha256=value.get("accuracy_log_sha256"),
     )
 
 
-def contradiction(result: AccuracyResult, record: Round, category: str) -> str | None:
-    """What a judged result says against its own figures and the official gate, in a few words.
+def _was_scored(value: object) -> bool:
+    """Whether there is anything of a score in it, whole or not."""
+    if not isinstance(value, dict):
+        return False
+    names = (*ROUGE_TYPES, "run_gen_len", *_THRESHOLDS.values())
+    return any(value.get(name) is not None for name in names)
+
+
+def contradiction(
+    result: AccuracyResult, record: Round, category: str, *, high_accuracy: bool = False
+) -> str | None:
+    """What a judged result says against its own figures and the gate, in a few words.
 
     None: nothing.
     """
@@ -238,7 +262,7 @@ def contradiction(result: AccuracyResult, record: Round, category: str) -> str |
         RougeScores(**scores),
         record,
         category,
-        high_accuracy=False,
+        high_accuracy=high_accuracy,
         not_judged_because=None,
     )
     for name, minimum in again.thresholds.items():
@@ -247,10 +271,3 @@ def contradiction(result: AccuracyResult, record: Round, category: str) -> str |
     if result.passed != again.passed or bool(result.failures) == result.passed:
         return "passed and the figures differ"
     return None
-
-
-def _number(value: dict[str, Any], key: str) -> float:
-    number = value[key]
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise TypeError(f"{key} is {number!r} and no number")
-    return number

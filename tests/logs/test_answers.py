@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import LogError
-from harness.logs.answers import check_complete, read_accuracy_log
+from harness.logs.answers import check_complete, read_accuracy_log, read_audit_log
 from harness.metrics import Generation
 from harness.results.folder import ACCURACY_LOG
 from tests.builders import DATA
@@ -59,11 +59,24 @@ def test_a_performance_test_leaves_an_accuracy_log_without_answers(
     assert read_accuracy_log(tmp_path / ACCURACY_LOG) == []
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"a": 1}', "3", '[{"qsl_idx": 1}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        '{"a": 1}',
+        "3",
+        '[{"qsl_idx": 1}]',
+        '[{"qsl_idx": [1], "data": ""}]',
+        '[{"qsl_idx": -1, "data": ""}]',
+        '[{"qsl_idx": 1, "data": null}]',
+        '[{"qsl_idx": 1, "data": "", "token_count": "0"}]',
+    ],
+)
 def test_json_of_another_kind_is_no_accuracy_log(tmp_path: Path, text: str) -> None:
     (tmp_path / ACCURACY_LOG).write_text(text)
-    with pytest.raises(LogError, match="is not a LoadGen accuracy log"):
-        read_accuracy_log(tmp_path / ACCURACY_LOG)
+    for read in (read_accuracy_log, read_audit_log):
+        with pytest.raises(LogError, match="is not a LoadGen accuracy log"):
+            read(tmp_path / ACCURACY_LOG)
 
 
 @pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)

@@ -68,6 +68,10 @@ def test_summary_log_is_read_as_names_and_values() -> None:
     ("key", "value"),
     [
         ("effective_scenario", "7"),
+        ("effective_scenario", '"MultiStream"'),  # none of ours
+        ("qsl_reported_total_count", "-1"),
+        ("qsl_reported_total_count", "true"),
+        ("generated_samples_per_query", "1000000000000000"),
         ("effective_test_mode", "inf"),
         ("result_query_count", '"500"'),
         ("result_query_count", "99999"),  # more than were generated

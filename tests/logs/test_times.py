@@ -33,6 +33,9 @@ def test_sample_times_and_timeline_are_read(tmp_path: Path) -> None:
     assert read_timeline(timeline) == [TimelinePoint(0.5, 10, 0, 2)]
 
 
+HEADER = "sample_index,issued_s,first_token_s,completed_s,tokens\n"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -43,6 +46,11 @@ def test_sample_times_and_timeline_are_read(tmp_path: Path) -> None:
             "line 2: '1,0.0,,1'",
         ),
         ("sample_index,issued_s,first_token_s,completed_s,tokens\n1,0,,1,\n", "line 2: '1,0,,1,'"),
+        (f"{HEADER}1,nan,,1,2\n", "line 2: '1,nan,,1,2' is damaged"),
+        (f"{HEADER}1,0,,inf,2\n", "line 2: '1,0,,inf,2' is damaged"),
+        (f"{HEADER}1,0,,1e300,2\n", "line 2: '1,0,,1e300,2' is damaged"),
+        (f"{HEADER}1,0,,1,-2\n", "line 2: '1,0,,1,-2' is damaged"),
+        (f"{HEADER}1,0,,1,2\n{'9' * 200_000},0,,1,2\n", r"line 3: '9{59}\.\.\. is damaged"),
     ],
 )
 def test_damaged_sample_times_are_refused(tmp_path: Path, text: str, sentence: str) -> None:

@@ -94,6 +94,14 @@ def test_dummy_weights_are_not_asked_for_a_score() -> None:
     assert names(judge(run)) == ["weights"]
 
 
+def test_a_log_of_far_too_many_samples_is_judged_at_once() -> None:
+    run = accuracy_log(effective={"accuracy_sample_count": 10**14})(good())
+
+    (complete,) = [rule for rule in judge(run).failed if rule.id == "accuracy-complete"]
+
+    assert complete.found == "no answer to 99,999,999,986,632 of 100,000,000,000,000 samples"
+
+
 def test_gates_are_the_official_ones_whatever_rouge_json_was_judged_by() -> None:
     easier = {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0, "rougeLsum": 0.0}
     run = scored(rouge1=0.2, passed=True, thresholds=easier)(good())

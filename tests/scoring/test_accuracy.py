@@ -289,6 +289,41 @@ def test_an_unscored_result_reads_back_too() -> None:
     assert accuracy.from_rouge_json(value) == result
 
 
+def scored_json() -> dict[str, Any]:
+    """rouge.json of the published scores."""
+    result = accuracy.judge(
+        scores(), V5_1, "datacenter", high_accuracy=False, not_judged_because=None
+    )
+    return accuracy.to_rouge_json(result, V5_1, "datacenter", high_accuracy=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rouge1": 1.39}, "rouge1 is 1.39 and not a share from 0 to 1"),
+        ({"rouge2": None}, "rouge2 is None and not a share from 0 to 1"),
+        ({"threshold_rougeL": None}, "threshold_rougeL is None and not a number"),
+        ({"run_gen_num": 0}, "run_gen_num is 0 and not a whole number from 1 on"),
+        ({"run_gen_num": 13367}, "total_samples and run_gen_num differ"),
+        ({"failures": "none"}, "failures is 'none' and not a list"),
+        ({"passed": "yes"}, "passed is 'yes' and not true or false"),
+        ({"accuracy_log_sha256": 7}, "accuracy_log_sha256 is 7 and not a text"),
+    ],
+)
+def test_what_is_wrong_in_a_rouge_json_is_named(change: dict[str, object], words: str) -> None:
+    value = scored_json()
+
+    with pytest.raises(ValueError, match=words):
+        accuracy.from_rouge_json(value | change)
+
+
+def test_a_rouge_json_without_its_thresholds_is_no_score() -> None:
+    value = scored_json()
+
+    with pytest.raises(ValueError, match="it has no threshold_rouge1"):
+        accuracy.from_rouge_json({k: v for k, v in value.items() if "threshold" not in k})
+
+
 @pytest.mark.parametrize("fraction", [0.387792, 0.3879125, 0.24495750000000003, 0.0, 1.0])
 def test_percent_is_rounded_as_numpy_does(fraction: float) -> None:
     printed = f"{round(np.mean([fraction, fraction]) * 100, 4)}"
