@@ -23,6 +23,9 @@ from harness.logs.performance import performance_result
 from harness.logs.text import sha256
 from harness.logs.times import TIMELINE_HEADER, read_samples
 from harness.metrics import PerformanceResult, SampleTimes
+from harness.mmlu.questions import Question
+from harness.mmlu.results import to_json
+from harness.mmlu.score import Answered, score
 from harness.results.folder import DETAIL_LOG
 from harness.rounds import OFFICIAL_MODEL_REVISION, ROUNDS, V5_1
 from harness.rules.departures import RunFacts, departures
@@ -171,6 +174,32 @@ def write_run(
         (folder / "Accuracy" / "rouge.json").write_text(json.dumps(text))
     (folder / "config.json").write_text(json.dumps(record or config_json(settings)))
     (folder / "run.log").write_text("INFO engine loaded\n")
+    return folder
+
+
+def write_evaluation(folder: Path) -> Path:
+    """An evaluation's folder: 4 questions of anatomy, 3 right, and 2 of virology, 1 unreadable."""
+    folder.mkdir(parents=True)
+    record = config_json(RunConfig(model="demo", dataset="sample", total_sample_count=6))
+    record["flags"] |= {
+        "category": "mmlu",
+        "scenario": None,
+        "protocol": "plain",
+        "num_fewshot": 5,
+        "total_limit": 6,
+        "subjects": None,
+    }
+    record["dataset"] |= {"available": 285, "subjects": 2}
+    record["model"]["source"] = "built on this machine"
+    (folder / "config.json").write_text(json.dumps(record))
+    taken = {"anatomy": (1, 1, 1, 2), "virology": (1, None)}
+    answers = [
+        Answered(Question(subject, 0, "?", ("a", "b", "c", "d"), 1), pred, None, "", 1.0, 10, 1)
+        for subject, preds in taken.items()
+        for pred in preds
+    ]
+    for name, content in to_json(score(answers), "plain", 5).items():
+        (folder / name).write_text(json.dumps(content))
     return folder
 
 

@@ -19,7 +19,9 @@ from harness.report import pages
 from harness.results.files import write_json, write_text
 from harness.results.folder import RunFolder
 from harness.results.index import FINISHED
-from harness.rules.read import read_config
+from harness.rules import record as run_record
+from harness.rules.read import check_record, read_config
+from harness.shapes import COUNT, TEXT, YES_NO, Each, Fields, maybe, one_of
 
 SCHEMA_VERSION = 1
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -41,6 +43,36 @@ _CAPTIONS = {
     "score_by_subject": "The share of right answers in each subject, the best first, with the "
     "number of questions it is of.",
 }
+# What config.json of an evaluation holds beyond what any has.
+_RECORD = Fields(
+    {
+        "flags": Fields(
+            {
+                **run_record.FLAGS,
+                "version": maybe(TEXT),
+                "category": TEXT,
+                "scenario": maybe(TEXT),
+                "dataset": TEXT,
+                "protocol": one_of(PROTOCOL_NAMES),
+                "num_fewshot": COUNT,
+                "total_limit": maybe(COUNT),
+                "subjects": maybe(Each(TEXT)),
+            }
+        ),
+        "resolved": Fields(
+            {
+                **run_record.ENGINE,
+                "sample_count": COUNT,
+                "full_size": YES_NO,
+                "profile": run_record.PROFILE,
+            }
+        ),
+        "dataset": Fields(
+            {**run_record.DATASET, "source": TEXT, "subjects": COUNT, "available": COUNT}
+        ),
+        "model": Fields({**run_record.MODEL, "source": TEXT}),
+    }
+)
 _FILES = {
     "overall.json": "the score of all questions",
     "by_domain.json": "the score of each domain",
@@ -60,7 +92,9 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     """
     folder = RunFolder(run_dir.resolve())
     config = read_config(folder)
-    results = mmlu_results.read(folder)
+    check_record(folder, config, _RECORD)
+    flags = config["flags"]
+    results = mmlu_results.read(folder, config)
     if results is None and config["run"]["status"] == FINISHED:
         raise LogError(f"{folder.path} has no {mmlu_results.OVERALL}; repeat the evaluation.")
     plots, problems = _draw(folder, config, results)
@@ -75,7 +109,7 @@ def make_report(run_dir: Path) -> dict[str, Any]:
         config=config,
         meta=record["meta"],
         title=_title(record),
-        protocol=PROTOCOL_NAMES[config["flags"]["protocol"]],
+        protocol=PROTOCOL_NAMES[flags["protocol"]],
         results=results,
         in_words=in_words,
         percent=percent,

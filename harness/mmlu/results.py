@@ -5,11 +5,13 @@ The report is made from these and config.json alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from harness import json_text
+from harness import json_text, shapes
 from harness.errors import LogError
 from harness.mmlu.config import MmluConfig
 from harness.mmlu.score import Answered, Score, Tally, score, write_samples_csv
@@ -18,11 +20,13 @@ from harness.results.files import write_json
 from harness.results.folder import RunFolder
 
 OVERALL, BY_DOMAIN, BY_SUBJECT = "overall.json", "by_domain.json", "by_subject.json"
+_COUNTS = {"correct": shapes.COUNT, "total": shapes.POSITIVE, "unparsed": shapes.COUNT}
+_BY_SUBJECT = shapes.Fields({"subjects": shapes.Each(shapes.Fields(_COUNTS), dict)})
 
 
 @dataclass(frozen=True)
 class Results:
-    """The files as read back: accuracies are shares from 0 to 1."""
+    """What the files say: accuracies are shares from 0 to 1."""
 
     overall: dict[str, Any]
     domains: dict[str, dict[str, Any]]
@@ -74,24 +78,74 @@ def _row(tally: Tally) -> dict[str, Any]:
     }
 
 
-def read(folder: RunFolder) -> Results | None:
-    """None: the evaluation did not come that far. Raises LogError when a file is damaged."""
+def read(folder: RunFolder, config: dict[str, Any]) -> Results | None:
+    """None: the evaluation did not come that far. Raises LogError when a file is damaged.
+
+    Everything follows from the subjects' counts and config.json, so the files are held against
+    those.
+    """
     if not (folder.path / OVERALL).exists():
         return None
+    written = {name: _read(folder.path / name) for name in (OVERALL, BY_DOMAIN, BY_SUBJECT)}
+    path = folder.path / BY_SUBJECT
+    if fault := shapes.fault(written[BY_SUBJECT], _BY_SUBJECT) or _miscounted(written[BY_SUBJECT]):
+        raise LogError(f"{path} is damaged ({fault}); repeat the evaluation.")
+    tallies = {
+        name: Tally(row["correct"], row["total"], row["unparsed"])
+        for name, row in written[BY_SUBJECT]["subjects"].items()
+    }
+    scored, asked = Score.of_subjects(tallies), config["resolved"]["sample_count"]
+    if scored.overall.total != asked:
+        raise LogError(
+            f"{path} is of {scored.overall.total:,} questions, and {asked:,} were asked by "
+            f"{folder.config_json.name}; repeat the evaluation."
+        )
+    expected = to_json(scored, config["flags"]["protocol"], config["flags"]["num_fewshot"])
+    for name, content in expected.items():
+        if place := _difference(content, written[name]):
+            raise LogError(
+                f"{folder.path / name} does not say what the counts in {BY_SUBJECT} and "
+                f"config.json say ({place}); repeat the evaluation."
+            )
     return Results(
-        overall=_read(folder, OVERALL),
-        domains=_read(folder, BY_DOMAIN, "domains"),
-        subjects=_read(folder, BY_SUBJECT, "subjects"),
+        overall=expected[OVERALL],
+        domains=expected[BY_DOMAIN]["domains"],
+        subjects=expected[BY_SUBJECT]["subjects"],
     )
 
 
-def _read(folder: RunFolder, name: str, part: str | None = None) -> dict[str, Any]:
-    path = folder.path / name
+def _read(path: Path) -> dict[str, Any]:
     try:
         value = json_text.loads(path.read_text(encoding="utf-8"))
-        content = value if part is None else value[part]
-        if not isinstance(content, Mapping):
-            raise TypeError("not an object")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(value, dict):
+            raise ValueError("it is no object")
+    except (OSError, ValueError) as error:
         raise LogError(f"{path} cannot be read ({error}); repeat the evaluation.") from None
-    return dict(content)
+    return value
+
+
+def _miscounted(by_subject: dict[str, Any]) -> str | None:
+    """What is wrong with the counts of the subjects, in a few words; None: nothing."""
+    if not by_subject["subjects"]:
+        return "there are no subjects"
+    for name, row in by_subject["subjects"].items():
+        if name not in DOMAIN_OF:
+            return f"{shapes.shown(name)} is no subject of MMLU"
+        if row["correct"] + row["unparsed"] > row["total"]:
+            return f"of {name}, more are right or unreadable than were asked"
+    return None
+
+
+def _difference(expected: object, written: object, place: str = "") -> str | None:
+    """Where a file differs from what it should say; None: nowhere. More may stand in it."""
+    if isinstance(expected, dict):
+        if not isinstance(written, dict):
+            return place
+        inner = (
+            _difference(value, written.get(name), f"{place}.{name}".lstrip("."))
+            for name, value in expected.items()
+        )
+        return next(filter(None, inner), None)
+    if isinstance(expected, float) and shapes.is_number(written):
+        return None if math.isclose(expected, written, rel_tol=1e-9) else place
+    return None if expected == written and type(expected) is type(written) else place

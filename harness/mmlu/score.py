@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.mmlu.questions import LETTERS, Question
-from harness.mmlu.subjects import DOMAINS
+from harness.mmlu.subjects import DOMAIN_OF, DOMAINS
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,18 @@ class Score:
     domains: dict[str, Tally]  # those that have questions, in the order of mmlu_subjects
     subjects: dict[str, Tally]
 
+    @classmethod
+    def of_subjects(cls, subjects: Mapping[str, Tally]) -> Score:
+        """The score that follows from the counts of each subject; there is at least one."""
+        by_domain: dict[str, list[Tally]] = {name: [] for name in DOMAINS}
+        for name, tally in subjects.items():
+            by_domain[DOMAIN_OF[name]].append(tally)
+        return cls(
+            overall=_total(subjects.values()),
+            domains={name: _total(tallies) for name, tallies in by_domain.items() if tallies},
+            subjects=dict(sorted(subjects.items())),
+        )
+
     @property
     def macro_accuracy(self) -> float:
         """The mean of the subjects' accuracies, each subject counting the same."""
@@ -72,19 +84,18 @@ def likeliest(logprobs: Sequence[float]) -> int:
 
 def score(answers: Sequence[Answered]) -> Score:
     """Counts the answers, of which there is at least one."""
-    domains = _tallies(answers, lambda one: one.question.domain)
-    return Score(
-        overall=_tally(answers),
-        domains={name: domains[name] for name in DOMAINS if name in domains},
-        subjects=dict(sorted(_tallies(answers, lambda one: one.question.subject).items())),
-    )
-
-
-def _tallies(answers: Iterable[Answered], group_of: Callable[[Answered], str]) -> dict[str, Tally]:
-    groups: dict[str, list[Answered]] = {}
+    subjects: dict[str, list[Answered]] = {}
     for one in answers:
-        groups.setdefault(group_of(one), []).append(one)
-    return {name: _tally(found) for name, found in groups.items()}
+        subjects.setdefault(one.question.subject, []).append(one)
+    return Score.of_subjects({name: _tally(of_one) for name, of_one in subjects.items()})
+
+
+def _total(tallies: Collection[Tally]) -> Tally:
+    return Tally(
+        correct=sum(tally.correct for tally in tallies),
+        total=sum(tally.total for tally in tallies),
+        unparsed=sum(tally.unparsed for tally in tallies),
+    )
 
 
 def _tally(answers: Sequence[Answered]) -> Tally:

@@ -9,44 +9,18 @@ import pytest
 from matplotlib.figure import Figure
 
 import report
-from harness.config import RunConfig
 from harness.errors import LogError, UsageError
-from harness.mmlu.questions import Question
 from harness.mmlu.report import terminal_summary
-from harness.mmlu.results import to_json
-from harness.mmlu.score import Answered, score
 from harness.results.folder import RunFolder
 from harness.rules.read import read_evidence
-from tests.builders import config_json, text_of
+from tests.builders import text_of, write_evaluation
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Four questions of anatomy, three right, and two of virology, one without a letter."""
     monkeypatch.setattr(Figure, "savefig", lambda _self, path, **_options: Path(path).touch())
-    path = tmp_path / "20261124-093000-mmlu"
-    path.mkdir()
-    record = config_json(RunConfig(model="demo", dataset="sample", total_sample_count=6))
-    record["flags"] |= {
-        "category": "mmlu",
-        "scenario": None,
-        "protocol": "plain",
-        "num_fewshot": 5,
-        "total_limit": 6,
-        "subjects": None,
-    }
-    record["dataset"] |= {"available": 285, "subjects": 2}
-    record["model"]["source"] = "built on this machine"
-    (path / "config.json").write_text(json.dumps(record))
-    taken = {"anatomy": (1, 1, 1, 2), "virology": (1, None)}
-    answers = [
-        Answered(Question(subject, 0, "?", ("a", "b", "c", "d"), 1), pred, None, "", 1.0, 10, 1)
-        for subject, preds in taken.items()
-        for pred in preds
-    ]
-    for name, content in to_json(score(answers), "plain", 5).items():
-        (path / name).write_text(json.dumps(content))
-    return path
+    return write_evaluation(tmp_path / "20261124-093000-mmlu")
 
 
 def test_report_tells_the_score_of_all_questions_domains_and_subjects(folder: Path) -> None:
@@ -77,6 +51,39 @@ def test_damaged_score_is_named(folder: Path) -> None:
     (folder / "by_domain.json").write_text("[]")
     with pytest.raises(LogError, match=r"by_domain\.json cannot be read"):
         report.make_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "value", "words"),
+    [
+        ("overall.json", ("overall_accuracy",), 0.9, "(overall_accuracy); repeat"),
+        ("overall.json", ("correct",), None, "(correct); repeat"),
+        ("overall.json", ("protocol",), "llama", "(protocol); repeat"),
+        ("by_domain.json", ("domains", "STEM"), None, "(domains.STEM); repeat"),
+        ("by_subject.json", ("subjects", "virology", "accuracy"), 0.6, "virology.accuracy)"),
+        ("by_subject.json", ("subjects", "virology", "total"), 0, "total is 0 and not a whole"),
+        ("by_subject.json", ("subjects", "virology", "correct"), 2, "of virology, more are right"),
+        ("by_subject.json", ("subjects",), {}, "there are no subjects"),
+        ("by_subject.json", ("subjects", "cooking"), {}, "subjects.cooking has no correct"),
+        ("config.json", ("flags", "protocol"), "a new one", "flags.protocol is 'a new one'"),
+        ("config.json", ("flags", "num_fewshot"), 3, "overall.json does not say"),
+        ("config.json", ("resolved", "sample_count"), 7, "is of 6 questions, and 7 were"),
+        ("config.json", ("dataset", "available"), "many", "dataset.available is 'many'"),
+    ],
+)
+def test_files_that_contradict_each_other_are_refused(
+    folder: Path, name: str, way: tuple[str, ...], value: object, words: str
+) -> None:
+    content = part = json.loads((folder / name).read_text())
+    for key in way[:-1]:
+        part = part[key]
+    part[way[-1]] = value
+    (folder / name).write_text(json.dumps(content))
+
+    with pytest.raises(LogError) as refused:
+        report.make_report(folder)
+
+    assert words in str(refused.value)
 
 
 def test_evaluation_is_no_run_of_loadgen(folder: Path) -> None:
