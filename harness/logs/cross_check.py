@@ -11,6 +11,7 @@ from harness import formatting
 from harness.errors import LogError
 from harness.logs.detail import number
 from harness.metrics import LoadGenRun, SampleTimes
+from harness.shapes import shown
 
 # Tokens and queries over the same seconds: their ratio tells how many tokens LoadGen counted.
 _RATE_PAIRS = {
@@ -20,12 +21,24 @@ _RATE_PAIRS = {
         "result_qps_with_loadgen_overhead",
     ),
 }
-# The figure a result is published by, in the detail log and in the summary log.
-_HEADLINES = {
-    "Offline": ("result_tokens_per_second", "Tokens per second"),
-    "Server": ("result_completed_tokens_per_second", "Completed tokens per second"),
-    "SingleStream": ("result_90.00_percentile_latency_ns", "90.00 percentile latency (ns)"),
+# The figure a result is published by, and the rate of samples, in the detail log and in the
+# summary log.
+_FIGURES = {
+    "Offline": (
+        ("result_tokens_per_second", "Tokens per second"),
+        ("result_samples_per_second", "Samples per second"),
+    ),
+    "Server": (
+        ("result_completed_tokens_per_second", "Completed tokens per second"),
+        ("result_completed_samples_per_sec", "Completed samples per second"),
+    ),
+    "SingleStream": (
+        ("result_90.00_percentile_latency_ns", "90.00 percentile latency (ns)"),
+        ("result_qps_with_loadgen_overhead", "QPS w/ loadgen overhead"),
+    ),
 }
+# Settings that both have; the first stands near the end of a summary log that was not cut off.
+_SETTINGS = ("performance_sample_count", "target_qps")
 # The latencies in the summary log, and what the detail log calls them.
 _STATISTIC = r"(Min|Max|Mean)"
 _PERCENTILE = r"([\d.]+) percentile"
@@ -46,6 +59,7 @@ _LATENCIES = (
 # Times are taken a moment apart, on a busy machine up to seconds.
 _TIME_TOLERANCE_S = 5.0
 _RATE_PRECISION = 2e-5  # LoadGen prints six digits, and two rates are multiplied or divided
+_PRINTED_TO = 0.0051  # half of the last digit of some rates in the summary log, and a little
 
 
 def counted_tokens(run: LoadGenRun) -> float | None:
@@ -77,14 +91,14 @@ def cross_check(
             f"LoadGen's two logs in {folder} disagree: the detail log says {verdict}, "
             f"the summary log {summary.get('Result is', 'nothing')}."
         )
-    drawn_from = run.effective.get("performance_sample_count")
-    if summary.get("performance_sample_count") != drawn_from:  # near the end: it was not cut off
-        raise LogError(
-            f"LoadGen's two logs in {folder} disagree: the detail log gives {drawn_from} for "
-            "performance_sample_count, the summary log "
-            f"{summary.get('performance_sample_count', 'nothing')}."
-        )
-    _compare_headlines(run, summary, folder)
+    for name in _SETTINGS:
+        if summary.get(name) != run.effective.get(name):
+            raise LogError(
+                f"LoadGen's two logs in {folder} disagree: the detail log gives "
+                f"{shown(run.effective.get(name))} for {name}, the summary log "
+                f"{summary.get(name, 'nothing')}."
+            )
+    _compare_figures(run, summary, folder)
     _compare_latencies(run, summary, folder)
     if not samples:
         return
@@ -104,17 +118,21 @@ def cross_check(
     _compare_times(run, samples, folder)
 
 
-def _compare_headlines(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
-    """Raises LogError where LoadGen's two logs give two figures for the result."""
-    key, name = _HEADLINES.get(run.scenario, ("", ""))
-    detailed, summed = number(run.results, key), number(summary, name)
-    if detailed is None or summed is None:
-        return
-    if abs(detailed - summed) > _RATE_PRECISION * abs(summed):
-        raise LogError(
-            f"LoadGen's two logs in {folder} disagree: the detail log gives {detailed:g} for "
-            f"{key}, the summary log {summed:g}."
-        )
+def _compare_figures(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
+    """Raises LogError where LoadGen's two logs give two figures for the same thing."""
+    headline, *others = _FIGURES[run.scenario]
+    for key, name in (headline, *others):
+        detailed, summed = number(run.results, key), number(summary, name)
+        # A rule tells where the result itself is missing.
+        if summed is None or (detailed is None and (key, name) == headline):
+            continue
+        allowed = _PRINTED_TO + _RATE_PRECISION * abs(summed)
+        if detailed is None or abs(detailed - summed) > allowed:
+            found = "nothing" if detailed is None else f"{detailed:g}"
+            raise LogError(
+                f"LoadGen's two logs in {folder} disagree: the detail log gives {found} for "
+                f"{key}, the summary log {summed:g}."
+            )
 
 
 def _compare_latencies(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:
@@ -127,7 +145,7 @@ def _compare_latencies(run: LoadGenRun, summary: Mapping[str, object], folder: P
         spelt = key.replace("time_per_output_token", "time_to_output_token").removesuffix("_ns")
         logged = [run.results[k] for k in dict.fromkeys((key, spelt)) if k in run.results]
         if logged != [nanoseconds]:
-            figures = ", ".join(map(str, logged)) or "nothing"
+            figures = ", ".join(map(shown, logged)) or "nothing"
             raise LogError(
                 f"LoadGen's two logs in {folder} disagree: the detail log gives {figures} for "
                 f"{key}, the summary log {nanoseconds}."

@@ -68,8 +68,8 @@ def edit_last_sample(run_dir: Path, column: int, text: str) -> None:
     [
         ("99999", "the last answer at 99,999.000 s, LoadGen at"),
         ("-5", "impossible order"),
-        ("nan", "impossible order"),
-        ("inf", "impossible order"),
+        ("nan", "is damaged"),
+        ("inf", "is damaged"),
     ],
 )
 def test_times_that_loadgen_did_not_see_are_refused(
@@ -107,7 +107,8 @@ def test_times_far_from_loadgen_s_own_are_refused(name: str, words: str) -> None
     names = ("result_mean_latency_ns", "result_max_latency_ns", "result_completed_samples_per_sec")
     known = {key: value for key, value in run.results.items() if key not in names or key == name}
     # Of the summary log what the detail log here still holds.
-    summary = {key: value for key, value in summary.items() if not key.endswith("latency (ns)")}
+    left_out = ("latency (ns)", "samples per second")
+    summary = {key: value for key, value in summary.items() if not key.endswith(left_out)}
     with pytest.raises(LogError, match=words):
         cross_check(dataclasses.replace(run, results=known), summary, samples, folder)
 
@@ -126,6 +127,41 @@ def test_two_figures_for_one_result_are_refused(run_dir: Path, key: str) -> None
     edit(detail, f'"key": "{key}", "value": ', f'"key": "{key}", "value": 1')
     with pytest.raises(LogError, match="disagree: the detail log gives"):
         performance(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "key"),
+    [
+        ("offline-valid", "result_samples_per_second"),
+        ("server-valid", "result_completed_samples_per_sec"),
+        ("singlestream-valid", "result_qps_with_loadgen_overhead"),
+    ],
+    indirect=["run_dir"],
+)
+@pytest.mark.parametrize(("new", "found"), [('"{}"', "[0-9.e+]+"), ('"something_else"', "nothing")])
+def test_two_rates_of_samples_are_refused(run_dir: Path, key: str, new: str, found: str) -> None:
+    old, changed = f'"key": "{key}", "value": ', f'"key": {new.format(key)}, "value": 1'
+    edit(run_dir / "Performance" / DETAIL_LOG, old, changed)
+    with pytest.raises(LogError, match=f"the detail log gives {found} for {key}"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+def test_two_target_rates_are_refused(run_dir: Path) -> None:
+    detail = run_dir / "Performance" / DETAIL_LOG
+    edit(detail, '"effective_target_qps", "value": 1000', '"effective_target_qps", "value": 999')
+    with pytest.raises(LogError, match="gives 999 for target_qps, the summary log 1000"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
+def test_whatever_stands_in_a_log_the_sentence_on_it_has_one_line(run_dir: Path) -> None:
+    detail = run_dir / "Performance" / DETAIL_LOG
+    key = '"result_mean_latency_ns", "value": '
+    edit(detail, f"{key}368148", f'{key}"a\\n368148"')
+    with pytest.raises(LogError, match=r"the detail log gives 'a.*368148' for") as refused:
+        performance(run_dir)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

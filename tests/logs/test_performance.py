@@ -122,6 +122,7 @@ def test_values_that_are_no_json_are_unknown_and_messages_may_span_lines(run_dir
     detail = run_dir / "Performance" / DETAIL_LOG
     rate = logged(run_dir, "result_samples_per_second")
     edit(detail, f'"result_samples_per_second", "value": {rate:g}', '"x", "value": -nan')
+    edit(run_dir / "Performance" / SUMMARY_LOG, f"Samples per second: {rate:g}", "x: -nan")
     edit(detail, '"value": "Starting performance mode"', '"value": "Starting\n performance mode"')
     edit(detail, '"qsl_name", "value": "PyQSL"', '"qsl_name", "value": "a "quoted" name"')
     result = performance(run_dir)
