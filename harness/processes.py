@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 
 from harness import watchdog
 
@@ -108,6 +109,39 @@ def end_children(grace_s: float = TERMINATE_GRACE_S) -> int:
             child.kill()
     psutil.wait_procs(alive, timeout=grace_s)
     return len(children)
+
+
+class StoppedWatch:
+    """Notices processes that are stopped (kill -STOP, or a debugger) and stay so.
+
+    Such a process neither works nor ends, and whoever waits for it waits for ever.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since: dict[int, float] = {}  # when each was first seen stopped
+
+    def look(self, pids: Iterable[int]) -> int | None:
+        """The first of these that has been stopped for longer than the limit."""
+        now = time.monotonic()
+        self._since = {pid: self._since.get(pid, now) for pid in pids if _is_stopped(pid)}
+        return next((p for p, since in self._since.items() if now - since > self._limit_s), None)
+
+
+def _is_stopped(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
+def children() -> list[int]:
+    """Every process below this one."""
+    import psutil
+
+    return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
 def end_children_for_good(limit_s: float = 20.0) -> None:

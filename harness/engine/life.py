@@ -8,26 +8,43 @@ import time
 from pathlib import Path
 
 from harness import processes
+from harness.config import DEFAULT_STALL_TIMEOUT_S
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
 
+LOOK_EVERY_S = 1.0
 
-async def load(engine: Engine) -> None:
+
+async def load(engine: Engine, stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S) -> None:
     """Loads in a thread, so that progress shows and signals are heard.
 
-    Cancelled, it leaves no process.
+    Cancelled, it leaves no process. Raises EngineError, also when one of the engine's processes
+    is stopped for so long.
     """
     with_own_thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="engine-load")
     loading = with_own_thread.submit(engine.load)
     with_own_thread.shutdown(wait=False)
+    loaded = asyncio.wrap_future(loading)
     try:
-        await asyncio.wrap_future(loading)
-    except asyncio.CancelledError:
-        if engine.abandon():
+        await _until_loaded(loaded, stall_timeout_s)
+    except (asyncio.CancelledError, EngineError):
+        loaded.cancel()  # nobody asks it any more, and what it ends with is no news
+        if not loading.done() and engine.abandon():
             while not loading.done():
                 processes.end_children()
                 time.sleep(0.05)
         raise
+
+
+async def _until_loaded(loaded: asyncio.Future[None], stall_timeout_s: float) -> None:
+    watch = processes.StoppedWatch(stall_timeout_s)
+    while not (await asyncio.wait([loaded], timeout=LOOK_EVERY_S))[0]:
+        if (pid := watch.look(processes.children())) is not None:
+            raise EngineError(
+                f"The engine did not start: its process {pid} has been stopped for "
+                f"{stall_timeout_s:g} s (kill -STOP, or a debugger); it was given up"
+            )
+    loaded.result()
 
 
 def explain(error: EngineError, run_log: Path) -> str:

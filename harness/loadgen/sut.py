@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
+from harness import processes
 from harness.errors import EngineError, LoadGenError
 from harness.loadgen import process as loadgen
 from harness.loadgen import wire
@@ -59,8 +59,10 @@ async def run_test(
     dies or stalls, LoadGenError when LoadGen's process does.
     """
     process, pipe = loadgen.start(plan)
+    wire.limit_waiting(pipe, serving.stall_timeout_s)
     log.info("LoadGen process %s begins", process.pid)
-    server = _Server(engine, prompts, pipe, serving, progress, watch)
+    assert process.pid is not None
+    server = _Server(engine, prompts, (process.pid, pipe), serving, progress, watch)
     try:
         await server.serve()
         if server.broken_off:
@@ -87,14 +89,14 @@ class _Server:
         self,
         engine: AnsweringEngine,
         prompts: Sequence[list[int]],
-        pipe: Connection,
+        asking: tuple[int, Connection],
         serving: Serving,
         progress: Progress,
         watch: LatencyWatch | None,
     ):
         self.engine = engine
         self.prompts = prompts
-        self.pipe = pipe
+        self.asker, self.pipe = asking  # LoadGen's process, and what joins us to it
         self.serving = serving
         self.progress = progress
         self.watch = watch
@@ -133,6 +135,9 @@ class _Server:
                         self.ended.set_result(None)
                     return
                 self._take(wire.unpack_queries(message))
+        except BlockingIOError:
+            self._fail(self._stands_still())
+            self.loop.remove_reader(self.pipe.fileno())
         except (EOFError, OSError):
             self._fail(
                 LoadGenError(
@@ -194,12 +199,16 @@ class _Server:
 
     def _send(self) -> None:
         message, self.answers = self.answers.pack(), wire.AnswerMessage()
-        # A broken pipe shows up in _read as well, where it is reported.
-        with contextlib.suppress(OSError):
+        try:
             self.pipe.send_bytes(message)
+        except BlockingIOError:
+            self._fail(self._stands_still())
+        except OSError:
+            pass  # a broken pipe shows up in _read as well, where it is reported
 
     async def _look_on(self) -> None:
-        """Notes the timeline, and gives up on an engine that has gone quiet."""
+        """Notes the timeline, and gives up on an engine that has gone quiet, or on LoadGen."""
+        stopped = processes.StoppedWatch(self.serving.stall_timeout_s)
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._note_time()
@@ -216,6 +225,8 @@ class _Server:
                     self.progress.outstanding,
                     self.serving.stall_timeout_s,
                 )
+                if stopped.look([self.asker]) is not None:
+                    raise self._stands_still()
             except (EngineError, LoadGenError) as error:
                 self._fail(error)
                 return
@@ -229,6 +240,13 @@ class _Server:
                 f"LoadGen has issued no query for {quiet_s:.0f} s since its process began; it is "
                 "stuck. If the machine is only slow, allow more with --stall-timeout SECONDS."
             )
+
+    def _stands_still(self) -> LoadGenError:
+        return LoadGenError(
+            f"LoadGen's process {self.asker} has done nothing for "
+            f"{self.serving.stall_timeout_s:g} s: it was stopped (kill -STOP, or a debugger) or "
+            "hangs, so the test cannot end. Type the command again."
+        )
 
     def _note_time(self) -> None:
         progress = self.progress

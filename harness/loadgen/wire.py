@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import array
 import itertools
+import os
+import socket
+import struct
 from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection
 
 QUERIES = b"Q"  # the first byte of a message with queries
 ENDED = b"E"  # the whole message at the end of a test
@@ -20,11 +24,24 @@ FIRST_TOKEN = 1
 ALL_TOKENS = 2
 UNSIGNED = "I"  # array code of a sequence or a sample index: 4 bytes
 SIGNED = "i"  # array code of a token id: metrics.TOKEN_DTYPE
+_A_YEAR_S = 365 * 86_400  # as good as no limit, and a number that the system takes
 
 
 Query = tuple[int, int]  # sequence, sample index
 # Kind, sequence, and which of the message's numbers are the token ids: the first one and how many.
 Answer = tuple[int, int, int, int]
+
+
+def limit_waiting(pipe: Connection, seconds: float) -> None:
+    """Has a message raise BlockingIOError that the other end leaves half sent or taken for so long.
+
+    Whoever is stopped takes nothing, and without a limit would hold up the one who sends.
+    """
+    seconds = min(seconds, _A_YEAR_S)
+    limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+    with socket.socket(fileno=os.dup(pipe.fileno())) as end:
+        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, way, limit)
 
 
 def pack_queries(first_sequence: int, sample_indexes: Iterable[int]) -> bytes:

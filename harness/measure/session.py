@@ -64,7 +64,7 @@ async def measure(
             record.takes_over_engine()
         else:
             async with run.phase("engine_load_s", "loading the engine"):
-                await engine_life.load(engine)
+                await engine_life.load(engine, prepared.config.stall_timeout_s)
             keeper.loaded(folder.run_log)
             log.info("the engine is loaded: load %d in this invocation", keeper.loads)
         await _all_tests(run)

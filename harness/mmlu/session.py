@@ -34,7 +34,7 @@ async def evaluate(
     engine = Engine(prepared.plan, prepared.sampling)
     try:
         async with record.phase(terminal, "engine_load_s", "loading the engine"):
-            await engine_life.load(engine)
+            await engine_life.load(engine, prepared.config.run.stall_timeout_s)
         record.first_query(ago_s=0)
         answers = await answer_all(engine, prepared, record, terminal)
     except EngineError as error:

@@ -150,7 +150,7 @@ class TuneSession:
         log.info("%s: %s", label, settings)
         try:
             async with timed_phase(self.terminal, {}, "load", f"{label}: loading the engine"):
-                await engine_life.load(engine)
+                await engine_life.load(engine, self.prepared.config.stall_timeout_s)
             async with timed_phase(self.terminal, {}, "measure", f"{label}: measuring"):
                 score = await trial.measure(
                     engine, self.work, sequences=sequences, in_flight=self._last_in_flight()

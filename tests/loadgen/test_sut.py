@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
+import os
 import re
+import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -165,6 +168,19 @@ def test_a_loadgen_process_that_crashes_is_reported_with_the_open_queries(tmp_pa
 
     with pytest.raises(LoadGenError, match="ended in the middle of the test, with 0 queries"):
         run(FakeEngine(), broken)
+
+
+@pytest.mark.parametrize("tokens", [2, 500_000])  # of an answer: it fits into the pipe, or not
+def test_a_loadgen_process_that_is_stopped_is_given_up(tmp_path: Path, tokens: int) -> None:
+    class Stopper(FakeEngine):
+        async def answer(self, *_: object) -> list[int]:
+            (process,) = multiprocessing.active_children()
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGSTOP)
+            return [7] * tokens
+
+    with pytest.raises(LoadGenError, match="has done nothing for 1 s: it was stopped"):
+        run(Stopper(), plan_for(tmp_path, samples=2), stall_timeout_s=1.0)
 
 
 def test_samples_csv_has_a_row_for_each_answer_in_seconds_since_the_first_query(
