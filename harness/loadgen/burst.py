@@ -95,7 +95,8 @@ async def burst(
             answers.append(await _timed_answer(engine, prompt, stream_first_token))
         progress.samples_done += 1
 
-    pending = {asyncio.ensure_future(answer(prompt)) for prompt in prompts}
+    tasks = [asyncio.ensure_future(answer(prompt)) for prompt in prompts]
+    pending = set(tasks)
     progress.samples_issued = len(pending)
     try:
         while pending:
@@ -109,7 +110,8 @@ async def burst(
     finally:
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        # All of them: an engine that dies fails several at once, and only one of them is told.
+        await asyncio.gather(*tasks, return_exceptions=True)
     return Burst(time.monotonic() - started, tuple(answers))
 
 

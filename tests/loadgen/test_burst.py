@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_a_burst_gives_up_on_a_quiet_engine() -> None:
                 progress=Progress(),
             )
         )
+
+
+def test_an_engine_that_dies_under_several_prompts_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    dying = burst(
+        FakeEngine(dies_after=0), make_prompts(5), stall_timeout_s=10, progress=Progress()
+    )
+    with pytest.raises(EngineError, match="as this double was asked to"):
+        asyncio.run(dying)
+
+    gc.collect()  # asyncio complains of an error that nobody asked for
+    assert caplog.records == []
 
 
 def test_first_tokens_are_timed_where_they_are_asked_for() -> None:
