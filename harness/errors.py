@@ -21,6 +21,10 @@ class EngineError(BenchmarkError):
     """The engine did not start, died, or stopped answering."""
 
 
+class EngineStall(EngineError):
+    """The engine is there and sends nothing."""
+
+
 class LoadGenError(BenchmarkError):
     """LoadGen's process crashed or broke off."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
-from pathlib import Path
 
 from harness import processes
 from harness.config import DEFAULT_STALL_TIMEOUT_S
+from harness.engine.causes import EngineLog, ended_silently, killed, root_cause, way_out
 from harness.engine.vllm import Engine
-from harness.errors import EngineError
+from harness.errors import EngineError, EngineStall
 
 LOOK_EVERY_S = 1.0
 
@@ -47,46 +48,43 @@ async def _until_loaded(loaded: asyncio.Future[None], stall_timeout_s: float) ->
     loaded.result()
 
 
-def explain(error: EngineError, run_log: Path) -> str:
+def explain(error: EngineError, engine_log: EngineLog) -> str:
     """The error with its cause and the way out.
 
-    vLLM says "see root cause above"; run.log is where that cause stands.
+    vLLM says "see root cause above"; the engine's log is where that cause stands.
     """
-    text = with_cause(error, run_log.read_text(errors="replace"))
-    return f"{text}. {_way_out(text)}"
+    text = with_cause(error, engine_log.read())
+    return f"{text}. {way_out(text)}"
 
 
 def with_cause(error: EngineError, said: str) -> str:
-    """The error with the cause that stands in what the engine said, without a full stop."""
-    cause = root_cause(said)
+    """The error with the cause that stands in what the engine said, without a full stop.
+
+    An engine that was killed or stopped from outside has nothing to say about it.
+    """
     text = " ".join(str(error).split()).rstrip(".")
-    return f"{text} ({cause})" if cause and cause not in text else text
+    death = killed(f"{said}\n{text}")
+    reasons = [str(death)] if death else []
+    if isinstance(error, EngineStall):
+        reasons += [f"its process {pid} is stopped (kill -STOP)" for pid in _stopped_children()]
+    cause = None if death and death.from_outside else root_cause(said)
+    reasons += [cause] if cause else []
+    if death is None and ended_silently(said):
+        reasons.append("a worker of it ended without a word, as one does that is killed")
+    new = [reason for reason in reasons if reason not in text]
+    return f"{text} ({'; '.join(new)})" if new else text
 
 
-def root_cause(run_log: str) -> str | None:
-    """The last line of an engine's traceback, such as "ValueError: ...", shortened."""
-    for line in reversed(run_log.splitlines()):
-        words = line.split()
-        for position, word in enumerate(words):
-            name = word.split(".")[-1]
-            if name.endswith(("Error:", "Exception:")) and name[0].isupper():
-                cause = " ".join(words[position:])
-                if "Engine core initialization failed" in cause or name == "EngineDeadError:":
-                    break
-                return cause if len(cause) <= 300 else cause[:297] + "..."
-    return None
+def _stopped_children() -> list[int]:
+    """Processes below this one that are stopped and do nothing until they are continued."""
+    import psutil
 
-
-def _way_out(text: str) -> str:
-    lowered = text.lower()
-    if "out of memory" in lowered or "no available memory for the cache blocks" in lowered:
-        return "Lower --gpu-memory-utilization or --max-model-len, or use more GPUs."
-    if "kv cache" in lowered and "larger" in lowered:
-        return (
-            "Raise --gpu-memory-utilization, or lower --max-model-len "
-            "(auto is the minimum that fits)."
-        )
-    return "run.log in the run folder holds the engine's own words."
+    stopped = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+                stopped.append(child.pid)
+    return stopped
 
 
 def shut_down(engine: Engine) -> None:

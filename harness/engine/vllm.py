@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import dataclasses
 import importlib.metadata
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import engine_args
+from harness import engine_args, variables
 from harness.config import RunConfig
+from harness.engine.causes import end_of_any
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling, dtype_of
 from harness.engine.steps import StepCounts
@@ -128,6 +128,7 @@ class Engine:
         self.requests = 0
         self._starting = False
         self._abandoned = False
+        self._processes: Any = None  # vLLM's manager of them, which knows how they ended
 
     @property
     def tokens_generated(self) -> int:
@@ -141,7 +142,7 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         _prepare_environment()
-        with _variables(self.plan.environment):
+        with variables.set_while(self.plan.environment):
             self._load()
 
     def _load(self) -> None:
@@ -174,6 +175,9 @@ class Engine:
             _without_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
             raise EngineError(f"The engine did not start: {error}") from error
+        # Ray's processes have none, and shutting down forgets it.
+        resources = getattr(self._llm.engine_core, "resources", None)
+        self._processes = getattr(resources, "engine_manager", None)
         self._sampling_params = SamplingParams
         self._final_only = sampling(RequestOutputKind.FINAL_ONLY)
         self._first_and_last = sampling(RequestOutputKind.DELTA)
@@ -249,9 +253,11 @@ class Engine:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except Exception as error:
-            raise EngineError(
-                f"The engine failed while answering: {error or type(error).__name__}"
-            ) from error
+            name = type(error).__name__
+            why = error or name
+            if name == "EngineDeadError":  # its text says no more than that there is another one
+                why = end_of_any(self._processes) or "it has died"
+            raise EngineError(f"The engine failed while answering: {why}") from error
 
     def abandon(self) -> bool:
         """Gives up a `load` that runs in another thread.
@@ -283,18 +289,3 @@ def _prepare_environment() -> None:
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     # CUDA would put the fastest GPU first, vLLM and NVML go by the bus: all count in one order.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-
-
-@contextlib.contextmanager
-def _variables(needed: dict[str, str]) -> Iterator[None]:
-    """Sets variables that the engine's processes take over when they start, and only they."""
-    before = {name: os.environ.get(name) for name in needed}
-    os.environ.update(needed)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

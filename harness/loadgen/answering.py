@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.errors import EngineError
+from harness.errors import EngineStall
 from harness.metrics import EngineState, TimelinePoint
 
 LOOK_EVERY_S = 0.25  # at the engine while it answers: a point of the timeline, and is it stuck?
@@ -53,13 +53,13 @@ class Progress:
 def check_stall(
     engine: AnsweringEngine, last_asked_at: float, outstanding: int, stall_timeout_s: float
 ) -> None:
-    """Raises EngineError when the engine has sent nothing for so long while queries wait.
+    """Raises EngineStall when the engine has sent nothing for so long while queries wait.
 
     `last_asked_at` is in seconds of time.monotonic, as the engine's own `last_output_at`.
     """
     quiet_s = time.monotonic() - max(engine.last_output_at, last_asked_at)
     if outstanding and quiet_s > stall_timeout_s:
-        raise EngineError(
+        raise EngineStall(
             f"The engine has produced no token for {quiet_s:.0f} s while {outstanding} queries "
             "wait; it is stuck. If it is only slow, allow more with --stall-timeout SECONDS."
         )

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from harness.config import RunConfig, Scenario
+from harness.engine.causes import EngineLog
 from harness.loadgen.answering import AnsweringEngine, Progress
 from harness.loadgen.planning import Pace
 from harness.measure import last_offline
@@ -31,6 +32,7 @@ class ActiveRun:
     record: RunRecord
     terminal: Terminal
     engine: AnsweringEngine
+    engine_log: EngineLog | None = None  # None: an engine that says nothing
     pace: Pace | None = None  # as last seen on this engine
     server_rate: ServerRate | None = None  # of Server and Interactive, once it is known
 
@@ -64,7 +66,12 @@ class ActiveRun:
     async def phase(
         self, key: str, label: str, progress: Progress | None = None, total: int = 0
     ) -> AsyncIterator[None]:
-        """Shows a progress line, and adds the seconds to config.json's phases."""
+        """Shows a progress line, and adds the seconds to config.json's phases.
+
+        What the engine said before the phase is not why it fails in it.
+        """
+        if self.engine_log is not None:
+            self.engine_log.begin()
 
         def describe() -> str | None:
             if progress is None or progress.started_at is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import formatting
 from harness.engine import life as engine_life
+from harness.engine.causes import EngineLog
 from harness.engine.keeper import EngineKeeper
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling
@@ -57,7 +58,8 @@ async def measure(
     """
     keeper = source.keeper
     engine, loaded_already = source.take(prepared)
-    run = ActiveRun(prepared, folder, record, terminal, engine)
+    engine_log = EngineLog((loaded_already and keeper.run_log) or folder.run_log)
+    run = ActiveRun(prepared, folder, record, terminal, engine, engine_log)
     try:
         if loaded_already:
             log.info("the engine of the run before goes on; its words: %s", keeper.run_log)
@@ -70,8 +72,7 @@ async def measure(
         await _all_tests(run)
         keeper.keep(engine, source.next_settings)
     except EngineError as error:
-        log_of_engine = keeper.run_log or folder.run_log
-        raise EngineError(engine_life.explain(error, log_of_engine)) from error
+        raise EngineError(engine_life.explain(error, engine_log)) from error
     finally:
         if not keeper.keeps(engine):
             async with run.phase("shutdown_s", "shutting the engine down"):

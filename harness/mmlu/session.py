@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from harness.engine import life as engine_life
+from harness.engine.causes import EngineLog
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.inputs.tokenizer import decode
@@ -32,13 +33,16 @@ async def evaluate(
 ) -> None:
     """Leaves the results in the run folder. Raises BenchmarkError."""
     engine = Engine(prepared.plan, prepared.sampling)
+    engine_log = EngineLog(folder.run_log)
+    engine_log.begin()
     try:
         async with record.phase(terminal, "engine_load_s", "loading the engine"):
             await engine_life.load(engine, prepared.config.run.stall_timeout_s)
+        engine_log.begin()
         record.first_query(ago_s=0)
         answers = await answer_all(engine, prepared, record, terminal)
     except EngineError as error:
-        raise EngineError(engine_life.explain(error, folder.run_log)) from error
+        raise EngineError(engine_life.explain(error, engine_log)) from error
     finally:
         async with record.phase(terminal, "shutdown_s", "shutting the engine down"):
             await asyncio.to_thread(engine_life.shut_down, engine)

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import command_line
 from harness.engine import life as engine_life
+from harness.engine.causes import EngineLog
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError, EngineError, UsageError
 from harness.measure import lifecycle
@@ -142,7 +143,8 @@ class TuneSession:
     async def _try(self, settings: dict[str, Any]) -> Trial:
         """One trial; settings with which the engine does not work are a result, too."""
         watch = Stopwatch()
-        said_before = self.log_path.stat().st_size
+        engine_log = EngineLog(self.log_path)
+        engine_log.begin()
         plan = self.prepared.plan.with_profile_settings(settings)
         engine = self.make_engine(plan, self.prepared.sampling)
         label = f"trial {len(self.trials) + 1}"
@@ -151,13 +153,14 @@ class TuneSession:
         try:
             async with timed_phase(self.terminal, {}, "load", f"{label}: loading the engine"):
                 await engine_life.load(engine, self.prepared.config.stall_timeout_s)
+            engine_log.begin()
             async with timed_phase(self.terminal, {}, "measure", f"{label}: measuring"):
                 score = await trial.measure(
                     engine, self.work, sequences=sequences, in_flight=self._last_in_flight()
                 )
         except EngineError as error:
-            said = self.log_path.read_bytes()[said_before:].decode(errors="replace")
-            return Trial(settings, watch.seconds, None, engine_life.with_cause(error, said))
+            failure = engine_life.with_cause(error, engine_log.read())
+            return Trial(settings, watch.seconds, None, failure)
         except trial.NoScoreError as error:
             return Trial(settings, watch.seconds, None, str(error))
         finally:
