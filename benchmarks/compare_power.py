@@ -39,7 +39,7 @@ Case = tuple[str, "Pair", Scenario, int, float | None]  # title, pairs, and what
 Pair = Callable[[np.random.Generator, float], tuple[TimedTest, TimedTest]]
 SEED = 5
 WHAT_DECIDES = "what decides"  # whichever figure that is, pair by pair
-STRETCH_S = 10.0  # which times a pair gets is drawn anew after this
+STRETCHES = 60  # of a test, for each of which a coin says whose times a pair gets
 
 
 def simulated_pair(scenario: Scenario, load: float, *, same_queries: bool = True) -> Pair:
@@ -76,26 +76,22 @@ def real_pair(first: ComparedRun, second: ComparedRun) -> Pair:
     if not first.test.asked_the_same(second.test):
         raise UsageError("The two runs did not issue the same queries in the same order.")
     gaps = [_gaps(run.test) for run in (first, second)]
+    seconds = (gaps[0][0], gaps[1][0])
 
     def pair(chance: np.random.Generator, slower: float) -> tuple[TimedTest, TimedTest]:
-        stretch = (first.test.issued_s // STRETCH_S).astype(int)
-        if first.scenario is Scenario.OFFLINE:
-            stretch = (first.test.completed_s // STRETCH_S).astype(int)
+        offline = first.scenario is Scenario.OFFLINE
+        moments = first.test.completed_s if offline else first.test.issued_s
+        long_s = float(moments.max()) / STRETCHES
+        stretch = (moments // long_s).astype(int)
         coin = chance.random(int(stretch.max()) + 1) < 0.5
         of_queries = coin[stretch]
-        of_gaps = coin[np.minimum((np.cumsum(gaps[0][0]) // STRETCH_S).astype(int), len(coin) - 1)]
+        of_gaps = coin[np.minimum((np.cumsum(seconds[0]) // long_s).astype(int), len(coin) - 1)]
+        one, other = (np.where(of_gaps, *between) for between in (seconds, seconds[::-1]))
+        # While queries come at a set rate, tokens come no later for a slower engine.
+        other *= 1.0 if first.result.scenario == "Server" else slower
         return (
-            _mixed(
-                first.test, second.test, of_queries, np.where(of_gaps, *_seconds(gaps)), gaps, 1
-            ),
-            _mixed(
-                second.test,
-                first.test,
-                of_queries,
-                np.where(of_gaps, *_seconds(gaps)[::-1]),
-                gaps,
-                slower,
-            ),
+            _mixed(first.test, second.test, of_queries, gaps[0], one),
+            _mixed(second.test, first.test, of_queries, gaps[0], other, slower),
         )
 
     return pair
@@ -108,30 +104,25 @@ def _gaps(test: TimedTest, count: int = 4000) -> tuple[Array, Array, Array]:
     return np.diff(moments), cuts[1:], np.interp(moments[1:], test.timeline_s, test.timeline_done)
 
 
-def _seconds(gaps: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array]:
-    return gaps[0][0], gaps[1][0]
-
-
 def _mixed(
     one: TimedTest,
     other: TimedTest,
     of_one: Any,
+    gaps: tuple[Array, Array, Array],
     seconds: Array,
-    gaps: Sequence[Any],
-    slower: float,
+    slower: float = 1.0,
 ) -> TimedTest:
     def times(whole: str) -> Array:
         mixed: Array = np.where(of_one, one.times_ms[whole], other.times_ms[whole]) / 1000
         return slower * mixed
 
-    _, tokens, done = gaps[0]
     return dataclasses.replace(
         one,
         first_token_s=one.issued_s + times("ttft"),
         completed_s=one.issued_s + times("latency"),
-        timeline_s=slower * np.cumsum(seconds),
-        timeline_tokens=tokens,
-        timeline_done=done,
+        timeline_s=np.cumsum(seconds),
+        timeline_tokens=gaps[1],
+        timeline_done=gaps[2],
     )
 
 
