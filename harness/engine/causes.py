@@ -123,10 +123,10 @@ def root_cause(said: str) -> str | None:
     errors = [error for error in _errors(said) if not _has(error, _WRAPPERS)]
     own = [error for error in errors if not _is_consequence(error)]
     memory = [error for error in own if _has(error, _MEMORY)]
-    found = (memory[:1] or own[-1:] or errors[:1] or [None])[0]
-    if found is None or len(found) <= LONGEST:
-        return found
-    return found[: LONGEST - 3] + "..."
+    first = next(iter(memory[:1] or own[-1:] or errors[:1]), None)
+    if first is None or len(first) <= LONGEST:
+        return first
+    return first[: LONGEST - 3] + "..."
 
 
 def _errors(said: str) -> Iterator[str]:

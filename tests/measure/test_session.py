@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig, Scenario
-from harness.engine import life as engine_life
+from harness.engine import causes
 from harness.measure import last_offline, preparation, warm_up
 from harness.measure.active import ActiveRun
 from harness.measure.last_offline import OfflineRate
@@ -97,4 +97,4 @@ ERROR 11-25 07:55:10 [async_llm.py:704] vllm.v1.engine.exceptions.EngineDeadErro
 RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {{}}
 """
 
-    assert engine_life.root_cause(said) == cause
+    assert causes.root_cause(said) == cause
