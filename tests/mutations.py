@@ -44,7 +44,7 @@ ANSWER, SENTENCE = "answer", "sentence"  # how a mutation may pass
 SAID_ONCE = {
     r"/run/accuracy/(rouge|gates/\d/value|run_gen_len)": "only scoring again could tell",
     r"/run/accuracy/not_judged_because": "a reason, and no figure",
-    r"/departures/\d+": "words, and the name beside them decides",
+    r"/departures": "words of the run itself; the rules are judged by its logs and flags",
     r"(/run/performance)?/total_new_tokens": "to five digits, as LoadGen's rates tell it",
     r"(/run/performance)?/duration_s": "our own clock, which may be 5 s beside LoadGen's",
     r"/run/performance/(over_limit|goodput)": "by our own clock, and LoadGen's figures decide",

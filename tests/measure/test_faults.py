@@ -143,7 +143,7 @@ def test_a_run_that_needs_more_than_is_free_is_refused(
     with pytest.raises(UsageError) as refused:
         room.check(tmp_path / "results", room.needed_bytes(13368, 128, 13368))
     assert str(refused.value) == (
-        f"--results-dir {tmp_path}/results: 3.0 MB are free there and the run will need 52 MB; "
+        f"--results-dir {tmp_path}/results: 3.0 MB are free there and the run will need 79 MB; "
         "free some, or choose another folder."
     )
 
