@@ -105,6 +105,7 @@ def test_an_evaluation_gets_a_summary_of_the_schema(tmp_path: Path, finished: bo
         "subjects": ["anatomy"],
     }
     record["dataset"] |= {"available": 285, "subjects": 1}
+    record["resolved"]["sample_count"] = 1
     record["model"]["source"] = "built on this machine"
     (tmp_path / "config.json").write_text(json.dumps(record))
     question = Question("anatomy", 0, "?", ("a", "b", "c", "d"), 1)
