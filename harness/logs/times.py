@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from harness.errors import LogError
 from harness.logs.text import read_text
 from harness.metrics import SampleTimes, TelemetryPoint, TimelinePoint
+from harness.results.files import errors_name
 from harness.shapes import COUNT, NUMBER, shown
 
 SAMPLES_HEADER = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
@@ -100,7 +101,7 @@ def _value(name: str, cell: str) -> Any:
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with errors_name(path), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)

@@ -69,6 +69,7 @@ class Ending:
     exit_status: int
     error: str | None = None
     threads_left: bool = False  # a thread may still wait for an engine that is gone
+    lacked_room: bool = False  # the error says which file could not be written and why
 
 
 def execute(job: Job, command: list[str], terminal: Terminal) -> int:
@@ -183,10 +184,10 @@ def run_to_the_end(
         return Ending("failed", error.exit_status, str(error))
     except Exception as error:
         _print_traceback()
-        text = f"unexpected {type(error).__name__}: {error}"
-        if isinstance(error, OSError) and room.is_lacking(error):
-            text = room.explain(error, Path.cwd())
-        return Ending("failed", 1, text, threads_left=True)
+        text, lacked_room = f"unexpected {type(error).__name__}: {error}", False
+        if isinstance(error, OSError) and error.filename and room.is_lacking(error):
+            text, lacked_room = room.explain(error, Path(str(error.filename)).parent), True
+        return Ending("failed", 1, text, threads_left=True, lacked_room=lacked_room)
     finally:
         if not keeps_processes():
             processes.end_children_for_good()
@@ -211,7 +212,7 @@ def _begin(job: Job, started: datetime) -> RunFolder:
 def _record_end(record: RunRecord, folder: RunFolder, ending: Ending) -> Ending:
     """Writes how the run ended; what no longer fits into its folder makes it a failed one."""
     trouble = room.trouble(folder.path, run_failed=ending.status == "failed")
-    if trouble is not None and ending.status != "interrupted":
+    if trouble is not None and ending.status != "interrupted" and not ending.lacked_room:
         ending = _failed(ending, trouble)
     folder.free_reserve()
     try:

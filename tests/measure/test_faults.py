@@ -191,6 +191,7 @@ def test_a_disk_that_fills_up_leaves_a_run_that_says_so(
     assert status == 1
     assert said.startswith(f"run.py: {folder}")
     assert "could not be written: the disk is full, 0.0 MB are free. What was written" in said
+    assert said.count("the disk is full") == 1  # told once, with the file that was met first
     assert (record["status"], said.startswith(f"run.py: {record['error']}")) == ("failed", True)
     assert "the disk is full" in (folder / "report.md").read_text()
     assert json.loads((small_disk / "results" / "index.json").read_text())[0]["status"] == "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -42,3 +43,18 @@ def test_whatever_is_no_object_is_read_as_an_empty_one(tmp_path: Path, text: str
 def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"rate": 1.5})
     assert read_object(tmp_path / "x.json") == {"rate": 1.5}
+
+
+def test_an_error_that_comes_while_writing_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(OSError) as refused:
+        write_text(tmp_path / "a.json", "{}")
+
+    assert refused.value.filename == str(tmp_path / "a.json")
+    assert list(tmp_path.iterdir()) == []
