@@ -14,7 +14,7 @@ import numpy as np
 from harness import formatting
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs import articles, hub_dataset, prompts, synthetic
+from harness.inputs import articles, hub_dataset, llama3_tokenizer, prompts, synthetic
 from harness.inputs.hub_dataset import official_file
 from harness.inputs.prompts import Tokenizer
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
@@ -178,9 +178,12 @@ def _tokenised(
         if because is None and tokenizer is not None:
             because = prompts.template_difference(entries, tokenizer())
     elif tokenizer is None:
+        way_out = "use --dataset synthetic"
+        if llama3_tokenizer.suits(vocab_size):
+            way_out += f", or get it: python run.py {llama3_tokenizer.FLAG}"
         raise UsageError(
             f"{flag} holds text, and --model {config.model} with --weights {config.weights} has no "
-            "tokenizer; use --dataset synthetic."
+            f"tokenizer; {way_out}."
         )
     else:
         token_ids = prompts.tokenise(

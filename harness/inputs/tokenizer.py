@@ -34,11 +34,12 @@ def load_tokenizer(source: ModelSource) -> Any:
         )
     from transformers import AutoTokenizer
 
+    place = source.tokenizer_folder or source.path
     where: dict[str, Any] = {"local_files_only": True}
-    if not Path(source.path).is_dir():
+    if not Path(place).is_dir():
         where = {"revision": source.revision, "token": hub.user_token()}
     try:
-        return AutoTokenizer.from_pretrained(source.path, **where)
+        return AutoTokenizer.from_pretrained(place, **where)
     except (
         Exception
     ) as error:  # what the library raises for a damaged file is of no class of its own

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig
+from harness.errors import UsageError
 from harness.inputs.dataset import load_dataset
 from tests.inputs.article_files import EDGE_COUNT, VOCAB, entries, refused, write
 
@@ -125,8 +126,16 @@ def test_a_file_of_the_official_size_without_token_ids_is_unofficial(
     )
 
 
-def test_articles_with_a_model_without_tokenizer_are_refused() -> None:
-    assert refused(RunConfig(dataset="sample", weights="dummy", model="llama3.1-8b-instruct")) == (
+@pytest.mark.parametrize(
+    ("vocab_size", "more"), [(4096, ""), (128_256, ", or get it: python run.py fetch tokenizer")]
+)
+def test_articles_with_a_model_without_tokenizer_are_refused(vocab_size: int, more: str) -> None:
+    settings = RunConfig(dataset="sample", weights="dummy", model="llama3.1-8b-instruct")
+
+    with pytest.raises(UsageError) as error:
+        load_dataset(settings, None, vocab_size)
+
+    assert str(error.value) == (
         "--dataset sample holds text, and --model llama3.1-8b-instruct with --weights dummy has no "
-        "tokenizer; use --dataset synthetic."
+        f"tokenizer; use --dataset synthetic{more}."
     )

@@ -9,11 +9,17 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs import demo_model, model
+from harness.inputs import demo_model, llama3_tokenizer, model
 from harness.inputs.model import resolve_model
 from harness.inputs.tokenizer import decode, load_tokenizer
 from harness.rounds import OFFICIAL_MODEL
 from tests.inputs.model_folders import LFS_POINTER, make_folder, refused
+
+
+@pytest.fixture(autouse=True)
+def no_fetched_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the user of this machine has fetched."""
+    monkeypatch.setattr(llama3_tokenizer, "fetched", lambda: None)
 
 
 def test_demo_is_built_and_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

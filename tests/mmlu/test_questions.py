@@ -13,6 +13,7 @@ import pytest
 
 import mmlu
 from harness.errors import UsageError
+from harness.inputs import llama3_tokenizer
 from harness.mmlu import prompts as mmlu_prompts
 from harness.mmlu.files import SAMPLE_FILE, load_questions
 
@@ -31,8 +32,11 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refused:
-    """Runs mmlu.py in this process; returns what it said on stderr."""
+def refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Refused:
+    """Runs mmlu.py in this process, whatever the user has fetched; returns what it said."""
+    monkeypatch.setattr(llama3_tokenizer, "fetched", lambda: None)
 
     def run(*arguments: str) -> str:
         results = tmp_path / "results"
