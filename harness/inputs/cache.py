@@ -10,15 +10,20 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import formatting
+from harness import bundle, formatting
 from harness.errors import UsageError
 from harness.terminal import Terminal
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+ELSEWHERE = "set XDG_CACHE_HOME to a folder that has it"
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what an error says of a disk that takes no more
 
 
 def cache_folder() -> Path:
-    """The folder of this program in the user's cache; it may not be there yet."""
+    """The folder of this program in the user's cache, which a bundle stands in for; it may not be
+    there yet.
+    """
+    if (carried := bundle.folder()) is not None:
+        return carried
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "mlperf-llama31-vllm"
 
@@ -41,27 +46,28 @@ def locked(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(flag: str, folder: Path) -> Iterator[None]:
-    """Turns what keeps the block from writing to a folder into a UsageError that names `flag`."""
+def writing(flag: str, folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
+    """Turns what keeps the block from writing to a folder into a UsageError that names `flag`.
+
+    `elsewhere` tells how to choose another folder.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             text = f"the disk is full: {folder} cannot take more; make room"
         else:
             text = f"{folder} cannot be written ({error.strerror or error}); make it writable"
-        raise UsageError(
-            f"{flag}: {text}, or set XDG_CACHE_HOME to a folder that has it; then type the "
-            "command again."
-        ) from error
+        raise UsageError(f"{flag}: {text}, or {elsewhere}; then type the command again.") from error
 
 
-def check_room(flag: str, what: str, needed_bytes: int, folder: Path) -> None:
+def check_room(
+    flag: str, what: str, needed_bytes: int, folder: Path, elsewhere: str = ELSEWHERE
+) -> None:
     """Raises UsageError where so many bytes do not fit, and OSError where there is no folder."""
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes:
         raise UsageError(
             f"{flag}: {what} needs {formatting.megabytes(needed_bytes)} more in {folder}, where "
-            f"{formatting.megabytes(free_bytes)} are free; make room, or set XDG_CACHE_HOME to a "
-            "folder that has it."
+            f"{formatting.megabytes(free_bytes)} are free; make room, or {elsewhere}."
         )

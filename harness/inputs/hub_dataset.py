@@ -8,6 +8,7 @@ from typing import Any
 from harness.config import RunConfig
 from harness.errors import UsageError, first_line
 from harness.inputs import hub
+from harness.inputs.official_files import OFFICIAL_FILES
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 
@@ -77,4 +78,4 @@ def hub_answers(repo: str) -> bool:
 
 def official_file(config: RunConfig) -> str:
     """The name of the official articles of the run's category, for a sentence."""
-    return "cnn_eval.json" if config.category == "datacenter" else "sample_cnn_eval_5000.json"
+    return OFFICIAL_FILES[config.category].name
