@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import bundle, flags
 from harness import config as settings
-from harness import flags
 from harness.config import RunConfig
 from harness.errors import BenchmarkError
 
@@ -107,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags.check_text(arguments)
         config = parse_flags(arguments)
         settings.load_env_file(PROJECT)
+        bundle.use()
         config.validate()
         return evaluate(config, ["python", "mmlu.py", *arguments])
     except BenchmarkError as error:

@@ -9,6 +9,11 @@ engine up, test, logs, report.
       a smoke run of the real model
   python run.py --model meta-llama/Llama-3.1-8B-Instruct --category datacenter --scenario offline --mode both
       the full measurement
+  python run.py check --scenario server
+      whether everything that such a run needs is there
+  python run.py fetch bundle DIR
+      downloads all that a run needs into a folder, for a machine without a network;
+      fetch --help names what can be fetched alone
   python run.py --submission OUT --submitter NAME --system-json FILE RUN_DIR RUN_DIR
       the tree that MLCommons takes, of finished runs
 
@@ -29,8 +34,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import ahead_flags, bundle, flags, run_flags
 from harness import config as settings
-from harness import flags, run_flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError, UsageError
 
@@ -65,12 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         flags.check_text(arguments)
+        if arguments[:1] == [ahead_flags.CHECK]:
+            return check(arguments[1:])
+        if arguments[:1] == [ahead_flags.FETCH]:
+            return fetch(arguments[1:])
         values = parse_arguments(arguments)
         run_flags.check_submission_flags(values)
         if values.run_dirs:
             return submit(_to_submission(values), values.run_dirs)
         command = ["python", "run.py", *arguments]
         settings.load_env_file(PROJECT)
+        bundle.use()
         if values.scenario == flags.ALL_SCENARIOS:
             asked = None if values.submission is None else _to_submission(values)
             values.scenario = Scenario.OFFLINE  # the first of the series
@@ -86,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"run.py: a file cannot be read or written: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("run.py: interrupted before anything was measured.", file=sys.stderr)
+        fetching = arguments[:1] == [ahead_flags.FETCH]
+        kept = "; type it again, and it goes on" if fetching else " before anything was measured"
+        print(f"run.py: interrupted{kept}.", file=sys.stderr)
         return 130
 
 
@@ -123,6 +135,48 @@ def measure_all(config: RunConfig, asked: Submission | None, command: list[str])
     if asked is None or status not in (0, 3):
         return status
     return submit(asked, run_dirs) or status
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Says whether everything is there that a run needs; returns the exit status."""
+    values = ahead_flags.parse_check(arguments)
+    settings.load_env_file(PROJECT)
+    bundle.use()
+    config = _first_of_series(values)
+    # Imported only now, so that --help and a wrong flag answer at once.
+    from harness.measure import check as checking
+    from harness.terminal import Terminal
+
+    return checking.carry_out(config, Terminal(), as_json=values.json)
+
+
+def fetch(arguments: Sequence[str]) -> int:
+    """Downloads what a run needs; returns the exit status."""
+    values = ahead_flags.parse_fetch(arguments)
+    settings.load_env_file(PROJECT)
+    bundle.refuse()
+    config = _first_of_series(values)
+    from harness.inputs import fetch as fetching
+    from harness.inputs import fetch_bundle
+    from harness.terminal import Terminal
+
+    terminal, accepted = Terminal(), values.accept_license
+    if values.what == ahead_flags.BUNDLE:
+        of_the_run = ahead_flags.flags_of_the_run(arguments, values)
+        folder = Path(values.folder)
+        terminal.say(fetch_bundle.fill(folder, config, of_the_run, accepted=accepted))
+    else:
+        terminal.say(fetching.one(values.what, config, accepted=accepted))
+    return 0
+
+
+def _first_of_series(values: argparse.Namespace) -> RunConfig:
+    """The run of these flags, or the first of --scenario all. Raises UsageError."""
+    if values.scenario == flags.ALL_SCENARIOS:
+        values.scenario = Scenario.OFFLINE
+    config = _to_config(values)
+    settings.validate(config)
+    return config
 
 
 def tune(config: RunConfig, command: list[str]) -> int:

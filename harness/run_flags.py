@@ -11,8 +11,8 @@ from harness.errors import UsageError
 from harness.rounds import ROUNDS
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Every flag of run.py, in the order of its help."""
+def add_run_flags(parser: argparse.ArgumentParser, *, of_one_run: bool = False) -> None:
+    """Every flag of run.py, in the order of its help; `of_one_run`: those of measuring alone."""
     what = parser.add_argument_group("what to measure")
     _add_test_flags(what)
     _add_target_flags(what)
@@ -20,6 +20,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     flags.add_model_flags(model)
     _add_dataset_flags(model)
     flags.add_engine_flags(parser.add_argument_group("engine"))
+    if of_one_run:
+        parser.set_defaults(tune_minutes=None)
+        flags.add_results_flags(parser.add_argument_group("results"))
+        return
     parser.add_argument_group("tuning, instead of a run").add_argument(
         "--tune",
         type=float,

@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
-from harness import formatting
+from harness import formatting, tables
 
 PLAIN_LINE_EVERY_S = 10.0
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
@@ -67,6 +67,19 @@ class Terminal:
     def say(self, text: str = "") -> None:
         """One sentence, or several lines."""
         self._console.print(text)
+
+    def table(self, rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
+        """Rows whose second cell has a style, and whose last is broken where a terminal ends."""
+        if not self._console.is_terminal:
+            self.say("\n".join(tables.text_lines(rows)))
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        for row, style in zip(rows, styles, strict=True):
+            table.add_row(Text(row[0]), Text(row[1], style=style), *map(Text, row[2:]))
+        self._console.print(table, soft_wrap=False)
 
     @contextlib.asynccontextmanager
     async def progress(self, describe: Callable[[], str]) -> AsyncIterator[None]:

@@ -164,7 +164,7 @@ def _tokenised(
 ) -> Dataset:
     """Checks every entry, picks the subset, and makes token ids of what has none yet."""
     name, entries, because = offered.name, offered.entries, offered.unofficial_because
-    flag = f"--dataset-path {config.dataset_path}" if config.dataset_path else f"--dataset {name}"
+    flag = _flag(config)
     prompt_field = articles.prompt_field(entries)
     chat_template = prompt_field == "input" and prompts.needs_chat_template(config)
     articles.check_kinds(flag, entries, prompt_field)
@@ -178,13 +178,7 @@ def _tokenised(
         if because is None and tokenizer is not None:
             because = prompts.template_difference(entries, tokenizer())
     elif tokenizer is None:
-        way_out = "use --dataset synthetic"
-        if llama3_tokenizer.suits(vocab_size):
-            way_out += f", or get it: python run.py {llama3_tokenizer.FLAG}"
-        raise UsageError(
-            f"{flag} holds text, and --model {config.model} with --weights {config.weights} has no "
-            f"tokenizer; {way_out}."
-        )
+        raise UsageError(without_tokenizer(config, vocab_size))
     else:
         token_ids = prompts.tokenise(
             [entry["input"] for entry in chosen], tokenizer(), chat_template=chat_template
@@ -235,6 +229,22 @@ def _synthetic(
         source=f"made here from seed {synthetic.SEED}",
         available=total,
     )
+
+
+def without_tokenizer(config: RunConfig, vocab_size: int) -> str:
+    """Why a data set of text cannot be used with a model that has no tokenizer here."""
+    way_out = "use --dataset synthetic"
+    if llama3_tokenizer.suits(vocab_size):
+        way_out += f", or get it: python run.py {llama3_tokenizer.FLAG}"
+    return (
+        f"{_flag(config)} holds text, and --model {config.model} with --weights {config.weights} "
+        f"has no tokenizer; {way_out}."
+    )
+
+
+def _flag(config: RunConfig) -> str:
+    path = config.dataset_path
+    return f"--dataset-path {path}" if path else f"--dataset {config.dataset}"
 
 
 def _chosen_positions(config: RunConfig, offered: _Articles) -> list[int]:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config import RunConfig
+from harness.config import SMALL_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.inputs import (
     hub_dataset,
@@ -19,7 +19,6 @@ from harness.inputs import (
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder, writing
 
-SMALL_MODEL = "small"
 FLAG_OF_DATASET = "fetch dataset"
 FROM_HUB = "cnn_dailymail"  # a folder in the cache, in the hub's format
 

@@ -12,12 +12,12 @@ from harness.inputs.official_files import OFFICIAL_FILES
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 
-def validation_rows(config: RunConfig) -> Any:
+def validation_rows(config: RunConfig, *, ask_hub: bool = True) -> Any:
     """The validation split as a `datasets.Dataset`. Raises UsageError when it cannot be had."""
     folder = config.dataset_path
     where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
     flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
-    datasets = datasets_library(None if folder else OFFICIAL_DATASET)
+    datasets = datasets_library(None if folder else OFFICIAL_DATASET, ask_hub=ask_hub)
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
@@ -44,14 +44,15 @@ def validation_rows(config: RunConfig) -> Any:
     return rows
 
 
-def datasets_library(repo: str | None) -> Any:
+def datasets_library(repo: str | None, *, ask_hub: bool = True) -> Any:
     """The library `datasets`, without its progress bars.
 
-    `repo` is what it will be asked for from the hub, None for a folder.
+    `repo` is what it will be asked for from the hub, None for a folder; without `ask_hub` from the
+    hub's cache alone.
     """
     import datasets
 
-    if repo is not None and not hub_answers(repo):
+    if repo is not None and not (ask_hub and hub_answers(repo)):
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True
     datasets.disable_progress_bars()

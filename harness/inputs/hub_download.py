@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 from harness.errors import UsageError, first_line
-from harness.inputs import hub
+from harness.inputs import hub, weight_files
 from harness.inputs.cache import FULL, writing
 from harness.inputs.downloads import BLOCK_BYTES, sha256_of
-from harness.inputs.model_files import missing_weights
 from harness.terminal import Terminal
 
 # Meta's own format of the same weights lies in original/, as large again.
@@ -26,9 +25,9 @@ def ensure(requested: str, repo: str, revision: str | None) -> Path:
     The hub's client goes on where an interrupted download was.
     """
     folder = _download(requested, repo, revision, "*.safetensors")
-    if missing_weights(folder):  # older models have no other format
+    if weight_files.missing(folder):  # older models have no other format
         folder = _download(requested, repo, revision, "*.bin")
-    if missing := missing_weights(folder):
+    if missing := weight_files.missing(folder):
         raise UsageError(
             f"--model {requested}: the hub gave no whole weights of {repo} ({missing}); type the "
             "command again, or choose another model."

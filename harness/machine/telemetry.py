@@ -180,7 +180,7 @@ def _gpus(nvml: Any, devices: list[Device], own_pids: set[int]) -> dict[str, Any
         "gpu_sm_mhz": float(min(clocks)) if clocks else None,
         "gpu_temperature_c": float(max(temperature)) if temperature else None,
         "gpu_memory_mib": max(memory) / _MIB if memory else None,
-        "gpu_held_back_by": _held_back_by(reasons) if reasons else None,
+        "gpu_held_back_by": held_back_by(reasons) if reasons else None,
         "gpu_ecc_errors": sum(errors) if errors else None,
         "gpu_pcie_mb_per_s": sum(traffic) / 1000 if traffic else None,
         "gpu_other_processes": _others([p.pid for found in lists for p in found], own_pids),
@@ -188,7 +188,7 @@ def _gpus(nvml: Any, devices: list[Device], own_pids: set[int]) -> dict[str, Any
     return columns
 
 
-def _held_back_by(reasons: list[int]) -> str:
+def held_back_by(reasons: list[int]) -> str:
     """What slows any of the GPUs down, in words."""
     met = [word for word, bits in _HELD_BACK.items() if any(mask & bits for mask in reasons)]
     return "+".join(met) or NOTHING

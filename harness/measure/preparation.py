@@ -75,9 +75,8 @@ def prepare(
     site = site.for_engine(settings)
     data, tokenizer = _data(settings, model, like, say)
     duration_s = config.min_duration_s(settings, len(data))
-    queries = _queries(settings, len(data), duration_s)
-    needed_bytes = room.needed_bytes(len(data), settings.max_new_tokens, queries)
-    room.check(Path(settings.results_dir), needed_bytes)
+    needed = needed_bytes(settings, len(data), duration_s)
+    room.check(Path(settings.results_dir), needed)
     not_judged = _not_judged_because(settings, data)
     if settings.runs_accuracy and not_judged is None:
         check_sentence_splitter()
@@ -106,7 +105,7 @@ def prepare(
         dataset=data,
         full_size=config.is_full_size(settings, len(data)),
         min_duration_s=duration_s,
-        needed_bytes=needed_bytes,
+        needed_bytes=needed,
         not_judged_because=not_judged,
         departures=departures(settings, facts),
         loadgen_version=loadgen.version,
@@ -144,6 +143,12 @@ def _data(
         special_token_ids=model.special_token_ids,
     )
     return data, loaded[0] if loaded else None
+
+
+def needed_bytes(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:
+    """What the run folder will hold at most, roughly. Raises UsageError for a rate too high."""
+    queries = _queries(settings, sample_count, min_duration_s)
+    return room.needed_bytes(sample_count, settings.max_new_tokens, queries)
 
 
 def _queries(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:

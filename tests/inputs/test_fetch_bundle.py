@@ -15,7 +15,7 @@ from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.inputs import demo_model, fetch, fetch_bundle, hub, llama3_tokenizer
 from harness.inputs.fetch import Piece
-from harness.inputs.model import resolve_model
+from harness.inputs.model import SHIPPED_CONFIG_FOLDER, resolve_model
 
 DEMO = RunConfig(model="demo", dataset="sample")
 FLAGS = ["--model", "demo", "--dataset", "sample"]
@@ -39,7 +39,7 @@ def build(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-CONFIG = (fetch.models.SHIPPED_CONFIG_FOLDER / "config.json").read_text()
+CONFIG = (SHIPPED_CONFIG_FOLDER / "config.json").read_text()
 
 
 def fill(folder: Path, config: RunConfig = DEMO, flags: list[str] = FLAGS) -> str:

@@ -1,0 +1,223 @@
+"""Checks of what a run reads and writes: token, model, data set, sentence data, folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness import formatting
+from harness.config import DEMO_MODEL, STAND_INS, RunConfig, min_duration_s
+from harness.engine import capacity, kernels, plan
+from harness.engine.plan import Site
+from harness.engine.settings import Purpose
+from harness.errors import UsageError
+from harness.inputs import articles, dataset, hub, hub_dataset, official_files, synthetic
+from harness.inputs import model as models
+from harness.inputs.cache import cache_folder
+from harness.inputs.model import ModelSource
+from harness.machine import gpus, sockets
+from harness.measure import check_gpus, preparation
+from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked
+from harness.results import folder as run_folder
+from harness.results import room
+from harness.rounds import OFFICIAL_DATASET, OFFICIAL_MODEL
+from harness.scoring.sentences import check_sentence_splitter
+
+
+def token() -> Line:
+    """The hub's token; whether it opens the model is asked with the model."""
+
+    def look() -> str:
+        there = hub.user_token()
+        return "there is one" if there else "none, which only a gated or private model needs"
+
+    return asked("token", look)
+
+
+def model(config: RunConfig, site: Site) -> list[Line]:
+    """The model, its tokenizer, room to load it, and its kernels."""
+    if config.model in STAND_INS and not any(cache_folder().glob(_made(config))):
+        return [_not_made(config)]
+    found: list[ModelSource] = []
+
+    def look() -> str:
+        found.append(models.resolve_model(config))
+        return _where(config, found[0])
+
+    lines = [asked("model", look)]
+    shape = found[0] if found else _official_shape(config)
+    if shape is None:
+        return lines
+    lines.append(_disk(shape, whole=bool(found)))
+    if found and config.dataset != "synthetic":
+        lines.append(_tokenizer(config, found[0]))
+    return [*lines, *_engine(config, site, shape)]
+
+
+def _made(config: RunConfig) -> str:
+    return f"{config.model}-*/config.json"
+
+
+def _not_made(config: RunConfig) -> Line:
+    if config.model == DEMO_MODEL:
+        return Line("model", OK, "demo: is built in seconds at the first run")
+    text = "small: is downloaded at the first run; `python run.py fetch small` does it now."
+    return Line("model", DOUBTFUL, text)
+
+
+def _where(config: RunConfig, source: ModelSource) -> str:
+    if Path(source.path).is_dir():
+        return source.source
+    size = formatting.gibibytes(source.least_weights_bytes)
+    return (
+        f"{source.source}: a run downloads its {size}; `python run.py fetch model` does it ahead"
+        + ("" if config.model_repo == OFFICIAL_MODEL else f" (--model {config.model})")
+    )
+
+
+def _official_shape(config: RunConfig) -> ModelSource | None:
+    """What can be said of the official model, though it is not to be had."""
+    if config.model_repo != OFFICIAL_MODEL:
+        return None
+    return models.resolve_model(config.with_values(weights="dummy"))
+
+
+def _disk(source: ModelSource, *, whole: bool) -> Line:
+    """Room for the weights in the hub's local cache."""
+    from huggingface_hub import constants
+
+    name = "disk for the model"
+    if whole and Path(source.path).is_dir():
+        return Line(name, OK, f"nothing to download: it is in {source.path}")
+
+    def look() -> str:
+        repo = source.requested if whole else OFFICIAL_MODEL
+        hub.check_room(source.requested, repo, source.least_weights_bytes)
+        cache = Path(constants.HF_HUB_CACHE)
+        there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+        return f"{formatting.gibibytes(shutil.disk_usage(there).free)} free in {cache}"
+
+    return asked(name, look)
+
+
+def _tokenizer(config: RunConfig, source: ModelSource) -> Line:
+    if source.has_tokenizer:
+        return Line("tokenizer", OK, source.tokenizer_folder or "the model's own")
+    text = dataset.without_tokenizer(config, source.vocab_size)
+    own_file = config.dataset_path is not None and Path(config.dataset_path).expanduser().is_file()
+    return Line("tokenizer", DOUBTFUL if own_file else MISSING, text)  # a file may hold token ids
+
+
+def _engine(config: RunConfig, site: Site, source: ModelSource) -> list[Line]:
+    """Memory and kernels, as the plan of the engine finds them."""
+    planned: list[plan.EnginePlan] = []
+    longest = min(synthetic.MAX_TOKENS + config.max_new_tokens, source.max_position_embeddings)
+    memory = "GPU memory" if site.device == "gpu" else "memory"
+
+    def look() -> str:
+        sized = capacity.check_devices(config, site.device, site.system)
+        sized = capacity.fit_heads(sized, config.tensor_parallel_size, source)
+        purpose = Purpose(config.max_model_len or longest)
+        planned.append(plan.make(sized, source, site, purpose))
+        return f"enough: {_free(config, site)} are free"
+
+    lines = [asked(memory, look)]
+    if planned and site.device == "gpu":
+        chosen = kernels.choose(planned[0].config, source, site.device, site.system)
+        text = "FlashInfer's, compiled" if chosen.flashinfer else "those that vLLM brings"
+        state = DOUBTFUL if chosen.note else OK
+        lines.append(Line("attention kernels", state, chosen.note or text))
+    return lines
+
+
+def _free(config: RunConfig, site: Site) -> str:
+    """The memory of the GPU with the least, or of the machine."""
+    if site.device == "gpu":
+        free, total = gpus.free_and_total_memory_bytes(check_gpus.used(config, site))
+        return f"{formatting.gibibytes(free)} of {formatting.gibibytes(total)}"
+    import psutil
+
+    return formatting.gibibytes(psutil.virtual_memory().available)
+
+
+def data_set(config: RunConfig) -> Line:
+    """The articles, as far as can be seen in seconds."""
+
+    def look() -> str | Line:
+        if config.dataset == "synthetic":
+            return "synthetic: made from a seed"
+        if config.dataset == "sample":
+            entries = articles.read_entries(articles.SAMPLE_ARTICLES)
+            return f"sample: {len(entries)} articles, part of the program"
+        if config.dataset_path is None:
+            return _hubs_articles(config)
+        path = Path(config.dataset_path).expanduser()
+        if path.is_dir():
+            count = len(hub_dataset.validation_rows(config))
+            return f"{path}: {formatting.count(count)} articles in the hub's format"
+        return _file(config, path)
+
+    return asked("data set", look)
+
+
+def _file(config: RunConfig, path: Path) -> str | Line:
+    flag = f"--dataset-path {config.dataset_path}"
+    try:
+        official_files.verify(config.category, path, flag)
+    except UsageError as error:
+        entries = articles.read_entries(path)  # which says what is wrong with it
+        articles.check_kinds(flag, entries, articles.prompt_field(entries))
+        return Line("data set", DOUBTFUL, f"{len(entries):,} articles. {error}")
+    return f"{path}: MLCommons' file, by its checksum"
+
+
+def _hubs_articles(config: RunConfig) -> str | Line:
+    """CNN/DailyMail from the hub's cache or, if the hub answers, at the first run."""
+    if not hub_dataset.hub_answers(OFFICIAL_DATASET):
+        hub_dataset.validation_rows(config, ask_hub=False)
+        place = "in the cache of the library `datasets`"
+    else:
+        place = "of the hub, which answers"
+    text = f"{OFFICIAL_DATASET} {place}"
+    if config.category == "edge":
+        text += "; a subset made here is not the official one: python run.py fetch dataset "
+        return Line("data set", DOUBTFUL, f"{text}--category edge.")
+    return text
+
+
+def sentence_data(config: RunConfig) -> Line:
+    """nltk's punkt_tab, where something will be scored."""
+    name = "punkt_tab"
+    if not config.runs_accuracy or config.weights == "dummy" or config.dataset == "synthetic":
+        return Line(name, OK, "not needed: this run scores nothing")
+
+    def look() -> str:
+        check_sentence_splitter()
+        return "whole"
+
+    return asked(name, look)
+
+
+def results(config: RunConfig) -> list[Line]:
+    """Where the run folder goes, and room for it; and for the engine's sockets."""
+    folder = Path(config.results_dir)
+    samples = config.total_sample_count or config.category_record.dataset_samples
+
+    def writable() -> str:
+        run_folder.check_results_dir(folder)
+        return str(folder.absolute())
+
+    def roomy() -> str:
+        needed = preparation.needed_bytes(config, samples, min_duration_s(config, samples))
+        room.check(folder, needed)
+        return f"{formatting.megabytes(needed)} needed at most"
+
+    def meeting() -> str:
+        sockets.check()
+        return "takes the engine's sockets"
+
+    return [
+        asked("results folder", writable),
+        asked("disk for results", roomy),
+        asked("temporary folder", meeting),
+    ]
