@@ -21,6 +21,7 @@ _OVER_REPEATS = (
     "The intervals (95 %) are over the repeated tests of each run. A run's tests share one loaded "
     "engine and one hour; what differs from start to start they do not show."
 )
+_SMALL = 0.01  # the clock and the heat of a machine may do as much from start to start
 _UNSTEADY = 0.1  # between the halves of what should be steady
 NOTHING_DIFFERS = "Nothing differs in the settings, the system and the versions on record."
 
@@ -63,8 +64,14 @@ def conclusion(first: ComparedRun, other: ComparedRun, decided: Deciding, run: i
         return f"{what} ({ends}): no more than chance, so neither is shown to be the faster."
     is_slower = (interval.estimate > 0) != figure.more_is_better
     verdict = f"{other.label} is {'slower' if is_slower else 'faster'}"
-    kind = "chance between repeated tests" if figure.over_repeats else "chance within a test"
-    return f"{verdict}. {what} ({ends}), which is more than {kind}."
+    if figure.over_repeats:
+        return f"{verdict}. {what} ({ends}), which is more than chance between repeated tests."
+    if abs(interval.estimate) < _SMALL:
+        return (
+            f"{verdict} in this test. {what} ({ends}), which is more than chance within a test, "
+            "but no more than two starts of the same thing may differ by."
+        )
+    return f"{verdict}. {what} ({ends}), which is more than chance within a test."
 
 
 def notes(

@@ -255,3 +255,15 @@ def test_what_the_machine_did_is_told_of_each_run(tmp_path: Path) -> None:
     write_telemetry(folders[1] / "telemetry.csv", [hot])
     notes = comparison.compare(folders).notes
     assert "B: The GPU was held back by its power limit 100 % of the time." in notes
+
+
+def test_a_difference_that_starts_may_make_is_said_of_this_test_alone() -> None:
+    tests = [offline_test(4000, noise=0.01, seed=seed, slower=slower) for seed, slower in
+             ((0, 1.0), (1, 1.004))]  # fmt: skip
+    once = [
+        compared(test, label=a, scenario=Scenario.OFFLINE)
+        for a, test in zip("AB", tests, strict=True)
+    ]
+    (sentence,) = of(*once).conclusions
+    assert sentence.startswith("B is slower in this test. Tokens/s in the steady part of B is 0.")
+    assert sentence.endswith("but no more than two starts of the same thing may differ by.")
