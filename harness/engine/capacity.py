@@ -10,7 +10,7 @@ from typing import Any
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
 from harness.errors import UsageError
 from harness.formatting import gibibytes
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.machine import gpus
 from harness.machine.system import SystemInfo
 

@@ -10,7 +10,7 @@ from typing import Any
 from harness.config import RunConfig, Scenario
 from harness.engine import attention, fp8
 from harness.engine_args import beyond_tuning
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.machine.system import SystemInfo
 
 # Where FlashInfer's attention is the faster one, in fp8; in bf16 it brings nothing.

@@ -11,7 +11,7 @@ from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
 from harness.engine import capacity, kernels, profiles
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness import engine_args
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
 from harness.engine import kernels, profiles
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
 CPU_KV_CACHE_BYTES = 1 << 30

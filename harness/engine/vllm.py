@@ -20,7 +20,7 @@ from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling, dtype_of
 from harness.engine.steps import StepCounts
 from harness.errors import EngineError, UsageError, first_line
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.inputs.quantization import Quantization
 from harness.metrics import EngineState
 from harness.terminal import output_to

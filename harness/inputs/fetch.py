@@ -13,6 +13,7 @@ from harness.inputs import (
     hub_dataset,
     hub_download,
     llama3_tokenizer,
+    model_source,
     official_files,
     punkt,
 )
@@ -53,7 +54,7 @@ def model(config: RunConfig) -> Piece:
     """The model of --model, whole. Raises UsageError."""
     name, used_by = f"the model {config.model}", f"--model {config.model}"
     source = models.resolve_model(config)
-    if source.path == str(models.SHIPPED_CONFIG_FOLDER):
+    if source.path == str(model_source.SHIPPED_CONFIG_FOLDER):
         return Piece("the model's shape", None, f"{used_by} --weights dummy")
     if not Path(source.path).is_dir():
         path = hub_download.ensure(config.model, source.path, source.revision)

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import UsageError, first_line
 from harness.inputs import hub
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 
 # clean_up_tokenization of transformers 4.46.2, in its order.
 _CLEANED_UP = (

@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.inputs import articles, dataset, hub, hub_dataset, official_files, synthetic
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.machine import gpus, sockets
 from harness.measure import check_gpus, preparation
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked

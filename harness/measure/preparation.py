@@ -18,6 +18,7 @@ from harness.engine_args import beyond_tuning
 from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
+from harness.inputs.model_source import ModelSource
 from harness.inputs.tokenizer import load_tokenizer
 from harness.loadgen import planning, release
 from harness.machine import sockets
@@ -113,14 +114,14 @@ def prepare(
     )
 
 
-def sampling_of(settings: RunConfig, model: models.ModelSource) -> Sampling:
+def sampling_of(settings: RunConfig, model: ModelSource) -> Sampling:
     """The rules' sampling: greedy, and at least one token that is not an end token."""
     return Sampling(settings.max_new_tokens, settings.round.min_new_tokens, model.eos_token_ids)
 
 
 def _data(
     settings: RunConfig,
-    model: models.ModelSource,
+    model: ModelSource,
     like: Prepared | None,
     say: Callable[[str], None],
 ) -> tuple[dataset.Dataset, Any]:
@@ -169,7 +170,7 @@ def _queries(settings: RunConfig, sample_count: int, min_duration_s: float) -> i
     return target.samples
 
 
-def _max_model_len(settings: RunConfig, model: models.ModelSource, data: dataset.Dataset) -> int:
+def _max_model_len(settings: RunConfig, model: ModelSource, data: dataset.Dataset) -> int:
     needed = data.longest_prompt_tokens + settings.max_new_tokens
     given = settings.max_model_len
     if given is not None and given < needed:

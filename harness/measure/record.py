@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from harness import processes
-from harness.inputs.model import ModelSource
+from harness.inputs.model_source import ModelSource
 from harness.loadgen.planning import Target
 from harness.loadgen.rate_search import Probe
 from harness.results.files import write_json

@@ -14,6 +14,7 @@ from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
 from harness.errors import UsageError
 from harness.inputs import model as models
+from harness.inputs.model_source import ModelSource
 from harness.inputs.prompts import check_vocabulary
 from harness.inputs.tokenizer import load_tokenizer
 from harness.machine import sockets
@@ -94,7 +95,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     )
 
 
-def _arithmetic(run: RunConfig, device: str, model: models.ModelSource) -> str | None:
+def _arithmetic(run: RunConfig, device: str, model: ModelSource) -> str | None:
     """The format to compute in; None: that of the weights.
 
     A CPU is no slower in float32, and then the log-probabilities are exact to 0.001 instead of
@@ -109,7 +110,7 @@ def _arithmetic(run: RunConfig, device: str, model: models.ModelSource) -> str |
 
 
 def _max_model_len(
-    config: MmluConfig, model: models.ModelSource, data: QuestionSet, prompts: list[list[int]]
+    config: MmluConfig, model: ModelSource, data: QuestionSet, prompts: list[list[int]]
 ) -> int:
     answer = ANSWER_TOKENS[config.protocol]
     longest = max(range(len(prompts)), key=lambda position: len(prompts[position]))

@@ -10,10 +10,10 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs import model
+from harness.inputs import model_source
 from harness.inputs.model import resolve_model
 
-SHIPPED = json.loads((model.SHIPPED_CONFIG_FOLDER / "config.json").read_text())
+SHIPPED = json.loads((model_source.SHIPPED_CONFIG_FOLDER / "config.json").read_text())
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
 # One weight of one byte.
 _HEADER = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'

@@ -15,7 +15,8 @@ from harness.config import RunConfig
 from harness.errors import UsageError
 from harness.inputs import demo_model, fetch, fetch_bundle, hub, llama3_tokenizer
 from harness.inputs.fetch import Piece
-from harness.inputs.model import SHIPPED_CONFIG_FOLDER, resolve_model
+from harness.inputs.model import resolve_model
+from harness.inputs.model_source import SHIPPED_CONFIG_FOLDER
 
 DEMO = RunConfig(model="demo", dataset="sample")
 FLAGS = ["--model", "demo", "--dataset", "sample"]

@@ -8,7 +8,8 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs.model import ModelSource, resolve_model
+from harness.inputs.model import resolve_model
+from harness.inputs.model_source import ModelSource
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 from tests.inputs.hub_server import COMMIT, Hub, point_at
 from tests.inputs.model_folders import make_folder, refused

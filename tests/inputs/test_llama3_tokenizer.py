@@ -12,7 +12,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from harness.config import RunConfig
 from harness.inputs import articles, llama3_tokenizer, wheels
-from harness.inputs.model import SHIPPED_CONFIG_FOLDER, resolve_model
+from harness.inputs.model import resolve_model
+from harness.inputs.model_source import SHIPPED_CONFIG_FOLDER
 from harness.inputs.tokenizer import encode, load_tokenizer
 from harness.inputs.wheels import Wheel
 from tests.inputs.model_folders import make_folder

@@ -9,7 +9,7 @@ import pytest
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs import demo_model, llama3_tokenizer, model
+from harness.inputs import demo_model, llama3_tokenizer, model, model_source
 from harness.inputs.model import resolve_model
 from harness.inputs.tokenizer import decode, load_tokenizer
 from harness.rounds import OFFICIAL_MODEL
@@ -44,7 +44,7 @@ def test_dummy_weights_of_the_official_model_need_no_hub_and_no_token(
 
     llama = resolve_model(RunConfig(model=name, weights="dummy"))
 
-    assert llama.path == str(model.SHIPPED_CONFIG_FOLDER)
+    assert llama.path == str(model_source.SHIPPED_CONFIG_FOLDER)
     assert not llama.has_tokenizer
     assert llama.unofficial_because is None
     assert (llama.bos_token_id, llama.eos_token_ids) == (128000, (128001, 128008, 128009))
