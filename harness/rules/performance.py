@@ -73,7 +73,7 @@ def _samples(evidence: Evidence, test: PerformanceTest) -> Finding:
 
 
 @rule(
-    "least-duration",
+    "minimum-duration",
     OFFICIAL,
     source="CHK/checks/performance_check.py:111-540",
     required=lambda e: f"the performance test has to last {e.official.min_duration_s} s",
@@ -130,7 +130,7 @@ def _headline(evidence: Evidence, test: PerformanceTest) -> Finding:
 
 
 @rule(
-    "least-queries",
+    "minimum-queries",
     OFFICIAL,
     source="CHK/checks/performance_check.py:111-540",
     required="LoadGen had to issue at least one query",

@@ -87,14 +87,14 @@ def _duration(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
         return None
     lasted = formatting.duration(None if configured_ms is None else configured_ms / 1000)
     found = f"the performance test could end after {lasted}, not {formatting.duration(minimum_s)}"
-    return Rejected("least-duration", found, BOTH)
+    return Rejected("minimum-duration", found, BOTH)
 
 
 def _queries(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     minimum = number(log.effective, "min_query_count")
     if evidence.scenario is not Scenario.OFFLINE or (minimum is not None and minimum >= 1):
         return None
-    return Rejected("least-queries", f"min_query_count is {formatting.count(minimum)}", BOTH)
+    return Rejected("minimum-queries", f"min_query_count is {formatting.count(minimum)}", BOTH)
 
 
 def _scenario(evidence: Evidence, log: LoadGenRun) -> Rejected | None:

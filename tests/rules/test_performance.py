@@ -50,7 +50,7 @@ CASES: Cases = {
         (SERVER, performance_log(effective={"samples_per_query": None})),
         (SINGLESTREAM, performance_log(effective={"samples_per_query": 0})),
     ],
-    "least-duration": [
+    "minimum-duration": [
         (OFFLINE, asked(min_duration_s=60.0)),
         (SERVER, performance_log(effective={"min_duration_ms": 120_000})),
         (SINGLESTREAM, performance_log(effective={"min_duration_ms": None})),
@@ -65,7 +65,7 @@ CASES: Cases = {
         *((scenario, performance_log(results={key: value}))
           for scenario, key in HEADLINES.items() for value in (None, 0, -1.5, float("inf"))),
     ],
-    "least-queries": [
+    "minimum-queries": [
         *((scenario, performance_log(effective={"min_query_count": value}))
           for scenario in SCENARIOS for value in (None, 0, True, "1")),
     ],

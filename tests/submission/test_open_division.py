@@ -235,7 +235,7 @@ def test_every_reason_is_named_with_its_rule_and_with_who_rejects_it(
         "--submission: the official checkers reject these runs in the open division, too:\n"
         f"  {name}, seeds: not v5.1's in the performance log: qsl_rng_seed (rejected by both "
         "official checkers).\n"
-        f"  {name}, least-duration: the performance test could end after 1 min, not 10 min "
+        f"  {name}, minimum-duration: the performance test could end after 1 min, not 10 min "
         "(rejected by both official checkers).\n"
         f"  {name}, performance-errors: the performance log has errors: Odd (rejected by the "
         "checker of v5.1.1)."
