@@ -61,6 +61,32 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def _facts(settings: RunConfig) -> RunFacts:
+    """What a run learns before it begins."""
+    count = settings.total_sample_count or settings.category_record.dataset_samples
+    facts = RunFacts(count, None, None, False, "5.1")
+    if settings.dataset != "cnndm":
+        facts = dataclasses.replace(facts, dataset_unofficial_because="The articles are our own.")
+    return facts
+
+
+def _run(settings: RunConfig, status: str, error: str | None) -> dict[str, Any]:
+    """What config.json says of the run itself."""
+    arguments = [f"--{key}={getattr(settings, key)}" for key in ("model", "dataset", "mode")]
+    if settings.total_sample_count:
+        arguments += ["--total-sample-count", str(settings.total_sample_count)]
+    return {
+        "name": "a name",
+        "started": "2026-11-23T14:15:00+00:00",
+        "finished": "2026-11-23T14:16:07+00:00",
+        "status": status,
+        "error": error,
+        "command": ["python", "run.py", *arguments],
+        "phases": {"engine_load_s": 21.4, "warm_up_s": 2.2, "performance_s": 9.0},
+        "first_query_s": 27.6,
+    }
+
+
 def config_json(
     settings: RunConfig,
     *,
@@ -69,25 +95,11 @@ def config_json(
     probes: Sequence[Probe] = (),
 ) -> dict[str, Any]:
     """What run.py records of a run."""
-    count = settings.total_sample_count or settings.category_record.dataset_samples
-    facts = RunFacts(count, None, None, False, "5.1")
-    if settings.dataset != "cnndm":
-        facts = dataclasses.replace(facts, dataset_unofficial_because="The articles are our own.")
-    arguments = [f"--{key}={getattr(settings, key)}" for key in ("model", "dataset", "mode")]
-    if settings.total_sample_count:
-        arguments += ["--total-sample-count", str(settings.total_sample_count)]
+    facts = _facts(settings)
+    count = facts.sample_count
     return {
         "schema_version": 1,
-        "run": {
-            "name": "a name",
-            "started": "2026-11-23T14:15:00+00:00",
-            "finished": "2026-11-23T14:16:07+00:00",
-            "status": status,
-            "error": error,
-            "command": ["python", "run.py", *arguments],
-            "phases": {"engine_load_s": 21.4, "warm_up_s": 2.2, "performance_s": 9.0},
-            "first_query_s": 27.6,
-        },
+        "run": _run(settings, status, error),
         "flags": settings.to_json(),
         "resolved": {
             "sample_count": count,

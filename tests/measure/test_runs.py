@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +15,12 @@ from harness.config import RunConfig, Scenario
 from harness.engine.keeper import EngineKeeper
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling
-from harness.measure import interrupts, lifecycle, preparation, runs
+from harness.measure import runs
 from harness.measure.preparation import Prepared
 from harness.measure.runs import Series
-from harness.report import make
 from harness.terminal import Terminal
 from tests.fakes import PlannedEngine
+from tests.measure.planned_series import run_series
 
 
 class LoadedEngine:
@@ -78,44 +76,6 @@ def test_one_run_of_a_series_is_repeated_by_a_command_of_its_own(words: list[str
     alone = runs.alone(["python", "run.py", *words], "server")
 
     assert alone == ["python", "run.py", "--model", "demo", "--scenario", "server"]
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def prepared(tmp_path: Path) -> list[Prepared]:
-    config = RunConfig(
-        model="demo",
-        dataset="sample",
-        mode="performance",
-        total_sample_count=4,
-        results_dir=str(tmp_path / "results"),
-        keep_all=False,
-    )
-    first = preparation.prepare(config, lambda _text: None)
-    return [
-        preparation.prepare(each, lambda _text: None, like=first)
-        for each in runs.configs(first.config)
-    ]
-
-
-def run_series(
-    prepared: list[Prepared], dying: Collection[Scenario] = ()
-) -> tuple[int, list[Path]]:
-    """The runs on engine doubles through real LoadGen; those of the scenarios named die."""
-    made = iter(prepared)
-
-    def make_engine(plan: EnginePlan, sampling: Sampling) -> Any:
-        dies = next(made).config.scenario in dying
-        return PlannedEngine(plan, sampling, dies_after=0 if dies else None)
-
-    return Series(prepared, ["python", "run.py"], Terminal(), make_engine).execute()
 
 
 def one_engine_each(prepared: list[Prepared]) -> list[Prepared]:
@@ -195,96 +155,6 @@ def test_keep_all_0_keeps_the_runs_of_the_series(
     left = sorted(path for path in results.iterdir() if path.is_dir() and not path.is_symlink())
     assert left == sorted(finished)
     assert (results / "latest").resolve() == finished[-1].resolve()
-
-
-@pytest.mark.usefixtures("handlers")
-def test_an_interrupt_ends_the_series_and_this_process(
-    prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    left: list[int] = []
-    monkeypatch.setattr(lifecycle, "end_now", left.append)
-
-    carry_out = lifecycle.carry_out
-
-    def interrupted(job: lifecycle.Job, *args: Any) -> lifecycle.Outcome:
-        outcome = carry_out(job, *args)
-        if job.scenario != "server":
-            return outcome
-        assert job.interrupts is not None
-        job.interrupts.received.append(signal.SIGINT)
-        return lifecycle.Outcome(outcome.folder, outcome.summary, 130, True, True)
-
-    monkeypatch.setattr(lifecycle, "carry_out", interrupted)
-    run_series(prepared)
-
-    assert left == [130]
-    last = capfd.readouterr().out.splitlines()[-1]
-    assert last.startswith("Of 3 runs: not begun: Interactive; ")
-
-
-class SignalledEngine(PlannedEngine):
-    """While it answers, a signal reaches this process."""
-
-    number = signal.SIGHUP
-
-    async def answer(self, *arguments: Any) -> list[int]:
-        signal.raise_signal(self.number)
-        return await super().answer(*arguments)
-
-
-@pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("number", interrupts.SIGNALS)
-def test_a_signal_interrupts_the_run_and_its_report_is_made(
-    number: signal.Signals,
-    prepared: list[Prepared],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    left: list[int] = []
-    monkeypatch.setattr(lifecycle, "end_now", left.append)
-    monkeypatch.setattr(SignalledEngine, "number", number)
-
-    signalled: Any = SignalledEngine
-    series = Series(prepared[:1], ["python", "run.py"], Terminal(), signalled)
-    status, finished = series.execute()
-
-    folder = series.outcomes[0].folder
-    summary = json.loads(folder.summary_json.read_text())
-    assert (status, left, finished) == (128 + number, [128 + number], [])
-    assert summary["meta"]["status"] == "interrupted"
-    assert folder.report_md.is_file()
-    assert f"interrupted by {number.name}" in capfd.readouterr().err
-
-
-@pytest.mark.usefixtures("handlers")
-def test_a_closed_terminal_does_not_end_a_run_under_nohup(prepared: list[Prepared]) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    signalled: Any = SignalledEngine
-    series = Series(prepared[:1], ["python", "run.py"], Terminal(), signalled)
-    status, finished = series.execute()
-
-    assert (status, len(finished)) == (0, 1)
-
-
-@pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize(("number_of_runs", "status"), [(3, 130), (1, 0)])
-def test_an_interrupt_while_a_report_is_made_ends_the_series_after_it(
-    number_of_runs: int, status: int, prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_report: Any = make.make_report
-
-    def interrupted(run_dir: Path) -> Any:
-        signal.raise_signal(signal.SIGINT)
-        return make_report(run_dir)
-
-    monkeypatch.setattr(make, "make_report", interrupted)
-
-    ended, finished = run_series(prepared[:number_of_runs])
-
-    assert ended == status
-    assert [path.name.split("-")[3] for path in finished] == ["offline"]
-    assert (finished[0] / "report.md").is_file()
 
 
 @pytest.mark.parametrize(

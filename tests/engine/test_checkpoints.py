@@ -1,0 +1,62 @@
+"""Quantised checkpoints, held against the flags and against vLLM before anything loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import RunConfig
+from harness.engine import vllm as engine
+from harness.errors import UsageError
+from harness.inputs.model import resolve_model
+from tests.inputs.model_folders import make_folder
+
+AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+
+
+@pytest.mark.parametrize(
+    ("found", "flags", "said"),
+    [
+        (AWQ, {"precision": "fp8"}, r"--precision fp8: .* comes quantised \(int4 weights by awq\), "
+         "and nothing is quantised twice; use --precision bf16"),
+        ({"quant_method": "aqlm"}, {}, "has weights quantised by aqlm, and the installed vLLM "
+         r"does not know aqlm \(it knows .*awq.*\); give it in another scheme"),
+        ({"quant_method": "awq", "bits": 5, "group_size": 128, "zero_point": True}, {},
+         "vLLM refuses it"),
+        ({"quant_method": "mxfp4"}, {"precision": "fp16"},
+         "mxfp4 computes in bfloat16, not in float16"),
+    ],
+    ids=["quantised twice", "unknown to vLLM", "of an impossible width", "in another arithmetic"],
+)  # fmt: skip
+def test_a_quantised_checkpoint_that_cannot_run_as_asked_is_refused(
+    found: dict[str, Any], flags: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=found)
+    asked = RunConfig(model=str(folder), weights="dummy", **flags)
+
+    with pytest.raises(UsageError, match=said):
+        engine.check_checkpoint(asked, resolve_model(asked))
+
+
+def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=AWQ)
+    asked = RunConfig(model=str(folder), weights="dummy")
+
+    engine.check_checkpoint(asked, resolve_model(asked))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"quantization": "gptq"}, "use --precision for that; a checkpoint that comes quantised"),
+        ({"quantization_config": {"linear": "fp8_per_tensor"}}, "use --precision for that"),
+        ({"hf_overrides": {"quantization_config": None}}, "is not to be overridden"),
+    ],
+)
+def test_no_engine_argument_changes_how_weights_are_quantised(
+    given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        engine.check_engine_args(given)
