@@ -29,6 +29,7 @@ _CONSEQUENCES = (
     "RuntimeError: cancelled",
     "ZMQError",
 )
+ENDED_SILENTLY = "ended without a word, as one does that is killed"
 _MEMORY = ("out of memory", "memoryerror", "can't allocate memory")
 # How a process ended, in the words of vLLM and of engine/vllm.py; a worker's end comes first, as
 # the engine's own follows from it.
@@ -109,9 +110,16 @@ def killed(said: str) -> Killed | None:
     return None
 
 
-def ended_silently(said: str) -> bool:
-    """Whether a worker was gone before it could say why, while the engine was loaded."""
-    return "WorkerProc initialization failed" in said and root_cause(said) is None
+def ended_silently(said: str) -> str | None:
+    """The process that was gone before it could say why, while the engine was loaded.
+
+    vLLM sees its core's end before the exit code is known, and then lists no process at all.
+    """
+    if root_cause(said) is not None:
+        return None
+    if "WorkerProc initialization failed" in said:
+        return "a worker of it"
+    return "its core process" if "Failed core proc(s): {}" in said else None
 
 
 def root_cause(said: str) -> str | None:
@@ -165,7 +173,7 @@ def way_out(text: str) -> str:
             "Raise --gpu-memory-utilization, or lower --max-model-len "
             "(auto is the minimum that fits)."
         )
-    if "SIGKILL" in text:
+    if "SIGKILL" in text or ENDED_SILENTLY in text:
         return (
             "Where nobody killed it, the machine or the container ran out of memory (dmesg says "
             "so): end other programs, or allow it more."

@@ -9,7 +9,14 @@ import time
 
 from harness import processes
 from harness.config import DEFAULT_STALL_TIMEOUT_S
-from harness.engine.causes import EngineLog, ended_silently, killed, root_cause, way_out
+from harness.engine.causes import (
+    ENDED_SILENTLY,
+    EngineLog,
+    ended_silently,
+    killed,
+    root_cause,
+    way_out,
+)
 from harness.engine.vllm import Engine
 from harness.errors import EngineError, EngineStall
 
@@ -69,8 +76,8 @@ def with_cause(error: EngineError, said: str) -> str:
         reasons += [f"its process {pid} is stopped (kill -STOP)" for pid in _stopped_children()]
     cause = None if death and death.from_outside else root_cause(said)
     reasons += [cause] if cause else []
-    if death is None and ended_silently(said):
-        reasons.append("a worker of it ended without a word, as one does that is killed")
+    if death is None and (process := ended_silently(f"{said}\n{text}")):
+        reasons.append(f"{process} {ENDED_SILENTLY}")
     new = [reason for reason in reasons if reason not in text]
     return f"{text} ({'; '.join(new)})" if new else text
 

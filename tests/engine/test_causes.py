@@ -79,8 +79,20 @@ def test_a_worker_that_ended_without_a_word_while_loading_is_not_blamed_on_anoth
 ) -> None:
     said = explained(DID_NOT_START, tmp_path, HARMLESS, logged(WRAPPER))
 
-    assert "a worker of it ended without a word, as one does that is killed" in said
+    assert "a worker of it ended without a word, as one does that is killed). Where nobody" in said
     assert "primitive" not in said
+
+
+def test_a_core_that_ended_before_its_exit_code_was_known_is_not_left_unexplained(
+    tmp_path: Path,
+) -> None:
+    error = EngineError("The engine did not start: See root cause above. Failed core proc(s): {}")
+
+    said = explained(error, tmp_path, HARMLESS)
+    assert (
+        "its core process ended without a word, as one does that is killed). Where nobody" in said
+    )
+    assert "without a word" not in explained(error, tmp_path, logged("ValueError: that one"))
 
 
 @pytest.mark.parametrize(
