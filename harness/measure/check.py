@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from harness.config import RunConfig
 from harness.engine.plan import Site
 from harness.machine import system as system_info
-from harness.measure import check_gpus, check_inputs, check_software
+from harness.measure import check_gpus, check_inputs, check_limits, check_software
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line
 from harness.terminal import Terminal
 
@@ -86,6 +86,7 @@ def look(config: RunConfig) -> list[Line]:
         _Question("CUDA driver", lambda: check_software.driver(site)),
         _Question("GPUs", lambda: check_software.devices(config, site)),
         _Question("GPUs' state", lambda: check_gpus.lines(config, site)),
+        _Question("limits", lambda: check_limits.lines(config, site)),
         _Question("LoadGen", lambda: check_software.loadgen(config)),
         _Question("token", check_inputs.token),
         _Question("model", lambda: check_inputs.model(config, site), by_network=True),

@@ -16,7 +16,7 @@ from harness.inputs import model as models
 from harness.inputs.cache import cache_folder
 from harness.inputs.model_source import ModelSource
 from harness.machine import gpus, sockets
-from harness.measure import check_gpus, preparation
+from harness.measure import check_gpus, check_limits, preparation
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked
 from harness.results import folder as run_folder
 from harness.results import room
@@ -121,7 +121,7 @@ def _engine(config: RunConfig, site: Site, source: ModelSource) -> list[Line]:
         planned.append(plan.make(sized, source, site, purpose))
         return f"enough: {_free(config, site)} are free"
 
-    lines = [asked(memory, look)]
+    lines = [asked(memory, look), check_limits.memory(source, config, site)]
     if planned and site.device == "gpu":
         chosen = kernels.choose(planned[0].config, source, site.device, site.system)
         text = "FlashInfer's, compiled" if chosen.flashinfer else "those that vLLM brings"

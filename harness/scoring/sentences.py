@@ -12,7 +12,7 @@ _ENTRIES = {
     "sent_starters": 39,
     "ortho_context": 20_366,
 }
-_WAY_OUT = "run `make venv`, or `python -m nltk.downloader --force punkt_tab`"
+_WAY_OUT = "run `make venv`, or `python run.py fetch punkt`"
 
 
 def check_sentence_splitter() -> None:

@@ -33,7 +33,7 @@ def test_a_missing_sentence_model_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
-    with pytest.raises(UsageError, match=r"is not installed; run `make venv`, or `python -m nltk"):
+    with pytest.raises(UsageError, match=r"is not installed; .* or `python run.py fetch punkt`"):
         check_sentence_splitter()
 
 

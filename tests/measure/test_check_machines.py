@@ -1,0 +1,163 @@
+"""`run.py check` on GPUs, in containers and shells: each trouble is a line of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+import run
+from harness.engine.plan import Site
+from harness.machine import gpu_state, limits
+from harness.machine.gpu_state import GpuProcess
+from harness.machine.limits import Limits
+from harness.measure import check_limits, check_software
+from harness.measure.check_line import DOUBTFUL, MISSING, OK
+from tests.engine.plans import machine
+from tests.measure.checked import (
+    DEMO,
+    GIB,
+    GPU_RUN,
+    WELL,
+    OneGpu,
+    assert_matches,
+    lines_of,
+    states_of,
+)
+
+
+@pytest.mark.usefixtures("gpu_machine")
+def test_a_gpu_at_rest_is_ready_for_random_weights() -> None:
+    lines = lines_of(GPU_RUN)
+
+    assert states_of(lines) == {OK}, lines
+    assert lines["GPUs"].text == "1 x NVIDIA H100 80GB HBM3"
+    assert lines["GPU memory"].text == "enough: 79.0 GiB of 80.0 GiB are free"
+    assert lines["power limit"].text == "700 W"
+    assert lines["punkt_tab"].text == "not needed: this run scores nothing"
+
+
+# The GPU
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "text"),
+    [
+        ("MIG", {"is_slice": True}, "GPU 0 is a slice of one.*`sudo nvidia-smi -mig 0`"),
+        ("ECC errors", {"uncorrected_errors": 3}, "GPU 0 counts 3 errors.*restart the machine"),
+        ("ECC errors", {"repair_pending": True}, "memory to be replaced.*restart the machine"),
+        ("power limit", {"power_limit_w": 350.0}, "350 of its usual 700 W; .* -i 0 -pl 700`"),
+        ("clocks", {"set_clock_mhz": 1200}, "held at 1,200 of its usual 1,980 MHz; .* -i 0 -rac`"),
+        (
+            "throttling now",
+            {"held_back_by": "temperature", "temperature_c": 91},
+            "slowed down by temperature now at 91 degrees C; see to its cooling",
+        ),
+        (
+            "other processes",
+            {"processes": (GpuProcess(4242, "python", 20 * GIB), GpuProcess(7, None, None))},
+            r"GPU 0 is used by process 4242 \(python, 20.0 GiB\), process 7 \(of another "
+            r"container or user\); end that",
+        ),
+    ],
+)
+def test_each_trouble_of_a_gpu_is_a_doubt_of_its_own(
+    name: str, changes: dict[str, Any], text: str, gpu_machine: OneGpu
+) -> None:
+    gpu_machine.state = dataclasses.replace(WELL, **changes)
+
+    lines = lines_of(GPU_RUN)
+
+    assert lines[name].state == DOUBTFUL
+    assert_matches(lines[name], text)
+    assert states_of(lines, name) == {OK}
+
+
+def test_a_gpu_that_another_program_has_filled_cannot_take_the_engine(gpu_machine: OneGpu) -> None:
+    gpu_machine.free_bytes = 10 * GIB
+
+    line = lines_of(GPU_RUN)["GPU memory"]
+
+    assert line.state == MISSING
+    assert "only 10.0 GiB of the GPU's 80.0 GiB are free; end the program that uses it" in line.text
+
+
+@pytest.mark.parametrize(
+    ("driver", "state", "text"),
+    [
+        (None, MISSING, "no NVIDIA driver answers; .*in docker: --gpus all"),
+        ("12.4", MISSING, "CUDA up to 12.4, torch is built for 13.0; install a driver for"),
+        ("13.1", OK, "driver 580.1 for CUDA up to 13.1, torch is built for 13.0"),
+    ],
+)
+def test_the_driver_is_held_against_the_cuda_of_torch(
+    driver: str | None, state: str, text: str, gpu_machine: OneGpu
+) -> None:
+    gpu_machine.system = dataclasses.replace(gpu_machine.system, cuda_version=driver)
+
+    line = lines_of(GPU_RUN)["CUDA driver"]
+
+    assert line.state == state
+    assert_matches(line, text)
+
+
+def test_the_cuda_build_without_a_gpu_says_so(
+    gpu_machine: OneGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu_machine.system = dataclasses.replace(
+        gpu_machine.system, gpu_count=0, gpu_name=None, cuda_version=None
+    )
+    monkeypatch.setattr(gpu_state, "collect", lambda _first: [])
+
+    lines = lines_of(GPU_RUN)
+
+    assert lines["GPUs"].state == lines["CUDA driver"].state == MISSING
+
+
+def test_gpus_that_would_stay_idle_are_a_doubt(gpu_machine: OneGpu) -> None:
+    line = check_software.devices(DEMO, Site("cpu", gpu_machine.system))
+
+    assert line.state == DOUBTFUL
+    assert_matches(line, "1 x NVIDIA H100 80GB HBM3 would stay idle.*make venv VARIANT=gpu")
+
+
+# Containers and shells
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "text"),
+    [
+        ("processor time", {"cores": 0.5}, "that of 0.5 of .* cores; .*--cpuset-cpus"),
+        ("open files", {"open_files": 256}, "256 a process, fewer than usual; `ulimit -n 4096`"),
+        ("memory limit", {"free_memory_bytes": 2 * GIB}, "leaves 2.0 GiB, .*docker: --memory"),
+        ("shared memory", {"free_shared_memory_bytes": None}, "there is no /dev/shm"),
+    ],
+)
+@pytest.mark.usefixtures("cpu_machine")
+def test_each_limit_of_a_container_is_a_doubt(
+    name: str, changes: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.main(["fetch", "model", "--model", "demo"])  # so that its size is known
+    allowed = dataclasses.replace(Limits(None, None, 10 * GIB, None), **changes)
+    monkeypatch.setattr(limits, "collect", lambda: allowed)
+
+    lines = lines_of(DEMO)
+
+    assert lines[name].state == DOUBTFUL
+    assert_matches(lines[name], text)
+    assert states_of(lines, name) == {OK}
+
+
+@pytest.mark.parametrize(("parts", "state"), [(1, OK), (2, DOUBTFUL)])
+def test_dockers_shared_memory_is_a_doubt_for_a_model_in_parts(
+    parts: int, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "collect", lambda: Limits(None, None, 64_000_000, None))
+    site = Site("gpu", dataclasses.replace(machine(), gpu_count=2))
+
+    config = GPU_RUN.with_values(tensor_parallel_size=parts)
+    (line,) = (one for one in check_limits.lines(config, site) if one.name == "shared memory")
+
+    assert line.state == state
+    assert ("--shm-size 1g" in line.text) is (state == DOUBTFUL)
