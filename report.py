@@ -4,12 +4,14 @@ It needs neither a GPU nor vLLM nor LoadGen, measures nothing and changes no log
 
     python report.py results/latest
     python report.py results/20261123-141500-datacenter-offline
+    python report.py results/latest --rescore      (first scores the answers in its accuracy log)
 
 Or it compares runs: what differs in them, and whether their figures differ by more than chance.
 
     python report.py compare results/RUN results/RUN         (more: python report.py compare --help)
 
-Exit status: 0 written; 1 a log is incomplete or damaged; 2 no such run folder.
+Exit status: 0 written; 1 a log is incomplete or damaged; 2 no such run folder, or --rescore finds
+no accuracy log, data set or tokenizer of that run.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.config import load_env_file
 from harness.errors import BenchmarkError
 from harness.mmlu import report as mmlu_report
 from harness.report import make
@@ -51,6 +54,17 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     return mmlu_report.make_report(run_dir) if evaluation else make.make_report(run_dir)
 
 
+def score_again(run_dir: Path) -> None:
+    """Scores the accuracy log of a run anew, into its folder. Raises BenchmarkError, OSError."""
+    from harness.measure.rescore import (
+        rescore,
+    )  # the data set and numpy, which a report does without
+
+    load_env_file(Path(__file__).resolve().parent)  # a token for the hub
+    print("scoring the answers ...", flush=True)
+    rescore(run_dir)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Remakes a report and prints where it is, or one sentence on stderr; the exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -60,8 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run folder")
+    parser.add_argument(
+        "--rescore",
+        action="store_true",
+        help="score the accuracy log again, by the data set and the tokenizer of the run",
+    )
     arguments = parser.parse_args(argv)
     try:
+        if arguments.rescore:
+            score_again(arguments.run_dir)
         record = make_report(arguments.run_dir)
     except BenchmarkError as error:
         print(f"report.py: {error}", file=sys.stderr)

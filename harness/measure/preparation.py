@@ -25,10 +25,10 @@ from harness.machine import sockets
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
+from harness.measure.score import ScoringInputs, not_judged_because, tokenizer_of_answers
 from harness.results import folder as run_folder
 from harness.results import room
 from harness.rules.departures import Departure, RunFacts, departures
-from harness.scoring.sentences import check_sentence_splitter
 
 # What a search for settings has found for a run on a machine; None: nothing better.
 FindTuned = Callable[[RunConfig, SystemInfo], Profile | None]
@@ -50,6 +50,17 @@ class Prepared:
     departures: tuple[Departure, ...]
     loadgen_version: str | None
     loadgen_round: str | None
+
+    @property
+    def scoring(self) -> ScoringInputs:
+        """What its answers are held against."""
+        return ScoringInputs(
+            self.config,
+            self.dataset,
+            self.tokenizer,
+            self.sampling.end_token_ids,
+            self.not_judged_because,
+        )
 
 
 def prepare(
@@ -78,12 +89,9 @@ def prepare(
     duration_s = config.min_duration_s(settings, len(data))
     needed = needed_bytes(settings, len(data), duration_s)
     room.check(Path(settings.results_dir), needed)
-    not_judged = _not_judged_because(settings, data)
-    if settings.runs_accuracy and not_judged is None:
-        check_sentence_splitter()
-        tokenizer = tokenizer or load_tokenizer(model)
-    elif settings.runs_accuracy and model.has_tokenizer and Path(model.path).is_dir():
-        tokenizer = tokenizer or load_tokenizer(model)  # so that people can read the answers
+    not_judged = not_judged_because(settings, data)
+    if settings.runs_accuracy:
+        tokenizer = tokenizer_of_answers(model, tokenizer, judged=not_judged is None)
     purpose = Purpose(_max_model_len(settings, model, data))
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)
@@ -186,14 +194,6 @@ def _max_model_len(settings: RunConfig, model: ModelSource, data: dataset.Datase
             f"the prompts here need {needed}."
         )
     return chosen
-
-
-def _not_judged_because(settings: RunConfig, data: dataset.Dataset) -> str | None:
-    if settings.weights == "dummy":
-        return "The weights are random numbers, so the answers mean nothing."
-    if any(sample.reference is None for sample in data.samples):
-        return f"The {data.name} data set has no reference summaries."
-    return None
 
 
 def describe(prepared: Prepared, command: list[str]) -> RunRecord:

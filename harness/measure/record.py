@@ -13,11 +13,14 @@ from harness import processes
 from harness.inputs.model_source import ModelSource
 from harness.loadgen.planning import Target
 from harness.loadgen.rate_search import Probe
-from harness.results.files import write_json
+from harness.results.files import read_object, write_json
 from harness.results.folder import RunFolder
+from harness.results.index import FINISHED
 from harness.terminal import Terminal, timed_phase
 
 SCHEMA_VERSION = 1  # of config.json
+# config.json's run.scoring, from the moment that all is measured.
+SCORING_BEGUN, SCORING_DONE = "begun", "done"
 
 
 class RunRecord:
@@ -98,6 +101,11 @@ class RunRecord:
         """Notes how many requests the engine was given."""
         self._run["requests"] = count
 
+    def scoring(self, state: str) -> None:
+        """Notes that all is measured and how far the answers' scores are. Raises OSError."""
+        self._run["scoring"] = state
+        self._write()
+
     def finish(self, status: str, error: str | None) -> None:
         """The run is over: `status` is finished, failed or interrupted. Raises OSError."""
         finished = _iso(datetime.now().astimezone())
@@ -107,6 +115,20 @@ class RunRecord:
     def _write(self) -> None:
         assert self._folder is not None  # `begin` comes first
         write_json(self._folder.config_json, self._content)
+
+
+def note_scored_again(folder: RunFolder, now: datetime) -> None:
+    """The answers of a run that is over have been scored again. Raises OSError.
+
+    Where nothing but scoring had been left to do when the run ended, it has finished by that.
+    """
+    content = read_object(folder.config_json)
+    run = content["run"]
+    if run["status"] != FINISHED and run.get("scoring") == SCORING_BEGUN:
+        run.update(scoring=SCORING_DONE, scoring_error=run["error"])
+        run.update(status=FINISHED, error=None, finished=run["finished"] or _iso(now))
+    run["scored_again"] = _iso(now)
+    write_json(folder.config_json, content)
 
 
 def _iso(moment: datetime) -> str:

@@ -18,6 +18,7 @@ from harness.measure import lifecycle, session
 from harness.measure.interrupts import Interrupts
 from harness.measure.lifecycle import Job, Outcome
 from harness.measure.preparation import Prepared, describe
+from harness.measure.record import SCORING_BEGUN, SCORING_DONE
 from harness.measure.score import score
 from harness.measure.session import EngineMaker
 from harness.report import make, series, text
@@ -107,8 +108,10 @@ class Series:
         async def measure(folder: RunFolder) -> None:
             await session.measure(prepared, folder, record, self.terminal, source)
             if config.runs_accuracy or config.compliance:
+                record.scoring(SCORING_BEGUN)
                 async with record.phase(self.terminal, "scoring_s", "scoring the answers"):
-                    await asyncio.to_thread(score, prepared, folder)
+                    await asyncio.to_thread(score, prepared.scoring, folder)
+                record.scoring(SCORING_DONE)
 
         return Job(
             program="run.py",

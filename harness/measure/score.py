@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from harness.inputs.tokenizer import decode_as_official
+from harness.config import RunConfig
+from harness.inputs.dataset import Dataset
+from harness.inputs.model_source import ModelSource
+from harness.inputs.tokenizer import decode_as_official, load_tokenizer
 from harness.logs import answers as answer_logs
 from harness.logs.detail import read_detail_log
 from harness.logs.readable import write_readable
 from harness.logs.text import sha256
-from harness.measure.preparation import Prepared
 from harness.metrics import END_TOKEN, LENGTH, Generation, ReadableAnswer
 from harness.results.files import write_json, write_text
 from harness.results.folder import (
@@ -22,28 +26,61 @@ from harness.results.folder import (
 )
 from harness.scoring import accuracy, test06
 from harness.scoring.rouge import ROUGE_TYPES, PairScore
+from harness.scoring.sentences import check_sentence_splitter
 
 
-def score(prepared: Prepared, folder: RunFolder) -> None:
+@dataclasses.dataclass(frozen=True)
+class ScoringInputs:
+    """What the answers of a run become words by, and what they are held against."""
+
+    config: RunConfig
+    dataset: Dataset
+    tokenizer: Any  # None: the answers stay tokens
+    end_token_ids: tuple[int, ...]
+    not_judged_because: str | None  # why accuracy is not scored; None: it is
+
+
+def not_judged_because(settings: RunConfig, data: Dataset) -> str | None:
+    """Why the answers are held against nothing; None: they are judged."""
+    if settings.weights == "dummy":
+        return "The weights are random numbers, so the answers mean nothing."
+    if any(sample.reference is None for sample in data.samples):
+        return f"The {data.name} data set has no reference summaries."
+    return None
+
+
+def tokenizer_of_answers(model: ModelSource, loaded: Any, *, judged: bool) -> Any:
+    """The tokenizer that makes words of the answers; None where none is needed or here.
+
+    `loaded` is the model's, where it has been loaded already. Raises UsageError.
+    """
+    if judged:
+        check_sentence_splitter()
+    elif not model.has_tokenizer or not Path(model.path).is_dir():
+        return loaded
+    return loaded or load_tokenizer(model)  # where nothing is judged, so that people can read them
+
+
+def score(inputs: ScoringInputs, folder: RunFolder) -> None:
     """Judges the answers of the tests that ran. Raises LogError."""
-    if prepared.config.runs_accuracy:
-        score_accuracy(prepared, folder)
-    if prepared.config.compliance:
-        verify_compliance(prepared, folder)
+    if inputs.config.runs_accuracy:
+        score_accuracy(inputs, folder)
+    if inputs.config.compliance:
+        verify_compliance(inputs, folder)
 
 
-def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
+def score_accuracy(inputs: ScoringInputs, folder: RunFolder) -> None:
     """LoadGen's accuracy log to rouge.json, as the official evaluation does, and to answers.jsonl.
 
     Raises LogError.
     """
     answers = answer_logs.read_accuracy_log(folder.accuracy / ACCURACY_LOG)
-    samples = prepared.dataset.samples
+    samples = inputs.dataset.samples
     answer_logs.check_complete(answers, len(samples))
-    config = prepared.config
-    texts, pairs = _texts(prepared, answers), None
-    if prepared.not_judged_because:
-        result = accuracy.not_judged(len(answers), prepared.not_judged_because)
+    config = inputs.config
+    texts, pairs = _texts(inputs, answers), None
+    if inputs.not_judged_because:
+        result = accuracy.not_judged(len(answers), inputs.not_judged_because)
     else:
         references = [samples[answer.sample_index].reference or "" for answer in answers]
         pairs = accuracy.score_pairs(texts, references)
@@ -60,19 +97,19 @@ def score_accuracy(prepared: Prepared, folder: RunFolder) -> None:
     )
     write_json(folder.rouge_json, content)
     if texts:
-        readable = _readable(prepared, answers, texts, pairs or [None] * len(answers))
+        readable = _readable(inputs, answers, texts, pairs or [None] * len(answers))
         write_readable(folder.answers_jsonl, readable)
 
 
-def _texts(prepared: Prepared, answers: Sequence[Generation]) -> list[str]:
+def _texts(inputs: ScoringInputs, answers: Sequence[Generation]) -> list[str]:
     """The answers in words; none where there is no tokenizer."""
-    if prepared.tokenizer is None:
+    if inputs.tokenizer is None:
         return []
-    return decode_as_official(prepared.tokenizer, [answer.token_ids for answer in answers])
+    return decode_as_official(inputs.tokenizer, [answer.token_ids for answer in answers])
 
 
 def _readable(
-    prepared: Prepared,
+    inputs: ScoringInputs,
     answers: Sequence[Generation],
     texts: Sequence[str],
     pairs: Sequence[PairScore | None],
@@ -80,8 +117,8 @@ def _readable(
     """One record for each answer, in the order of the samples."""
     rows = sorted(zip(answers, texts, pairs, strict=True), key=lambda row: row[0].sample_index)
     for answer, text, pair in rows:
-        sample = prepared.dataset.samples[answer.sample_index]
-        ended = bool(set(answer.token_ids[-1:]) & set(prepared.sampling.end_token_ids))
+        sample = inputs.dataset.samples[answer.sample_index]
+        ended = bool(set(answer.token_ids[-1:]) & set(inputs.end_token_ids))
         rouge = dict(zip(ROUGE_TYPES, pair.f_measures, strict=True)) if pair else {}
         yield ReadableAnswer(
             index=answer.sample_index,
@@ -97,14 +134,14 @@ def _readable(
         )
 
 
-def verify_compliance(prepared: Prepared, folder: RunFolder) -> None:
+def verify_compliance(inputs: ScoringInputs, folder: RunFolder) -> None:
     """LoadGen's TEST06 logs to verify_accuracy.txt and result.json. Raises LogError."""
     result = test06.judge(
         answer_logs.read_audit_log(folder.test06 / ACCURACY_LOG),
         read_detail_log(folder.test06 / DETAIL_LOG),
-        prepared.config.scenario,
-        prepared.plan.model.eos_token_ids,
-        prepared.config.round.latency_limits(prepared.config.scenario.value),
+        inputs.config.scenario,
+        inputs.end_token_ids,
+        inputs.config.round.latency_limits(inputs.config.scenario.value),
     )
     write_text(folder.test06 / TEST06_VERIFIED, test06.verify_accuracy_text(result))
     write_json(folder.test06 / TEST06_RESULT, test06.to_json(result))

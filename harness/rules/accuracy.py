@@ -26,6 +26,7 @@ from harness.scoring.accuracy import LONG_HINT, SHORT_HINT, contradiction, gate,
 
 _CHECK = "CHK/checks/accuracy_check.py:254-310"
 _GATE = "CHK/constants.py:1153-1176"
+_UNSCORED = "There is no rouge.json in the run folder; report.py --rescore scores the accuracy log."
 
 
 @rule(
@@ -124,7 +125,8 @@ def _scored_log(evidence: Evidence, logged: str) -> Finding:
         return passed(f"SHA-256 {logged[:12]}")
     text = (
         "The accuracy log is not the one that was scored (its SHA-256 is not that in rouge.json), "
-        "so the scores are of other answers. Run it again."
+        "so the scores are of other answers. Score the log again with report.py --rescore, or run "
+        "it again."
     )
     return failed("the scores of another log", text, repeat(evidence))
 
@@ -146,7 +148,7 @@ def _judged(evidence: Evidence, _log: LoadGenRun) -> Finding:
             return passed("they were")
         text = f"The file rouge.json contradicts its own figures ({what}). Run it again."
         return failed("rouge.json contradicts itself", text, full_run(evidence))
-    because = result.not_judged_because if result else "There is no rouge.json in the run folder."
+    because = result.not_judged_because if result else _UNSCORED
     if evidence.config["dataset"]["unofficial_because"]:
         return not_applicable(because or "The data set is not the official one.")
     text = f"Nobody judged the answers. {because or ''} Run it again.".replace("  ", " ")

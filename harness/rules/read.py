@@ -120,7 +120,10 @@ def _read_rouge(path: Path, config: dict[str, Any]) -> AccuracyResult:
         ):
             raise ValueError(f"it contradicts its own figures: {against}")
     except (OSError, ValueError) as error:
-        raise LogError(f"{path} is damaged ({error}); score the accuracy log again.") from None
+        raise LogError(
+            f"{path} is damaged ({error}); score the accuracy log again with "
+            f"`python report.py {path.parent.parent} --rescore`."
+        ) from None
     return result
 
 

@@ -45,6 +45,9 @@ _RUN = Fields(
         "first_query_s": optional(NUMBER),
         "gpu_energy_j": optional(NUMBER),
         "requests": optional(COUNT),
+        "scoring": optional(TEXT),
+        "scoring_error": optional(TEXT),
+        "scored_again": optional(TEXT),
     }
 )
 _DEPARTURES = Each(Fields({"id": TEXT, "sentence": TEXT}))

@@ -97,7 +97,7 @@ def _score_in_processes(chunks: Sequence[Chunk], workers: int) -> list[list[Pair
     except BrokenProcessPool:
         raise BenchmarkError(
             "A process that computes ROUGE died; the machine may be out of memory. The answers are "
-            "in the accuracy log."
+            "in the accuracy log; `python report.py RUN --rescore` scores them."
         ) from None
 
 

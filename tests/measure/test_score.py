@@ -40,7 +40,7 @@ def scored(
         for n, (index, tokens) in enumerate(answers)
     ]  # fmt: skip
     (folder.accuracy / ACCURACY_LOG).write_text(json.dumps(entries))
-    score_accuracy(prepared, folder)
+    score_accuracy(prepared.scoring, folder)
     return folder
 
 
