@@ -32,6 +32,7 @@ from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import Burst, burst
+from harness.machine import process_limits
 from harness.measure import preparation
 from harness.metrics import EngineState
 from harness.terminal import output_to
@@ -137,7 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"a token {1e6 * token_s:.1f} us"
     )
     result = {"costs": [asdict(cost) for cost in costs], "request_s": request_s, "token_s": token_s}
-    print(json.dumps({"cores": os.cpu_count(), "in_flight": values.in_flight, **result}))
+    print(
+        json.dumps({"cores": process_limits.core_count(), "in_flight": values.in_flight, **result})
+    )
     return 0
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from harness.config import RunConfig, Scenario
 from harness.inputs.dataset import Sample
 from harness.loadgen.planning import Target
 from harness.logs.detail import read_detail_log
+from harness.machine import process_limits
 from harness.measure import preparation, tests
 from harness.measure.active import ActiveRun
 from harness.results.folder import DETAIL_LOG, RunFolder
@@ -146,7 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{cost.client_cpu_share:>14.0%}",
             flush=True,
         )
-    print(json.dumps({"cores": os.cpu_count(), "tests": [asdict(cost) for cost in costs]}))
+    print(
+        json.dumps(
+            {"cores": process_limits.core_count(), "tests": [asdict(cost) for cost in costs]}
+        )
+    )
     return 0
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
 from harness.errors import UsageError
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
-from harness.machine import gpus
+from harness.machine import gpus, process_limits
 from harness.machine.system import SystemInfo
+
+_BINDING = "VLLM_CPU_OMP_THREADS_BIND"  # vLLM's variable for the cores of each part, on a CPU
+_LISTED = 8  # cores that a sentence names
 
 
 def check_devices(config: RunConfig, device: str, system: SystemInfo) -> RunConfig:
@@ -60,11 +64,9 @@ def _check_parallel_sizes(config: RunConfig, tensor: int, device: str, system: S
     """The GPUs or cores that are asked for against those here; Ray may have more machines."""
     if config.distributed_executor_backend == "ray":
         return
-    units_here, unit = (
-        (system.gpu_count, "GPU") if device == "gpu" else (os.cpu_count() or 1, "core")
-    )
+    units_here = system.gpu_count if device == "gpu" else process_limits.core_count()
     units_asked = tensor * config.data_parallel_size * config.pipeline_parallel_size
-    if units_asked <= units_here:
+    if units_here is None or units_asked <= units_here:
         return
     sizes = {
         "--tensor-parallel-size": config.tensor_parallel_size or 1,
@@ -72,21 +74,63 @@ def _check_parallel_sizes(config: RunConfig, tensor: int, device: str, system: S
         "--pipeline-parallel-size": config.pipeline_parallel_size,
     }
     flag = max(sizes, key=lambda name: sizes[name])
+    if device == "cpu":
+        raise UsageError(
+            f"{flag} {sizes[flag]}: each copy of the model, and each part of one, needs a core of "
+            f"its own, {units_asked} together, and this process may use {_cores(units_here)}; "
+            "lower the flag, or allow the process more."
+        )
     raise UsageError(
-        f"{flag} {sizes[flag]}: the parallel sizes take {units_asked} {unit}s together, "
+        f"{flag} {sizes[flag]}: the parallel sizes take {units_asked} GPUs together, "
         f"and {units_here} {'is' if units_here == 1 else 'are'} here; lower it."
+    )
+
+
+def _cores(usable: int) -> str:
+    """ "1 of the machine's 8 (taskset, docker's --cpus ...)", or "2" where those are all."""
+    of_machine = os.cpu_count()
+    if of_machine is None or usable >= of_machine:
+        return str(usable)
+    return (
+        f"{usable} of the machine's {of_machine} (taskset, docker's --cpus or --cpuset-cpus, or a "
+        "batch system says so)"
     )
 
 
 def _check_cores(tensor: int, device: str) -> None:
     """On a CPU vLLM wants to know the cores of each tensor-parallel part."""
-    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "")
-    if device == "cpu" and tensor > 1 and binding.count("|") + 1 != tensor:
-        example = "|".join(str(core) for core in range(tensor))
+    if device != "cpu":
+        return
+    binding = os.environ.get(_BINDING, "")
+    allowed = process_limits.allowed_cores()
+    if tensor > 1 and binding.count("|") + 1 != tensor:
+        cores = range(tensor) if allowed is None else sorted(allowed)[:tensor]
         raise UsageError(
             f"--tensor-parallel-size {tensor}: on a CPU each part needs cores of its own; set "
-            f"VLLM_CPU_OMP_THREADS_BIND='{example}', or use --tensor-parallel-size 1."
+            f"{_BINDING}='{'|'.join(map(str, cores))}', or use --tensor-parallel-size 1."
         )
+    forbidden = _numbers(binding) - allowed if allowed is not None else frozenset[int]()
+    if allowed is not None and forbidden:
+        raise UsageError(
+            f"{_BINDING}={binding} names {_listed(forbidden)}, and this process may run on "
+            f"{_listed(allowed)} alone; name of those, or unset the variable."
+        )
+
+
+def _numbers(binding: str) -> frozenset[int]:
+    """The cores of "0-3,8|4-7"; none of a word ("auto", "nobind") or of what vLLM cannot read."""
+    numbers = set[int]()
+    for part in re.split(r"[|,]", binding):
+        match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+        if match is not None:
+            numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return frozenset(numbers)
+
+
+def _listed(cores: Iterable[int]) -> str:
+    numbers = sorted(cores)
+    text = ", ".join(map(str, numbers[:_LISTED])) + (", ..." if len(numbers) > _LISTED else "")
+    return f"core {text}" if len(numbers) == 1 else f"cores {text}"
 
 
 def gpus_of_a_copy(config: RunConfig) -> int:
@@ -136,28 +180,37 @@ def check_memory(
     utilization = engine_settings.get("gpu_memory_utilization")
     weights_bytes = model.loaded_bytes(config.precision)
     if device == "cpu":
-        _check_cpu_memory(config.model, utilization, weights_bytes)
+        _check_cpu_memory(config, utilization, weights_bytes)
     else:
         share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION
         memory = gpus.free_and_total_memory_bytes(gpus_here(config, device, system))
         _check_gpu_memory(config.model, share, weights_bytes / gpus_of_a_copy(config), memory)
 
 
-def _check_cpu_memory(model: str, utilization: float | None, weights_bytes: int) -> None:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    if utilization is not None and utilization * memory.total > memory.available:
+def _check_cpu_memory(config: RunConfig, utilization: float | None, weights_bytes: int) -> None:
+    room = process_limits.memory()
+    if room is None:
+        return
+    free = gibibytes(room.free_bytes)
+    if utilization is not None and utilization * room.total_bytes > room.free_bytes:
         raise UsageError(
-            f"--gpu-memory-utilization {utilization:g}: on a CPU this is a share of the "
-            f"machine's memory, and {gibibytes(memory.available)} of "
-            f"{gibibytes(memory.total)} are free; leave the flag out, or lower it."
+            f"--gpu-memory-utilization {utilization:g}: on a CPU this is a share of the memory "
+            f"that this process may use, and {free} of {gibibytes(room.total_bytes)} are free; "
+            "leave the flag out, or lower it."
         )
-    if weights_bytes > memory.available:
-        raise UsageError(
-            f"--model {model}: its weights take {gibibytes(weights_bytes)}, and "
-            f"{gibibytes(memory.available)} of memory are free; use --model demo."
-        )
+    copies = config.data_parallel_size
+    if copies * weights_bytes <= room.free_bytes:
+        return
+    what = f"its weights take {gibibytes(copies * weights_bytes)}"
+    if copies > 1:
+        what += f" in {copies} copies (--data-parallel-size)"
+    limit, way_out = "", "use --model demo"
+    if process_limits.memory_is_limited():
+        limit = f" of the {gibibytes(room.total_bytes)} that this process may use"
+        way_out = f"allow it more (docker: --memory), or {way_out}"
+    raise UsageError(
+        f"--model {config.model}: {what}, and {free} of memory{limit} are free; {way_out}."
+    )
 
 
 def _check_gpu_memory(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.machine import gpus, hardware
+from harness.machine import gpus, hardware, process_limits
 from harness.machine.hardware import Hardware
+from harness.machine.process_limits import ProcessLimits
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,7 @@ class SystemInfo:
     cuda_version: str | None  # the newest the driver supports
     cpu: str | None
     cpu_count: int | None  # logical cores this process may use
-    memory_bytes: int | None
+    memory_bytes: int | None  # of the machine
     os: str | None
     kernel: str | None
     python_version: str
@@ -39,21 +39,31 @@ class SystemInfo:
     git_commit: str | None
     git_dirty: bool | None  # whether the working tree differs from the commit
     hardware: Hardware | None = None  # what a submission asks for beyond this
+    limits: ProcessLimits | None = None  # what this process may use of it
 
     @property
     def gpu_kind(self) -> str | None:
         """The name of the GPUs where all are of one kind: what is known of it holds for them."""
         return None if gpus.JOINED in (self.gpu_name or "") else self.gpu_name
 
+    @property
+    def cores_of_time(self) -> float | None:
+        """How many cores this process can keep busy, by its quota where that is less."""
+        quota = self.limits.cpu_quota if self.limits else None
+        if quota is None or self.cpu_count is None:
+            return self.cpu_count
+        return min(self.cpu_count, quota)
+
 
 def collect() -> SystemInfo:
     """Looks at this machine without importing torch or vLLM. Never raises."""
     visible = gpus.collect()
     changes = _git("status", "--porcelain")
+    cores = process_limits.allowed_cores()
     return SystemInfo(
         **_gpu_facts(visible),
         cpu=_cpu_name(),
-        cpu_count=len(os.sched_getaffinity(0)),
+        cpu_count=None if cores is None else len(cores),
         memory_bytes=_memory_bytes(),
         os=_os_name(),
         kernel=platform.release() or None,
@@ -65,6 +75,7 @@ def collect() -> SystemInfo:
         git_commit=_git("rev-parse", "HEAD"),
         git_dirty=None if changes is None else bool(changes),
         hardware=hardware.collect(visible),
+        limits=process_limits.collect(),
     )
 
 

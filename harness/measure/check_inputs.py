@@ -15,7 +15,7 @@ from harness.inputs import articles, dataset, hub, hub_dataset, official_files, 
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder
 from harness.inputs.model_source import ModelSource
-from harness.machine import gpus, sockets
+from harness.machine import gpus, process_limits, sockets
 from harness.measure import check_gpus, check_limits, preparation
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked
 from harness.results import folder as run_folder
@@ -131,13 +131,12 @@ def _engine(config: RunConfig, site: Site, source: ModelSource) -> list[Line]:
 
 
 def _free(config: RunConfig, site: Site) -> str:
-    """The memory of the GPU with the least, or of the machine."""
+    """The memory of the GPU with the least, or what this process may use of the machine's."""
     if site.device == "gpu":
         free, total = gpus.free_and_total_memory_bytes(check_gpus.used(config, site))
         return f"{formatting.gibibytes(free)} of {formatting.gibibytes(total)}"
-    import psutil
-
-    return formatting.gibibytes(psutil.virtual_memory().available)
+    room = process_limits.memory()
+    return formatting.gibibytes(None if room is None else room.free_bytes)
 
 
 def data_set(config: RunConfig) -> Line:

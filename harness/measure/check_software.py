@@ -19,6 +19,7 @@ from harness.engine import vllm as engine
 from harness.engine.plan import Site
 from harness.errors import UsageError
 from harness.loadgen import release
+from harness.measure import check_limits
 from harness.measure.check_line import DOUBTFUL, MISSING, Line, asked
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,7 @@ def devices(config: RunConfig, site: Site) -> Line:
         system = site.system
         if site.device == "gpu":
             return f"{system.gpu_count} x {system.gpu_name}"
-        text = f"{system.cpu_count} of {system.cpu}"
+        text = check_limits.cores(system)
         if not system.gpu_count:
             return text
         return Line(

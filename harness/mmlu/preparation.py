@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
-from harness.engine import capacity, plan
+from harness.engine import capacity, plan, process_needs
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
@@ -17,7 +17,7 @@ from harness.inputs import model as models
 from harness.inputs.model_source import ModelSource
 from harness.inputs.prompts import check_vocabulary
 from harness.inputs.tokenizer import load_tokenizer
-from harness.machine import sockets
+from harness.machine import process_limits, sockets
 from harness.machine import system as system_info
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
 from harness.mmlu import prompts as mmlu_prompts
@@ -49,10 +49,12 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     run = config.run
     run_folder.check_results_dir(Path(run.results_dir))
     sockets.check()
+    process_needs.check_open_files()
     room.check(Path(run.results_dir), room.BYTES_OF_ANY_RUN)
     site = Site(engine.installed_build(), system_info.collect())
     asked = run.tensor_parallel_size
     run = capacity.check_devices(run, site.device, site.system)
+    process_needs.check_shared_memory(run, site.device)
     engine.check_engine_args(run.engine_args)
     say(f"reading the questions ({config.dataset}) ...")
     data = choose(
@@ -103,9 +105,8 @@ def _arithmetic(run: RunConfig, device: str, model: ModelSource) -> str | None:
     """
     if model.quantization is not None:
         return None
-    import psutil
-
-    fits = model.weights_bytes(4) < psutil.virtual_memory().available / 2
+    memory = process_limits.memory()
+    fits = memory is not None and model.weights_bytes(4) < memory.free_bytes / 2
     return "float32" if device == "cpu" and run.precision == "bf16" and fits else None
 
 

@@ -37,13 +37,18 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if system.get("gpu_count") == 0:
         yield "GPU", "none"
         system = {k: v for k, v in system.items() if not k.startswith(("gpu_", "driver_", "cuda_"))}
-    # A submission needs these; they tell a reader of the report little.
-    system = {k: v for k, v in system.items() if k != "hardware"}
+    limits = system.get("limits") or {}
+    # A submission needs `hardware`; it tells a reader of the report little.
+    system = {k: v for k, v in system.items() if k not in ("hardware", "limits")}
     known = [key for key in _MACHINE if key in system]
     for key in known + [key for key in system if key not in _MACHINE]:
         value = system[key]
         words = [_NAMES.get(word, word) for word in key.removesuffix("_bytes").split("_")]
-        if key.endswith("_bytes"):
+        if key == "cpu_count":
+            value = _cores(value, limits)
+        elif key == "memory_bytes":
+            value = _memory(value, limits.get("memory_limit_bytes"))
+        elif key.endswith("_bytes"):
             value = formatting.gibibytes(value)
         elif isinstance(value, bool):
             value = "yes" if value else "no"
@@ -51,6 +56,26 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
             _MACHINE.get(key, " ".join(words)),
             formatting.NOT_KNOWN if value is None else str(value),
         )
+
+
+def _cores(allowed: int | None, limits: dict[str, Any]) -> str | None:
+    """The cores that the run may use, and how many there are where those are more."""
+    here, quota = limits.get("machine_cpu_count"), limits.get("cpu_quota")
+    if allowed is None:
+        return None
+    text = str(allowed)
+    if here is not None and here > allowed:
+        text += f" of the machine's {here}"
+    if quota is not None and quota < allowed:
+        text += f", with the time of {quota:g}"
+    return text
+
+
+def _memory(of_machine: int | None, limit: int | None) -> str:
+    text = formatting.gibibytes(of_machine)
+    if limit is None or (of_machine is not None and limit >= of_machine):
+        return text
+    return f"{text}, of which the run may use {formatting.gibibytes(limit)}"
 
 
 def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:

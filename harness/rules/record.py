@@ -6,6 +6,7 @@ import dataclasses
 
 from harness.config import CATEGORIES, DATASETS, MODES, PRECISIONS, WEIGHTS, Scenario
 from harness.machine.hardware import Hardware
+from harness.machine.process_limits import ProcessLimits
 from harness.machine.system import SystemInfo
 from harness.rounds import ROUNDS
 from harness.shapes import (
@@ -52,7 +53,11 @@ _RUN = Fields(
 )
 _DEPARTURES = Each(Fields({"id": TEXT, "sentence": TEXT}))
 _SYSTEM = Fields(
-    {**_of_dataclass(SystemInfo), "hardware": optional(Fields(_of_dataclass(Hardware)))}
+    {
+        **_of_dataclass(SystemInfo),
+        "hardware": optional(Fields(_of_dataclass(Hardware))),
+        "limits": optional(Fields(_of_dataclass(ProcessLimits))),
+    }
 )
 # What a run and an evaluation have in common; `flags` tell which of them it is.
 ANY = Fields(

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness import formatting, shapes
 from harness.errors import BenchmarkError
+from harness.machine import process_limits
 from harness.metrics import AccuracyResult
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
 from harness.scoring.rouge import ROUGE_TYPES, Chunk, PairScore, score_chunk
@@ -80,7 +81,7 @@ def score_pairs(
         raise ValueError(f"{len(predictions)} predictions and {len(references)} references")
     starts = range(0, len(predictions), _CHUNK)
     chunks = [(predictions[i : i + _CHUNK], references[i : i + _CHUNK]) for i in starts]
-    workers = min(processes or len(os.sched_getaffinity(0)), len(chunks))
+    workers = min(processes or process_limits.core_count() or 1, len(chunks))
     if workers == 1:
         scored = [score_chunk(chunk) for chunk in chunks]
     else:

@@ -52,7 +52,7 @@ def circumstances_of(config: RunConfig, system: SystemInfo) -> dict[str, Any]:
     on_gpu = bool(system.gpu_count)
     return {
         "machine": system.gpu_name if on_gpu else system.cpu,
-        "units": system.gpu_count if on_gpu else system.cpu_count,
+        "units": system.gpu_count if on_gpu else system.cores_of_time,
         "vllm_version": system.vllm_version,
         "model": config.model_repo,
         "precision": config.precision,

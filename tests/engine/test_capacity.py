@@ -46,9 +46,9 @@ def test_auto_tensor_parallel_takes_what_the_attention_heads_allow() -> None:
 
 def test_tensor_parallel_on_a_cpu_needs_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {2, 3, 5, 7})
 
-    with pytest.raises(UsageError, match=r"set VLLM_CPU_OMP_THREADS_BIND='0\|1'"):
+    with pytest.raises(UsageError, match=r"set VLLM_CPU_OMP_THREADS_BIND='2\|3'"):
         capacity.check_devices(RunConfig(tensor_parallel_size=2), "cpu", system_info.collect())
 
 

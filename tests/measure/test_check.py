@@ -100,7 +100,9 @@ def test_without_punkt_tab_no_run_can_be_scored(
 
 @pytest.mark.usefixtures("cpu_machine")
 def test_a_full_disk_lacks_room_for_results_and_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_000_000))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _path: SimpleNamespace(total=0, free=1_000_000)
+    )
 
     lines = lines_of(RunConfig(dataset="sample"))
 

@@ -1,4 +1,4 @@
-"""`run.py check` on GPUs, in containers and shells: each trouble is a line of its own."""
+"""`run.py check` on GPUs: each trouble is a line of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-import run
 from harness.engine.plan import Site
-from harness.machine import gpu_state, limits
+from harness.machine import gpu_state
 from harness.machine.gpu_state import GpuProcess
-from harness.machine.limits import Limits
-from harness.measure import check_limits, check_software
+from harness.measure import check_software
 from harness.measure.check_line import DOUBTFUL, MISSING, OK
-from tests.engine.plans import machine
 from tests.measure.checked import (
     DEMO,
     GIB,
@@ -120,44 +117,3 @@ def test_gpus_that_would_stay_idle_are_a_doubt(gpu_machine: OneGpu) -> None:
 
     assert line.state == DOUBTFUL
     assert_matches(line, "1 x NVIDIA H100 80GB HBM3 would stay idle.*make venv VARIANT=gpu")
-
-
-# Containers and shells
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "text"),
-    [
-        ("processor time", {"cores": 0.5}, "that of 0.5 of .* cores; .*--cpuset-cpus"),
-        ("open files", {"open_files": 256}, "256 a process, fewer than usual; `ulimit -n 4096`"),
-        ("memory limit", {"free_memory_bytes": 2 * GIB}, "leaves 2.0 GiB, .*docker: --memory"),
-        ("shared memory", {"free_shared_memory_bytes": None}, "there is no /dev/shm"),
-    ],
-)
-@pytest.mark.usefixtures("cpu_machine")
-def test_each_limit_of_a_container_is_a_doubt(
-    name: str, changes: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run.main(["fetch", "model", "--model", "demo"])  # so that its size is known
-    allowed = dataclasses.replace(Limits(None, None, 10 * GIB, None), **changes)
-    monkeypatch.setattr(limits, "collect", lambda: allowed)
-
-    lines = lines_of(DEMO)
-
-    assert lines[name].state == DOUBTFUL
-    assert_matches(lines[name], text)
-    assert states_of(lines, name) == {OK}
-
-
-@pytest.mark.parametrize(("parts", "state"), [(1, OK), (2, DOUBTFUL)])
-def test_dockers_shared_memory_is_a_doubt_for_a_model_in_parts(
-    parts: int, state: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "collect", lambda: Limits(None, None, 64_000_000, None))
-    site = Site("gpu", dataclasses.replace(machine(), gpu_count=2))
-
-    config = GPU_RUN.with_values(tensor_parallel_size=parts)
-    (line,) = (one for one in check_limits.lines(config, site) if one.name == "shared memory")
-
-    assert line.state == state
-    assert ("--shm-size 1g" in line.text) is (state == DOUBTFUL)

@@ -1,0 +1,83 @@
+"""What an engine needs of the process that starts it: open files and shared memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from harness.config import RunConfig
+from harness.errors import UsageError
+from harness.machine import process_limits
+
+# The largest process of a demo run on a CPU had 86 open; a GPU's driver and NCCL open more.
+LEAST_OPEN_FILES = 256
+USUAL_OPEN_FILES = 1024  # what a shell allows, and nobody has had too few with
+_MIB = 1 << 20
+# vLLM's workers answer through ten chunks of 24 MiB, and are asked through ten of a size that a
+# variable tells (vllm/distributed/device_communicators/shm_broadcast.py). It reserves nothing: it
+# wants that much to be free at the start of each worker, and fills a small part of it.
+_CHUNKS = 10
+_ANSWERING_MIB = 24
+_ASKING_VARIABLE, _ASKING_MIB = "VLLM_MQ_MAX_CHUNK_BYTES_MB", 16
+_FLAGS_OF_A_CHUNK_BYTES = 64
+
+
+def check_open_files() -> None:
+    """Raises the limit on open files where it is low; raises UsageError where too few remain."""
+    allowed = process_limits.open_files()
+    if allowed is not None and allowed < USUAL_OPEN_FILES:
+        process_limits.raise_open_files()
+    refuse_few_files(process_limits.open_files())
+
+
+def refuse_few_files(allowed: int | None) -> None:
+    """Raises UsageError where a process may have too few files open."""
+    if allowed is not None and allowed < LEAST_OPEN_FILES:
+        raise UsageError(
+            f"This process may have {allowed} files open, and an engine needs up to "
+            f"{LEAST_OPEN_FILES}; allow it more: ulimit -n {USUAL_OPEN_FILES} "
+            f"(docker: --ulimit nofile={USUAL_OPEN_FILES})."
+        )
+
+
+def check_shared_memory(config: RunConfig, device: str) -> None:
+    """Raises UsageError where /dev/shm is too small for the engine's workers."""
+    room = process_limits.shared_memory()
+    needed = shared_memory_bytes(config, device)
+    if room is None or needed <= room.free_bytes:
+        return
+    raise UsageError(
+        f"/dev/shm has {room.free_bytes // _MIB} MiB free of {room.total_bytes // _MIB}, and the "
+        f"engine's workers need {-(-needed // _MIB)} MiB; give it more (docker: --shm-size 1g), or "
+        "remove what other programs have left there."
+    )
+
+
+def shared_memory_bytes(config: RunConfig, device: str) -> int:
+    """How much of /dev/shm vLLM wants to be free for its workers; 0: it does not look."""
+    tensor = config.tensor_parallel_size or 1
+    backend = config.distributed_executor_backend
+    # On one GPU the engine computes in its own process; Ray has its own way of talking.
+    has_workers = device == "cpu" or tensor * config.pipeline_parallel_size > 1 or backend == "mp"
+    if not has_workers or backend == "ray" or not _vllm_looks():
+        return 0
+    largest = max(_ANSWERING_MIB, _asking_mib())
+    return _CHUNKS * (largest * _MIB + _FLAGS_OF_A_CHUNK_BYTES)
+
+
+def _asking_mib() -> int:
+    text = os.environ.get(_ASKING_VARIABLE, "")
+    return int(text) if text.isdecimal() else _ASKING_MIB
+
+
+def _vllm_looks() -> bool:
+    """Whether the installed vLLM refuses a small /dev/shm; earlier ones took what there was."""
+    spec = importlib.util.find_spec("vllm")
+    if spec is None or spec.origin is None:
+        return False
+    source = Path(spec.origin).parent / "distributed/device_communicators/shm_broadcast.py"
+    try:
+        return "check_shm_free_space" in source.read_text(encoding="utf-8")
+    except OSError:
+        return False
