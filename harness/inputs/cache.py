@@ -77,8 +77,9 @@ def writing(flag: str, folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[Non
 def check_room(
     flag: str, what: str, needed_bytes: int, folder: Path, elsewhere: str = ELSEWHERE
 ) -> None:
-    """Raises UsageError where so many bytes do not fit, and OSError where there is no folder."""
-    free_bytes = shutil.disk_usage(folder).free
+    """Raises UsageError where so many bytes do not fit in a folder, which may not be there yet."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free_bytes = shutil.disk_usage(there).free
     if free_bytes < needed_bytes:
         raise UsageError(
             f"{flag}: {what} needs {formatting.megabytes(needed_bytes)} more in {folder}, where "

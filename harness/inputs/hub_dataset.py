@@ -18,12 +18,16 @@ def validation_rows(config: RunConfig, *, ask_hub: bool = True) -> Any:
     where = str(Path(folder).expanduser()) if folder else OFFICIAL_DATASET
     flag = f"--dataset-path {folder}" if folder else "--dataset cnndm"
     datasets = datasets_library(None if folder else OFFICIAL_DATASET, ask_hub=ask_hub)
+    from huggingface_hub import constants
+
     try:
         names = datasets.get_dataset_config_names(where) if folder else [OFFICIAL_DATASET_CONFIG]
         name = OFFICIAL_DATASET_CONFIG if OFFICIAL_DATASET_CONFIG in names else None
         rows = datasets.load_dataset(where, name, split=OFFICIAL_DATASET_SPLIT)
     except Exception as error:  # the library raises whatever the files lead it to
         why = first_line(error if error.__cause__ is None else error.__cause__)
+        if "OfflineModeIsEnabled" in why and not constants.HF_HUB_OFFLINE:
+            why = "it does not answer"  # the mode is ours, see below
         if folder:
             raise UsageError(
                 f"{flag}: the folder cannot be read as {OFFICIAL_DATASET} in the hub's format "
@@ -31,8 +35,8 @@ def validation_rows(config: RunConfig, *, ask_hub: bool = True) -> Any:
             ) from error
         raise UsageError(
             f"{flag}: {OFFICIAL_DATASET} is not on this machine and cannot be had from the hub "
-            f"({why}); give --dataset-path {official_file(config)}, or use "
-            "--dataset sample."
+            f"({why}); give --dataset-path {official_file(config)}, which `{_fetch(config)}` gets "
+            "from MLCommons, or use --dataset sample."
         ) from error
     for column in ("article", "highlights"):
         if column not in rows.column_names:
@@ -42,6 +46,11 @@ def validation_rows(config: RunConfig, *, ask_hub: bool = True) -> Any:
                 f"{official_file(config)}."
             )
     return rows
+
+
+def _fetch(config: RunConfig) -> str:
+    edge = " --category edge" if config.category == "edge" else ""
+    return f"python run.py fetch dataset{edge}"
 
 
 def datasets_library(repo: str | None, *, ask_hub: bool = True) -> Any:

