@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness import flags
 from harness.config import load_env_file
 from harness.errors import BenchmarkError
 from harness.mmlu import report as mmlu_report
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run folder")
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=flags.path, help="a run folder")
     parser.add_argument(
         "--rescore",
         action="store_true",
@@ -102,8 +103,8 @@ def compare(argv: Sequence[str]) -> int:
         description=_COMPARE_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run_dirs", metavar="RUN", type=Path, nargs="+", help="a run folder")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument("run_dirs", metavar="RUN", type=flags.path, nargs="+", help="a run folder")
+    parser.add_argument("--output", type=flags.path, metavar="DIR", help="where the files go")
     parser.add_argument(
         "--anyway", action="store_true", help="compare even what did not do the same work"
     )

@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import flags
 from harness.errors import BenchmarkError, UsageError
 from harness.logs.answers import check_complete, read_accuracy_log
 from harness.logs.detail import read_detail_log
@@ -127,9 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="a run folder")
+    parser.add_argument(
+        "run_dirs", metavar="RUN_DIR", type=flags.path, nargs="+", help="a run folder"
+    )
     parser.add_argument("--format", choices=run_table.FORMATS, help="a table, a row for each run")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where the table goes")
+    parser.add_argument("--output", type=flags.path, metavar="FILE", help="where the table goes")
     arguments = parser.parse_args(argv)
     try:
         _check(arguments)

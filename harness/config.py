@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import engine_args
+from harness import engine_args, paths, variables
 from harness.errors import UsageError, first_line
 from harness.rounds import OFFICIAL_MODEL, ROUNDS, Category, Round
 
@@ -140,6 +140,7 @@ class RunConfig:
 
 def validate(config: RunConfig) -> None:
     """Everything that can be refused from the flags alone. Raises UsageError."""
+    _validate_paths(config)
     if config.version not in ROUNDS:
         raise UsageError(
             f"--version {config.version}: no such round here; use one of {', '.join(ROUNDS)}."
@@ -174,6 +175,13 @@ def validate(config: RunConfig) -> None:
             "--dataset synthetic has no reference summaries, so --mode accuracy has nothing to "
             "judge; use --mode performance, or --dataset cnndm."
         )
+
+
+def _validate_paths(config: RunConfig) -> None:
+    paths.check("--model", config.model, of_home=True)
+    paths.check("--results-dir", config.results_dir)
+    if config.dataset_path is not None:
+        paths.check("--dataset-path", config.dataset_path, of_home=True)
 
 
 def _validate_numbers(config: RunConfig) -> None:
@@ -242,7 +250,7 @@ def min_duration_s(config: RunConfig, sample_count: int) -> float:
 def load_env_file(folder: Path) -> None:
     """Reads `.env` beside the program; what the environment already holds wins.
 
-    Raises UsageError for one that is no text.
+    Raises UsageError for one that is no text, and for a variable of the hub's that is no address.
     """
     path = folder / ".env"
     if path.is_file():
@@ -254,3 +262,4 @@ def load_env_file(folder: Path) -> None:
             raise UsageError(
                 f"{path} cannot be read ({first_line(error)}); write it anew, as UTF-8 text."
             ) from error
+    variables.check_those_of_the_hub()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from harness import engine_args
+from harness import engine_args, paths
 from harness.config import (
     DEFAULT_GPU_MEMORY_UTILIZATION,
     MODEL_ALIASES,
@@ -54,6 +55,15 @@ def check_text(arguments: Sequence[str]) -> None:
                 f"{shown}: this holds bytes that are not UTF-8 text; correct the command, or give "
                 "the file another name."
             ) from None
+
+
+def path(text: str) -> Path:
+    """A file or folder, there or not."""
+    try:
+        paths.check("", text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error).lstrip()) from error
+    return Path(text)
 
 
 def switch(text: str) -> bool:

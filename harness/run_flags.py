@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from harness import flags
 from harness.config import CATEGORIES, DATASETS, MODES, RunConfig
@@ -147,13 +146,13 @@ def _add_submission_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "run_dirs",
         nargs="*",
-        type=Path,
+        type=flags.path,
         metavar="RUN_DIR",
         help="with --submission: the run folders, one of each scenario",
     )
     group.add_argument(
         "--submission",
-        type=Path,
+        type=flags.path,
         default=None,
         metavar="OUT",
         help="writes the tree that MLCommons takes to the new folder OUT; measures nothing",
@@ -163,7 +162,7 @@ def _add_submission_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--system-json",
-        type=Path,
+        type=flags.path,
         default=None,
         metavar="FILE",
         help="what no program can know of the machine, such as its cooling",

@@ -1,10 +1,18 @@
-"""Environment variables that hold for a while."""
+"""Environment variables: some hold for a while, and some of the user's must make sense."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from harness.errors import UsageError
+
+_ENDPOINT = "HF_ENDPOINT"
+_HOST = re.compile(r"[\w.-]+|[\da-f:.]+")  # a name, or an address of version 6
+_SECONDS = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
 
 
 @contextlib.contextmanager
@@ -20,3 +28,35 @@ def set_while(needed: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def check_those_of_the_hub() -> None:
+    """Raises UsageError for what the hub's client cannot be imported with, or never reaches it by.
+
+    Empty ones, as docker makes of an empty line in .env, are taken for absent.
+    """
+    for name in (_ENDPOINT, *_SECONDS):
+        if os.environ.get(name, "absent").strip() == "":
+            del os.environ[name]
+    endpoint = os.environ.get(_ENDPOINT)
+    if endpoint is not None and not _is_address(endpoint):
+        raise UsageError(
+            f"{_ENDPOINT}={endpoint}: this is no address of a hub; write it whole, for example "
+            f"{_ENDPOINT}=https://huggingface.co, or unset it."
+        )
+    for name in _SECONDS:
+        value = os.environ.get(name)
+        if value is not None and not (value.strip().isdecimal() and int(value)):
+            raise UsageError(
+                f"{name}={value}: this is no whole number of seconds above 0; correct or unset it."
+            )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+        port = address.port  # which raises for 99999
+    except ValueError:
+        return False
+    host = address.hostname or ""
+    return address.scheme in ("http", "https") and _HOST.fullmatch(host) is not None and port != 0

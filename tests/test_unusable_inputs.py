@@ -90,6 +90,41 @@ def rate_mistyped(_folder: Path, _patch: Patch) -> list[str]:
     return [*DEMO, "--dataset", "sample", *words]
 
 
+def not_utf8(folder: Path, _patch: Patch) -> list[str]:
+    import pyarrow
+    from pyarrow import parquet
+
+    texts = pyarrow.array([b"caf\xe9", b"two"], pyarrow.binary())
+    column = pyarrow.Array.from_buffers(pyarrow.string(), 2, texts.buffers())  # taken at our word
+    table = pyarrow.table({"article": column, "highlights": pyarrow.array(["one .", "two ."])})
+    (folder / "cnn").mkdir()
+    parquet.write_table(table, folder / "cnn" / "validation-00000-of-00001.parquet")
+    return [*DEMO, "--dataset-path", str(folder / "cnn")]
+
+
+def hub_without_a_scheme(_folder: Path, patch: Patch) -> list[str]:
+    patch.setenv("HF_ENDPOINT", "huggingface.co")
+    return [*DEMO, "--dataset", "sample"]
+
+
+def hub_that_is_no_address(_folder: Path, patch: Patch) -> list[str]:
+    patch.setenv("HF_ENDPOINT", "http://[")
+    return ["check"]
+
+
+def patience_in_words(_folder: Path, patch: Patch) -> list[str]:
+    patch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "long")
+    return [*DEMO, "--dataset", "sample"]
+
+
+def model_with_a_long_name(_folder: Path, _patch: Patch) -> list[str]:
+    return ["--model", "/" + "x" * 300, "--dataset", "sample"]
+
+
+def data_set_of_nobody(_folder: Path, _patch: Patch) -> list[str]:
+    return [*DEMO, "--dataset-path", "~nobody-of-this-name/cnn_eval.json"]
+
+
 def long_temporary_folder(folder: Path, patch: Patch) -> list[str]:
     long = folder / ("x" * 100)
     long.mkdir()
@@ -112,6 +147,12 @@ def long_temporary_folder(folder: Path, patch: Patch) -> list[str]:
         (endless_brackets, "it is nested too deep"),
         (rate_mistyped, "the test would have 60,000,000 queries"),
         (long_temporary_folder, "the sockets of the engine allow 70 at most"),
+        (not_utf8, "the column article cannot be read ('utf-8' codec can't decode byte 0xe9"),
+        (hub_without_a_scheme, "HF_ENDPOINT=huggingface.co: this is no address of a hub"),
+        (hub_that_is_no_address, "HF_ENDPOINT=http://[: this is no address of a hub"),
+        (patience_in_words, "HF_HUB_DOWNLOAD_TIMEOUT=long: this is no whole number of seconds"),
+        (model_with_a_long_name, "...: this path has 301 bytes, and is too long for a file"),
+        (data_set_of_nobody, "there is no user nobody-of-this-name here"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence_and_nothing_is_written(

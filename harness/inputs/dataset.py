@@ -144,10 +144,7 @@ def _articles_in_hub_format(config: RunConfig) -> _Articles:
         )
     elif count != official:
         because = f"The data set has {count:,} articles; the official one has {official:,}."
-    entries = [
-        {"input": article, "output": highlights}
-        for article, highlights in zip(rows["article"], rows["highlights"], strict=True)
-    ]
+    entries = hub_dataset.entries(config, rows)
     place = f"the folder {config.dataset_path}" if config.dataset_path else "the hub"
     source = (
         f"{OFFICIAL_DATASET} {OFFICIAL_DATASET_CONFIG}, {OFFICIAL_DATASET_SPLIT} split, "

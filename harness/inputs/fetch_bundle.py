@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness import bundle, formatting
+from harness import bundle, formatting, paths
 from harness.command_line import with_flag
 from harness.config import RunConfig
 from harness.errors import UsageError
@@ -70,7 +70,8 @@ def fill(folder: Path, config: RunConfig, flags: Sequence[str], *, accepted: boo
 
 
 def _check(folder: Path) -> None:
-    """Refuses a folder that holds something else."""
+    """Refuses a folder that holds something else, or that there cannot be."""
+    paths.check("fetch bundle", folder)
     if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
         raise UsageError(
             f"{_flag(folder)}: the folder holds other files; name a new one, or an earlier bundle."

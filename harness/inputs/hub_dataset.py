@@ -53,6 +53,28 @@ def _fetch(config: RunConfig) -> str:
     return f"python run.py fetch dataset{edge}"
 
 
+def entries(config: RunConfig, rows: Any) -> list[dict[str, Any]]:
+    """The rows in the form of the official files. Raises UsageError for what cannot be read."""
+    columns = []
+    for column in ("article", "highlights"):
+        try:
+            columns.append(rows[column][:])
+        except Exception as error:  # the library reads only now, and raises whatever it meets
+            folder = config.dataset_path
+            raise UsageError(
+                f"--dataset-path {folder}: the column {column} cannot be read "
+                f"({first_line(error)}); give {OFFICIAL_DATASET} as it came, or the official "
+                f"{official_file(config)}."
+                if folder
+                else f"--dataset cnndm: the column {column} of {OFFICIAL_DATASET} cannot be read "
+                f"from the library's cache ({first_line(error)}); remove that (HF_HOME)."
+            ) from error
+    return [
+        {"input": article, "output": highlights}
+        for article, highlights in zip(*columns, strict=True)
+    ]
+
+
 def datasets_library(repo: str | None, *, ask_hub: bool = True) -> Any:
     """The library `datasets`, without its progress bars.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from harness import paths
 from harness.config import RunConfig, validate
 from harness.errors import UsageError
 from harness.results.folder import MMLU
@@ -57,6 +58,8 @@ class MmluConfig:
     def validate(self) -> None:
         """What can be refused from the flags alone. Raises UsageError."""
         validate(self.run)
+        if self.dataset_path is not None:
+            paths.check("--dataset-path", self.dataset_path, of_home=True)
         if self.protocol not in PROTOCOLS:
             raise UsageError(f"--protocol {self.protocol}: use one of {', '.join(PROTOCOLS)}.")
         if not 0 <= self.num_fewshot <= MOST_SHOTS:

@@ -1,0 +1,58 @@
+"""The user's variables that the hub's client reads, refused before it is imported."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness import variables
+from harness.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["huggingface.co", "http://[", "http://a b", "ftp://hub", "http://hub:99999", "https://", "x"],
+)
+def test_an_endpoint_that_is_no_address_is_refused(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+
+    with pytest.raises(UsageError) as refused:
+        variables.check_those_of_the_hub()
+    assert str(refused.value) == (
+        f"HF_ENDPOINT={endpoint}: this is no address of a hub; write it whole, for example "
+        "HF_ENDPOINT=https://huggingface.co, or unset it."
+    )
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://huggingface.co", "http://127.0.0.1:9/", "http://[::1]:80", "https://hub_1.lan/hf"],
+)
+def test_an_address_is_left_as_it_is(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+
+    variables.check_those_of_the_hub()
+
+    assert os.environ["HF_ENDPOINT"] == endpoint
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1.5", "0"])
+def test_a_patience_that_is_no_number_is_refused(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", value)
+
+    with pytest.raises(UsageError, match=f"HF_HUB_ETAG_TIMEOUT={value}: this is no whole number"):
+        variables.check_those_of_the_hub()
+
+
+@pytest.mark.parametrize("name", ["HF_ENDPOINT", "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_an_empty_variable_is_taken_for_absent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, " ")
+
+    variables.check_those_of_the_hub()
+
+    assert name not in os.environ
