@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
@@ -180,14 +180,20 @@ def check_memory(
     utilization = engine_settings.get("gpu_memory_utilization")
     weights_bytes = model.loaded_bytes(config.precision)
     if device == "cpu":
-        _check_cpu_memory(config, utilization, weights_bytes)
+        cache = engine_settings.get("kv_cache_memory_bytes")
+        _check_cpu_memory(
+            config, utilization, weights_bytes, cache if isinstance(cache, int) else 0
+        )
     else:
         share = utilization or DEFAULT_GPU_MEMORY_UTILIZATION
         memory = gpus.free_and_total_memory_bytes(gpus_here(config, device, system))
         _check_gpu_memory(config.model, share, weights_bytes / gpus_of_a_copy(config), memory)
 
 
-def _check_cpu_memory(config: RunConfig, utilization: float | None, weights_bytes: int) -> None:
+def _check_cpu_memory(
+    config: RunConfig, utilization: float | None, weights_bytes: int, cache_bytes: int
+) -> None:
+    """`weights_bytes` and `cache_bytes` are of one copy; a share of memory holds both."""
     room = process_limits.memory()
     if room is None:
         return
@@ -199,12 +205,14 @@ def _check_cpu_memory(config: RunConfig, utilization: float | None, weights_byte
             "leave the flag out, or lower it."
         )
     copies = config.data_parallel_size
-    if copies * weights_bytes <= room.free_bytes:
+    if copies * (weights_bytes + cache_bytes) <= room.free_bytes:
         return
     what = f"its weights take {gibibytes(copies * weights_bytes)}"
+    if cache_bytes:
+        what += f" and the KV cache {gibibytes(copies * cache_bytes)}"
     if copies > 1:
         what += f" in {copies} copies (--data-parallel-size)"
-    limit, way_out = "", "use --model demo"
+    limit, way_out = "", "end other programs" if config.model == DEMO_MODEL else "use --model demo"
     if process_limits.memory_is_limited():
         limit = f" of the {gibibytes(room.total_bytes)} that this process may use"
         way_out = f"allow it more (docker: --memory), or {way_out}"

@@ -130,6 +130,25 @@ def test_the_weights_must_fit_into_what_the_process_may_use(
     assert str(refused.value) == f"--model {config.model}: {refusal}"
 
 
+def test_the_kv_cache_must_fit_beside_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_limits, "memory", lambda: Room(GIB, GIB - 1))
+    monkeypatch.setattr(process_limits, "memory_is_limited", lambda: True)
+    config = RunConfig(model="demo", data_parallel_size=2)
+    model = resolve_model(RunConfig(weights="dummy"))
+    settings = {"kv_cache_memory_bytes": GIB}
+
+    with pytest.raises(UsageError) as refused:
+        capacity.check_memory(config, "cpu", system_info.collect(), model, settings)
+    assert str(refused.value) == (
+        "--model demo: its weights take 29.9 GiB and the KV cache 2.0 GiB in 2 copies "
+        "(--data-parallel-size), and 1.0 GiB of memory of the 1.0 GiB that this process may use "
+        "are free; allow it more (docker: --memory), or end other programs."
+    )
+
+    monkeypatch.setattr(process_limits, "memory", lambda: Room(64 * GIB, 32 * GIB))
+    capacity.check_memory(config, "cpu", system_info.collect(), model, settings)
+
+
 def test_a_share_of_memory_is_of_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_limits, "memory", lambda: Room(8 * GIB, 4 * GIB))
     config = RunConfig(model="demo", gpu_memory_utilization=0.9)
