@@ -128,6 +128,7 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
     from harness.mmlu import preparation as mmlu_preparation
     from harness.mmlu import report as mmlu_report
     from harness.mmlu import session as mmlu_session
+    from harness.mmlu import text as mmlu_text
     from harness.results import folder as run_folder
     from harness.terminal import Terminal
 
@@ -143,7 +144,7 @@ def evaluate(config: MmluConfig, command: list[str]) -> int:
         record=record,
         work=lambda folder: mmlu_session.evaluate(prepared, folder, record, terminal),
         make_report=mmlu_report.make_report,
-        terminal_summary=mmlu_report.terminal_summary,
+        terminal_summary=mmlu_text.terminal_summary,
         exit_status=lambda _summary: 0,  # no score is a failure
     )
     return lifecycle.execute(evaluation, command, terminal)

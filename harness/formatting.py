@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-NOT_KNOWN = "not known"
+from harness.language import phrase
+
+NOT_KNOWN = phrase("not known")
 
 
 def count(value: float | None) -> str:
@@ -33,15 +35,19 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NOT_KNOWN
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return phrase("{seconds:.1f} s", seconds=seconds)
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return phrase("{seconds} s", seconds=whole)
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+        if rest:
+            return phrase("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+        return phrase("{minutes} min", minutes=minutes)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return phrase("{hours} h {minutes} min", hours=hours, minutes=minutes)
+    return phrase("{hours} h", hours=hours)
 
 
 def percent(fraction: float | None, digits: int = 4) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.language import phrase
+
 
 def quantization(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """How the weights had been quantised before they came; None: they had not been.
@@ -29,4 +31,8 @@ def of(config: Mapping[str, Any]) -> str:
 
 def in_words(precision: str, quantised: str | None) -> str:
     """ "bf16", or "int4 weights by awq, bf16 arithmetic" where they came as `quantised`."""
-    return precision if quantised is None else f"{quantised}, {precision} arithmetic"
+    return (
+        precision
+        if quantised is None
+        else phrase("{quantised}, {precision} arithmetic", quantised=quantised, precision=precision)
+    )

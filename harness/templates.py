@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness import formatting
+from harness import formatting, language
 from harness.errors import BenchmarkError
+from harness.language import phrase
 
 # What Markdown gives a meaning to in a cell of a table; # and the like have one at line starts.
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
@@ -35,16 +36,26 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=language.finalized,
         autoescape=name.endswith(".html.j2"),
     )
+    environment.globals |= {
+        "joined": language.joined,
+        "language": language.chosen(),
+        "phrase": language.phrase,
+    }
     environment.filters |= {
         "as_it_stands": as_it_stands,
-        "cell": lambda value: str(value).replace("|", "\\|").replace("\n", " "),
+        "cell": lambda value: language.translated(value).replace("|", "\\|").replace("\n", " "),
         "count": formatting.count,
         "duration": formatting.duration,
         "joules": formatting.joules,
         "ms": formatting.milliseconds,
-        "passed": {True: "yes", False: "**no**", None: "not judged"}.get,
+        "passed": {
+            True: phrase("yes"),
+            False: phrase("**no**"),
+            None: phrase("not judged"),
+        }.get,
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
         "rate": formatting.rate,
         "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",

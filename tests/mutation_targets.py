@@ -21,7 +21,7 @@ from harness.inputs.dataset import load_dataset
 from harness.loadgen.rate_search import Probe
 from harness.measure import last_offline
 from harness.mmlu import files as mmlu_files
-from harness.mmlu import report as mmlu_report
+from harness.mmlu import text as mmlu_text
 from harness.mmlu.questions import choose
 from harness.report import text
 from harness.results import folder as run_folder
@@ -146,7 +146,7 @@ def run_report(folder: Path) -> Facts:
     called("report.py", report.main, folder)
     record = json.loads((folder / "summary.json").read_text())
     if record["run"].keys() == {"mmlu"}:
-        mmlu_report.terminal_summary(record)
+        mmlu_text.terminal_summary(record)
         return Facts(0, {})
     text.terminal_summary(record)
     kept = ("run", "not_official", "departures")
@@ -163,7 +163,7 @@ def evaluation(folder: Path) -> Facts:
     record = json.loads((folder / "summary.json").read_text())
     if "mmlu" not in record["run"]:
         return Facts(0, {})
-    mmlu_report.terminal_summary(record)
+    mmlu_text.terminal_summary(record)
     finished = record["headline"]["value"] is not None
     return Facts(int(finished), record["run"])
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from harness import formatting
+from harness.language import phrase
 from harness.limits import allowed_over_limit
 from harness.loadgen import rate_search
 from harness.rounds import LatencyLimits
@@ -113,7 +114,7 @@ class LatencyWatch:
         return rate_search.Probe(
             qps=qps,
             holds=because is None,
-            because=because or "both limits kept",
+            because=because or phrase("both limits kept"),
             queries=len(self._ttft),
             seconds=seconds,
             ttft_p99_ms=ttft_p99,
@@ -141,9 +142,11 @@ class LatencyWatch:
                 times_s, values_ms, full_s, limit_ms, issued_qps
             )
             if late_ms > limit_ms:
-                return (
-                    f"it falls behind: after {formatting.duration(full_s)} the {name} would be "
-                    f"{formatting.milliseconds(late_ms)}"
+                return phrase(
+                    "it falls behind: after {full_s} the {name} would be {late_ms}",
+                    full_s=formatting.duration(full_s),
+                    name=name,
+                    late_ms=formatting.milliseconds(late_ms),
                 )
         return None
 
@@ -155,8 +158,10 @@ class LatencyWatch:
         )
         for name, over, p99, limit in limits:
             if (allowed >= 0 and over > allowed) or (p99 is not None and p99 > limit):
-                return f"{formatting.count(over)} queries over the {name} limit"
-        return "queries waited past the TTFT limit" if self.decision == LOST else None
+                return phrase(
+                    "{over} queries over the {name} limit", over=formatting.count(over), name=name
+                )
+        return phrase("queries waited past the TTFT limit") if self.decision == LOST else None
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness import formatting
 from harness.errors import BenchmarkError
+from harness.language import phrase
 from harness.loadgen import rate_search
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.planning import Target
@@ -26,15 +27,25 @@ async def find_rate(run: ActiveRun) -> None:
         probe = await _probe(run, qps, len(probes) + 1, limits, may_be_brief)
         probes.append(probe)
         run.record.probe(probe)
-        run.terminal.say(f"probe {len(probes)}: {rate_search.describe(probe)}")
+        run.terminal.say(
+            phrase(
+                "probe {probes}: {describe}",
+                probes=len(probes),
+                describe=rate_search.describe(probe),
+            )
+        )
     best = rate_search.highest_that_holds(probes)
     if best is None:
         raise BenchmarkError(
-            f"--server-target-qps max: no rate down to "
-            f"{formatting.rate(probes[-1].qps, 'queries/s')} kept the latency limits; "
-            "the engine is too slow for this scenario as it is set."
+            phrase(
+                "--server-target-qps max: no rate down to {qps} kept the latency limits; the "
+                "engine is too slow for this scenario as it is set.",
+                qps=formatting.rate(probes[-1].qps, "queries/s"),
+            )
         )
-    run.server_rate = ServerRate(best, f"the search over {len(probes)} probes")
+    run.server_rate = ServerRate(
+        best, phrase("the search over {probes} probes", probes=len(probes))
+    )
 
 
 def _limits(run: ActiveRun) -> LatencyLimits:
@@ -51,10 +62,10 @@ async def _probe(
     queries = len(run.prompts)
     if full_s:
         queries = rate_search.probe_queries(qps, full_s, brief=False)
-    target = Target("the search", queries, queries / qps, qps=qps)
+    target = Target(phrase("the search"), queries, queries / qps, qps=qps)
     plain_after = rate_search.probe_queries(qps, full_s, brief=True) if may_be_brief else None
     watch = LatencyWatch(limits, queries, plain_after, stops_when_decided=True)
-    name = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
+    name = phrase("probe {number} at {qps}", number=number, qps=formatting.rate(qps, "queries/s"))
     await tests.loadgen_test(run, tests.probe(run, target, number, name), watch)
     return watch.probe(qps, full_s=full_s)
 
@@ -82,9 +93,13 @@ async def _step_down(run: ActiveRun, rate: ServerRate, result: Probe, attempt: i
     assert run.pace is not None  # every test sets it
     slower = rate_search.step_down(rate.qps, run.pace.samples_per_second)
     run.terminal.say(
-        f"at {formatting.rate(rate.qps, 'queries/s')} the whole test does not hold "
-        f"({result.because}); once more at {formatting.rate(slower, 'queries/s')}"
+        phrase(
+            "at {qps} the whole test does not hold ({because}); once more at {slower}",
+            qps=formatting.rate(rate.qps, "queries/s"),
+            because=result.because,
+            slower=formatting.rate(slower, "queries/s"),
+        )
     )
     run.folder.performance.rename(run.folder.probes / f"full-{attempt}")
-    run.server_rate = ServerRate(slower, f"{rate.source}, stepped down")
+    run.server_rate = ServerRate(slower, phrase("{source}, stepped down", source=rate.source))
     await warm_up.warm_up(run)

@@ -17,6 +17,7 @@ from typing import Any
 
 from harness import formatting
 from harness.config import RunConfig, Scenario
+from harness.language import phrase
 from harness.loadgen import planning
 from harness.loadgen.burst import Burst
 from harness.loadgen.planning import Pace
@@ -70,20 +71,25 @@ async def warm_up(
         await burst(WARM_UP_SAMPLES)
         return known
     result = await burst(ESTIMATE_FILLS * sequences)
-    source = f"the warm-up of {formatting.count(result.samples)} samples"
+    source = phrase("the warm-up of {samples} samples", samples=formatting.count(result.samples))
     pace = Pace(result.samples_per_second, source, planning.BURST_MARGIN)
     spent = 0
     while samples := planning.samples_of_longer_burst(pace, fill=sequences, spent=spent, **lengths):
         say(
-            f"warm-up: {formatting.count(samples)} samples more, as a better known rate may save a "
-            "pass of the data set"
+            phrase(
+                "warm-up: {samples} samples more, as a better known rate may save a pass of the "
+                "data set",
+                samples=formatting.count(samples),
+            )
         )
         result = await burst(samples)
         spent += samples
         counted = samples - 2 * sequences
         pace = Pace(
             result.steady_samples_per_second(sequences),
-            f"the warm-up, {formatting.count(counted)} samples on a full engine",
+            phrase(
+                "the warm-up, {counted} samples on a full engine", counted=formatting.count(counted)
+            ),
             planning.steady_margin(counted),
         )
     return pace
@@ -103,7 +109,11 @@ def of_earlier_run(results_dir: Path, record: Mapping[str, Any]) -> Pace | None:
         if not rate or not _agree(read_object(folder.config_json), record):
             continue
         if fastest is None or rate > fastest.samples_per_second:
-            fastest = Pace(rate, f"the Offline run {folder.name}", planning.FULL_TEST_MARGIN)
+            fastest = Pace(
+                rate,
+                phrase("the Offline run {folder}", folder=folder.name),
+                planning.FULL_TEST_MARGIN,
+            )
     return fastest
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import RunConfig, Scenario
+from harness.language import phrase
 from harness.loadgen import planning
 from harness.loadgen.planning import Pace
 from harness.measure.last_offline import OfflineRate
@@ -33,8 +34,12 @@ def known_server_rate(config: RunConfig, offline: OfflineRate | None) -> ServerR
     share = planning.SERVER_SHARE_OF_OFFLINE
     return ServerRate(
         share * offline.samples_per_second,
-        f"{share:g} x the {formatting.rate(offline.samples_per_second, 'samples/s')} of the "
-        f"Offline run {offline.run}",
+        phrase(
+            "{share:g} x the {samples_per_second} of the Offline run {run}",
+            share=share,
+            samples_per_second=formatting.rate(offline.samples_per_second, "samples/s"),
+            run=offline.run,
+        ),
     )
 
 
@@ -43,8 +48,13 @@ def server_rate_from_burst(pace: Pace) -> ServerRate:
     share = planning.SERVER_SHARE_OF_OFFLINE
     return ServerRate(
         share * pace.samples_per_second,
-        f"{share:g} x the {formatting.rate(pace.samples_per_second, 'samples/s')} "
-        f"of {pace.source}, as there is no Offline run of these settings",
+        phrase(
+            "{share:g} x the {samples_per_second} of {source}, as there is no Offline run of "
+            "these settings",
+            share=share,
+            samples_per_second=formatting.rate(pace.samples_per_second, "samples/s"),
+            source=pace.source,
+        ),
     )
 
 

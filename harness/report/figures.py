@@ -9,6 +9,7 @@ from typing import Any
 from harness import precision
 from harness.config import Scenario
 from harness.formatting import count
+from harness.language import phrase
 from harness.report import latency_plots, plots, search_plot, telemetry_plot
 from harness.results.folder import RunFolder, finished_runs
 from harness.results.index import timestamp
@@ -17,24 +18,40 @@ from harness.rules.verdict import invalid_reasons
 
 # What each figure shows, for those who have never seen one; in the order of the report.
 CAPTIONS = {
-    "tokens_per_sec": "Tokens per second from the first query to the last answer. A flat top is "
-    "a machine that was busy all the time; the slopes are the start and the last answers.",
-    "latency_cdf": "The share of the queries that were answered within a time.",
-    "ttft_cdf": "The share of the queries that had their first token within a time; where there "
-    "is a limit, the mark of p99 has to stay left of it.",
-    "tpot_cdf": "The share of the queries whose further tokens took no longer than a time each; "
-    "the limit, if there is one, is again that of p99.",
-    "latency_over_time": "How long the queries took that were issued at a moment of the run. Level "
-    "bands are a machine that keeps up; bands that rise to the right are one that falls behind.",
-    "queue_depth": "How many queries were issued and not yet answered. A machine that keeps up has "
-    "a level queue; one that falls behind has a queue that grows until the last query is issued.",
-    "telemetry": "What the GPUs, the engine and the processes of this run did, second by second: a "
-    "dip in the tokens above has its reason here, or in nothing that the machine tells.",
-    "rate_search": "What the probes of the search found at each rate. The rate found is the "
-    "highest that holds.",
-    "rouge_vs_threshold": "ROUGE and the length of the answers as shares of the reference.",
-    "answer_lengths": "How many tokens the answers have.",
-    "history": "The runs of this model and scenario in the results folder, newest at the right.",
+    "tokens_per_sec": phrase(
+        "Tokens per second from the first query to the last answer. A flat top is a machine that "
+        "was busy all the time; the slopes are the start and the last answers."
+    ),
+    "latency_cdf": phrase("The share of the queries that were answered within a time."),
+    "ttft_cdf": phrase(
+        "The share of the queries that had their first token within a time; where there is a "
+        "limit, the mark of p99 has to stay left of it."
+    ),
+    "tpot_cdf": phrase(
+        "The share of the queries whose further tokens took no longer than a time each; the "
+        "limit, if there is one, is again that of p99."
+    ),
+    "latency_over_time": phrase(
+        "How long the queries took that were issued at a moment of the run. Level bands are a "
+        "machine that keeps up; bands that rise to the right are one that falls behind."
+    ),
+    "queue_depth": phrase(
+        "How many queries were issued and not yet answered. A machine that keeps up has a level "
+        "queue; one that falls behind has a queue that grows until the last query is issued."
+    ),
+    "telemetry": phrase(
+        "What the GPUs, the engine and the processes of this run did, second by second: a dip in "
+        "the tokens above has its reason here, or in nothing that the machine tells."
+    ),
+    "rate_search": phrase(
+        "What the probes of the search found at each rate. The rate found is the highest that "
+        "holds."
+    ),
+    "rouge_vs_threshold": phrase("ROUGE and the length of the answers as shares of the reference."),
+    "answer_lengths": phrase("How many tokens the answers have."),
+    "history": phrase(
+        "The runs of this model and scenario in the results folder, newest at the right."
+    ),
 }
 
 
@@ -81,9 +98,13 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
 
 def _caption(name: str, evidence: Evidence, samples: int | None) -> str:
     flags = evidence.config["flags"]
-    return (
-        f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}, "
-        f"{count(samples)} samples"
+    return phrase(
+        "{name}: {scenario}, {model}, {of}, {samples} samples",
+        name=name,
+        scenario=evidence.scenario.label,
+        model=flags["model"],
+        of=precision.of(evidence.config),
+        samples=count(samples),
     )
 
 
@@ -158,7 +179,7 @@ def _rate_search(path: Path, name: str, evidence: Evidence) -> bool:
     caption = (
         f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}"
     )
-    caption += f", {count(len(probes))} probes"
+    caption += phrase(", {probes} probes", probes=count(len(probes)))
     return search_plot.rate_search(path, probes, evidence.limits, run=caption)
 
 
@@ -208,8 +229,11 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
         }
         runs.append((entry, _bar(entry, this_run=True)))
     runs.sort(key=lambda run: timestamp(run[0]["finished"]))
-    caption = (
-        f"{flags['category']} {evidence.scenario.label}, {flags['model']}, newest at the right"
+    caption = phrase(
+        "{category} {scenario}, {model}, newest at the right",
+        category=flags["category"],
+        scenario=evidence.scenario.label,
+        model=flags["model"],
     )
     return plots.history(path, [bar for _, bar in runs], run=caption)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness import formatting
+from harness.language import joined, phrase
 from harness.loadgen.rate_search import Probe, highest_that_holds
 
 SAME_RATE = 1e-4  # LoadGen prints six digits of a rate
@@ -17,29 +18,44 @@ def sentences(performance: dict[str, Any]) -> Iterator[str]:
     samples = formatting.count(performance["sample_count"])
     minimum = performance["early_stopping_min_queries"]
     if over:
-        text = (
-            f"Of {samples} queries **{formatting.count(over['ttft'])} were over the TTFT limit and "
-            f"{formatting.count(over['tpot'])} over the TPOT limit**"
+        text = phrase(
+            "Of {samples} queries **{ttft} were over the TTFT limit and {tpot} over the TPOT "
+            "limit**",
+            samples=samples,
+            ttft=formatting.count(over["ttft"]),
+            tpot=formatting.count(over["tpot"]),
         )
         if over["allowed"] is not None:
-            text += (
-                f"; LoadGen's early stopping allows {formatting.count(over['allowed'])} of "
-                f"{samples} for each"
+            text += phrase(
+                "; LoadGen's early stopping allows {allowed} of {samples} for each",
+                allowed=formatting.count(over["allowed"]),
+                samples=samples,
             )
         yield (
-            f"{text}. These counts begin when a query was issued; LoadGen's begin when it was due "
-            "and can be a little higher."
+            phrase(
+                "{text}. These counts begin when a query was issued; LoadGen's begin when it was "
+                "due and can be a little higher.",
+                text=text,
+            )
         )
     if goodput:
         yield (
-            f"Goodput: {share(goodput['share'])} of the queries met both limits, that is "
-            f"{formatting.rate(goodput['queries_per_sec'], 'queries/s')}."
+            phrase(
+                "Goodput: {share} of the queries met both limits, that is {rate}.",
+                share=share(goodput["share"]),
+                rate=formatting.rate(goodput["queries_per_sec"], "queries/s"),
+            )
         )
     if minimum and (performance["sample_count"] or 0) < minimum:
-        what = "that 99 of 100 queries keep a limit" if over else "the p90 latency"
+        what = phrase("that 99 of 100 queries keep a limit") if over else phrase("the p90 latency")
         yield (
-            f"Early stopping needs at least {minimum} queries to prove {what}. This test had "
-            f"{samples}, so LoadGen calls it INVALID however fast it was."
+            phrase(
+                "Early stopping needs at least {minimum} queries to prove {what}. This test had "
+                "{samples}, so LoadGen calls it INVALID however fast it was.",
+                minimum=minimum,
+                what=what,
+                samples=samples,
+            )
         )
 
 
@@ -48,11 +64,17 @@ def terminal_line(performance: dict[str, Any]) -> str | None:
     over = performance["over_limit"]
     if not over:
         return None
-    allowed = "" if over["allowed"] is None else f", {formatting.count(over['allowed'])} allowed"
-    return (
-        f"over the limit: TTFT {formatting.count(over['ttft'])}, "
-        f"TPOT {formatting.count(over['tpot'])} of "
-        f"{formatting.count(performance['sample_count'])} queries{allowed}"
+    allowed = (
+        ""
+        if over["allowed"] is None
+        else phrase(", {allowed} allowed", allowed=formatting.count(over["allowed"]))
+    )
+    return phrase(
+        "over the limit: TTFT {ttft}, TPOT {tpot} of {samples} queries{allowed}",
+        ttft=formatting.count(over["ttft"]),
+        tpot=formatting.count(over["tpot"]),
+        samples=formatting.count(performance["sample_count"]),
+        allowed=allowed,
     )
 
 
@@ -64,10 +86,15 @@ def share(fraction: float) -> str:
 def search_result(probes: list[dict[str, Any]], measured_qps: float | None) -> str:
     """What a search of these probes found, and the rate of the whole test if it is another."""
     best = highest_that_holds([Probe(**probe) for probe in probes])
-    count = "1 probe" if len(probes) == 1 else f"{len(probes)} probes"
+    count = phrase("1 probe") if len(probes) == 1 else phrase("{probes} probes", probes=len(probes))
     if best is None:
-        return f"None of {count} held."
-    text = f"The highest rate that held in {count}: {formatting.rate(best, 'queries/s')}."
+        return phrase("None of {count} held.", count=count)
+    text = phrase(
+        "The highest rate that held in {count}: {best}.",
+        count=count,
+        best=formatting.rate(best, "queries/s"),
+    )
     if measured_qps is not None and abs(measured_qps - best) > SAME_RATE * best:
-        text += f" The whole test ran at {formatting.rate(measured_qps, 'queries/s')}."
+        measured = formatting.rate(measured_qps, "queries/s")
+        return joined(" ", (text, phrase("The whole test ran at {rate}.", rate=measured)))
     return text

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness import formatting
+from harness.language import joined, phrase, translated
 
 TEMPLATES = Path(__file__).with_name("templates")  # appendix.md.j2 is for every report
 WIDTH = 100  # of the terminal summary
 _MACHINE = {
     "gpu_name": "GPU",
     "gpu_count": "GPUs",
-    "gpu_memory_bytes": "memory of each GPU",
+    "gpu_memory_bytes": phrase("memory of each GPU"),
     "cpu": "CPU",
-    "cpu_count": "CPU cores in use",
-    "memory_bytes": "memory",
-    "os": "operating system",
-    "git_commit": "commit of this program",
-    "git_dirty": "files changed since that commit",
+    "cpu_count": phrase("CPU cores in use"),
+    "memory_bytes": phrase("memory"),
+    "os": phrase("operating system"),
+    "git_commit": phrase("commit of this program"),
+    "git_dirty": phrase("files changed since that commit"),
 }
 _NAMES = {
     "cpu": "CPU",
@@ -35,7 +36,7 @@ _NAMES = {
 def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Whatever is known of the machine, the GPU first."""
     if system.get("gpu_count") == 0:
-        yield "GPU", "none"
+        yield "GPU", phrase("none")
         system = {k: v for k, v in system.items() if not k.startswith(("gpu_", "driver_", "cuda_"))}
     limits = system.get("limits") or {}
     # A submission needs `hardware`; it tells a reader of the report little.
@@ -51,10 +52,10 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
         elif key.endswith("_bytes"):
             value = formatting.gibibytes(value)
         elif isinstance(value, bool):
-            value = "yes" if value else "no"
+            value = phrase("yes") if value else phrase("no")
         yield (
             _MACHINE.get(key, " ".join(words)),
-            formatting.NOT_KNOWN if value is None else str(value),
+            formatting.NOT_KNOWN if value is None else value,
         )
 
 
@@ -84,13 +85,36 @@ def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:
     return [*sorted(arguments.items()), *sorted(variables.items())]
 
 
+def model(flags: dict[str, Any], record: dict[str, Any]) -> str:
+    """Which model it was, and where it came from."""
+    text = joined(": ", (flags["model"], record.get("source") or record["path"]))
+    if revision := record["revision"]:
+        return text + phrase(", revision {revision}", revision=revision)
+    return text
+
+
 def wrapped(text: str, first: str, others: str) -> list[str]:
-    """A sentence as lines of the terminal, the first and the others indented by those."""
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """A sentence as lines of the terminal, the first and the others indented by those.
+
+    A letter of Korean is two columns wide.
+    """
+    lines = [first]
+    empty = True
+    for word in translated(text).split():
+        longer = lines[-1] + ("" if empty else " ") + word
+        if empty or columns(longer) <= WIDTH:
+            lines[-1], empty = longer, False
+        else:
+            lines.append(others + word)
+    return lines
+
+
+def padded(text: str, width: int) -> str:
+    """A text with spaces up to so many columns of the terminal."""
+    words = translated(text)
+    return words + " " * (width - columns(words))
+
+
+def columns(text: str) -> int:
+    """How wide a text is on a terminal."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

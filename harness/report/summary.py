@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import formatting, precision
 from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
+from harness.language import phrase
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
 from harness.report import examples, telemetry
@@ -60,29 +61,31 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     """The one figure of this run: its name, value and unit (None: there is none) and a text."""
     performance, scenario = evidence.performance, evidence.scenario
     if not evidence.finished:
-        how = {"failed": "failed", "interrupted": "was interrupted"}
-        status = how.get(evidence.config["run"]["status"], "did not finish")
-        return _headline(None, None, "", f"No result: the run {status}")
+        how = {"failed": phrase("failed"), "interrupted": phrase("was interrupted")}
+        status = how.get(evidence.config["run"]["status"], phrase("did not finish"))
+        return _headline(None, None, "", phrase("No result: the run {status}", status=status))
     if performance is None:
         return _accuracy_headline(evidence)
     if scenario is Scenario.SINGLESTREAM:
         p90_ms = performance.latency.p90_ms
-        text = f"p90 latency {formatting.milliseconds(p90_ms)}"
+        text = phrase("p90 latency {latency}", latency=formatting.milliseconds(p90_ms))
         return _headline("latency_p90", p90_ms, "ms", text)
     tokens = formatting.rate(performance.tokens_per_second, "tokens/s")
     if scenario is Scenario.OFFLINE:
         text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
     else:
         asked_for = formatting.rate(performance.target_qps, "queries/s")
-        text = f"{tokens} completed, at {asked_for} asked for"
+        text = phrase(
+            "{tokens} completed, at {asked_for} asked for", tokens=tokens, asked_for=asked_for
+        )
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
 
 
 def _accuracy_headline(evidence: Evidence) -> dict[str, Any]:
     row = next((gate for gate in gates(evidence) if gate.name == "rougeLsum"), None)
     if row is None:
-        return _headline(None, None, "", "No figure: the answers were not judged")
-    text = f"rougeLsum {row.value:.2f} % (the gate is {row.low:.2f} %)"
+        return _headline(None, None, "", phrase("No figure: the answers were not judged"))
+    text = phrase("rougeLsum {value:.2f} % (the gate is {low:.2f} %)", value=row.value, low=row.low)
     return _headline("rougeLsum", row.value, "%", text)
 
 
@@ -137,19 +140,24 @@ def _not_judged_because(evidence: Evidence) -> str | None:
     if evidence.accuracy is not None:
         return evidence.accuracy.not_judged_because
     reason: str | None = evidence.config["resolved"].get("accuracy_not_judged_because")
-    return reason or "There is no rouge.json in the run folder."
+    return reason or phrase("There is no rouge.json in the run folder.")
 
 
 def _remark(evidence: Evidence) -> str | None:
     """What the score of a run is worth that is not the official one."""
     flags = evidence.config["flags"]
     if flags["model"] == DEMO_MODEL:
-        return "That is expected of the demo model: its weights are random numbers."
+        return phrase("That is expected of the demo model: its weights are random numbers.")
     if flags["model"] == SMALL_MODEL:
-        return "That is expected of the small model: it has 0.135 billion parameters, not 8."
+        return phrase(
+            "That is expected of the small model: it has 0.135 billion parameters, not 8."
+        )
     if not evidence.full_size:
         samples = formatting.count(evidence.config["resolved"]["sample_count"])
-        return f"{samples} samples give only a rough idea of what the whole data set would score."
+        return phrase(
+            "{samples} samples give only a rough idea of what the whole data set would score.",
+            samples=samples,
+        )
     return None
 
 

@@ -7,6 +7,7 @@ from statistics import fmean, median
 from typing import Any
 
 from harness import formatting
+from harness.language import phrase
 from harness.metrics import TelemetryPoint
 
 # Below these shares of the seconds a limit was only touched.
@@ -50,57 +51,83 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
     """A sentence for each thing that may have made the machine slower than it is."""
     power = _held_back_share(points, "power") or 0.0
     if power >= OFTEN_BY_POWER:
-        yield f"The GPU was held back by its power limit {100 * power:.0f} % of the time."
+        yield phrase(
+            "The GPU was held back by its power limit {power:.0f} % of the time.", power=100 * power
+        )
     heat = _held_back_share(points, "temperature") or 0.0
     if heat >= OFTEN_BY_HEAT:
         first = next(p for p in points if "temperature" in (p.gpu_held_back_by or ""))
-        yield (
-            f"The GPU was slowed down by its temperature {100 * heat:.0f} % of the time, first "
-            f"after {formatting.duration(first.time_s)}: look at its cooling."
+        yield phrase(
+            "The GPU was slowed down by its temperature {heat:.0f} % of the time, first after "
+            "{time}: look at its cooling.",
+            heat=100 * heat,
+            time=formatting.duration(first.time_s),
         )
     hardware = _held_back_share(points, "hardware") or 0.0
     if hardware >= OFTEN_BY_HEAT and heat < OFTEN_BY_HEAT:
         yield (
-            f"The GPU's own hardware slowed it down {100 * hardware:.0f} % of the time: look at "
-            "its power supply and cooling."
+            phrase(
+                "The GPU's own hardware slowed it down {hardware:.0f} % of the time: look at its "
+                "power supply and cooling.",
+                hardware=100 * hardware,
+            )
         )
     if errors := _rise(points, "gpu_ecc_errors"):
         yield (
-            f"The GPU counted {formatting.count(int(errors))} memory errors (ECC) during the test."
+            phrase(
+                "The GPU counted {errors} memory errors (ECC) during the test.",
+                errors=formatting.count(int(errors)),
+            )
         )
     if preemptions := points[-1].engine_preemptions if points else None:
         yield (
-            f"The KV cache was full: the engine put requests back {formatting.count(preemptions)} "
-            "times (preemptions) and computed them again. Fewer sequences at once "
-            "(--engine-arg max_num_seqs=N) or more memory (--gpu-memory-utilization) avoid that."
+            phrase(
+                "The KV cache was full: the engine put requests back {preemptions} times "
+                "(preemptions) and computed them again. Fewer sequences at once (--engine-arg "
+                "max_num_seqs=N) or more memory (--gpu-memory-utilization) avoid that.",
+                preemptions=formatting.count(preemptions),
+            )
         )
     if others := _most(points, "gpu_other_processes"):
-        noun = "process" if others == 1 else "processes"
-        yield f"{others:.0f} other {noun} used the GPU during the test."
+        noun = phrase("process") if others == 1 else phrase("processes")
+        yield phrase(
+            "{others:.0f} other {noun} used the GPU during the test.", others=others, noun=noun
+        )
     client = _median(points, "client_cpu_percent")
     if client is not None and client >= BUSY_CLIENT_PERCENT:
         yield (
-            f"The process that answers LoadGen kept its core busy to {client:.0f} %: the engine "
-            "may have waited for it."
+            phrase(
+                "The process that answers LoadGen kept its core busy to {client:.0f} %: the "
+                "engine may have waited for it.",
+                client=client,
+            )
         )
 
 
 def rows(telemetry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The table of the report, without what could not be seen."""
     for key, name, unit in (
-        ("gpu_utilisation_percent_mean", "GPU utilisation, mean", "%"),
-        ("gpu_power_w_mean", "power of the GPUs together, mean", "W"),
-        ("gpu_sm_mhz_mean", "clock of the slowest GPU, mean", "MHz"),
-        ("gpu_temperature_c_max", "temperature of the hottest GPU, highest", "°C"),
-        ("gpu_memory_mib_max", "memory of the fullest GPU, most", "MiB"),
-        ("engine_running_mean", "requests in the engine, mean", ""),
-        ("engine_waiting_max", "requests waiting in the engine, most", ""),
-        ("engine_tokens_per_step", "tokens generated in an engine step, mean", ""),
-        ("kv_cache_percent_max", "KV cache in use, most", "%"),
-        ("engine_preemptions", "requests put back (preemptions)", ""),
-        ("client_cpu_percent_median", "CPU of the process that answers LoadGen", "% of a core"),
-        ("processes_cpu_percent_mean", "CPU of all processes of the run, mean", "% of a core"),
-        ("processes_memory_mib_max", "memory of all processes of the run, most", "MiB"),
+        ("gpu_utilisation_percent_mean", phrase("GPU utilisation, mean"), "%"),
+        ("gpu_power_w_mean", phrase("power of the GPUs together, mean"), "W"),
+        ("gpu_sm_mhz_mean", phrase("clock of the slowest GPU, mean"), "MHz"),
+        ("gpu_temperature_c_max", phrase("temperature of the hottest GPU, highest"), "°C"),
+        ("gpu_memory_mib_max", phrase("memory of the fullest GPU, most"), "MiB"),
+        ("engine_running_mean", phrase("requests in the engine, mean"), ""),
+        ("engine_waiting_max", phrase("requests waiting in the engine, most"), ""),
+        ("engine_tokens_per_step", phrase("tokens generated in an engine step, mean"), ""),
+        ("kv_cache_percent_max", phrase("KV cache in use, most"), "%"),
+        ("engine_preemptions", phrase("requests put back (preemptions)"), ""),
+        (
+            "client_cpu_percent_median",
+            phrase("CPU of the process that answers LoadGen"),
+            phrase("% of a core"),
+        ),
+        (
+            "processes_cpu_percent_mean",
+            phrase("CPU of all processes of the run, mean"),
+            phrase("% of a core"),
+        ),
+        ("processes_memory_mib_max", phrase("memory of all processes of the run, most"), "MiB"),
     ):
         value = telemetry[key]
         if value is not None:

@@ -9,54 +9,67 @@ from typing import Any
 
 from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
+from harness.language import joined, phrase, translated
 from harness.report import figures, latency_text, pages, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
 
 _SCENARIOS = {
-    Scenario.OFFLINE: "all samples are there from the start; what counts is tokens per second",
-    Scenario.SERVER: "queries arrive at random moments; what counts is the highest rate within "
-    "the latency limits",
-    Scenario.INTERACTIVE: "Server under tighter latency limits, as for a person who waits",
-    Scenario.SINGLESTREAM: "one query at a time; what counts is the latency that 90 of 100 "
-    "queries stay under",
+    Scenario.OFFLINE: phrase(
+        "all samples are there from the start; what counts is tokens per second"
+    ),
+    Scenario.SERVER: phrase(
+        "queries arrive at random moments; what counts is the highest rate within the latency "
+        "limits"
+    ),
+    Scenario.INTERACTIVE: phrase("Server under tighter latency limits, as for a person who waits"),
+    Scenario.SINGLESTREAM: phrase(
+        "one query at a time; what counts is the latency that 90 of 100 queries stay under"
+    ),
 }
 _VERDICTS = {
-    verdict.OFFICIAL_READY: "Every rule that this folder can answer is kept: the run could be part "
-    "of an official submission. A result becomes official when MLCommons has reviewed and "
-    "published it, not before.",
-    verdict.UNOFFICIAL: "The measurement itself is sound, but not made by all the official rules:",
-    verdict.INVALID: "The measurement does not count:",
-    verdict.NOT_FINISHED: "There is no result; the reason stands at the top.",
+    verdict.OFFICIAL_READY: phrase(
+        "Every rule that this folder can answer is kept: the run could be part of an official "
+        "submission. A result becomes official when MLCommons has reviewed and published it, not "
+        "before."
+    ),
+    verdict.UNOFFICIAL: phrase(
+        "The measurement itself is sound, but not made by all the official rules:"
+    ),
+    verdict.INVALID: phrase("The measurement does not count:"),
+    verdict.NOT_FINISHED: phrase("There is no result; the reason stands at the top."),
 }
-_WEIGHTS = {VALIDITY: "INVALID", OFFICIAL: "unofficial"}  # what a broken rule makes of a run
+_WEIGHTS = {
+    VALIDITY: "INVALID",
+    OFFICIAL: phrase("unofficial"),
+}  # what a broken rule makes of a run
 _PHASES = {
-    "preparation": "start and checks",
-    "engine_load": "loading the engine",
-    "warm_up": "warm-up",
-    "accuracy": "accuracy test",
-    "performance": "performance test",
-    "compliance": "compliance test TEST06",
-    "scoring": "scoring the answers",
-    "shutdown": "shutting the engine down",
+    "preparation": phrase("start and checks"),
+    "engine_load": phrase("loading the engine"),
+    "warm_up": phrase("warm-up"),
+    "accuracy": phrase("accuracy test"),
+    "performance": phrase("performance test"),
+    "compliance": phrase("compliance test TEST06"),
+    "scoring": phrase("scoring the answers"),
+    "shutdown": phrase("shutting the engine down"),
 }
 _FILES = {
-    "summary.json": "the results for programs",
-    "config.json": "every setting, and how this run departs from the rules",
-    "run.log": "what the run and the engine said",
-    "user.conf": "what LoadGen was told",
-    "Performance/mlperf_log_summary.txt": "LoadGen's own result",
-    "Performance/mlperf_log_detail.txt": "the same in full, with the seeds",
-    "samples.csv": "when each sample was issued and answered",
-    "timeline.csv": "the engine's state over the run",
-    "telemetry.csv": "what the machine did, second by second",
-    "Accuracy/mlperf_log_accuracy.json": "every answer, as LoadGen logged it",
-    "Accuracy/answers.jsonl": "every answer as text, with its scores",
-    "Accuracy/mlperf_log_detail.txt": "LoadGen's account of the accuracy test",
-    "Accuracy/rouge.json": "the scores and their gates",
-    "Compliance/TEST06/verify_accuracy.txt": "the compliance test in the official words",
-    "Compliance/TEST06/mlperf_log_detail.txt": "LoadGen's account of the compliance test",
+    "summary.json": phrase("the results for programs"),
+    "config.json": phrase("every setting, and how this run departs from the rules"),
+    "run.log": phrase("what the run and the engine said"),
+    "user.conf": phrase("what LoadGen was told"),
+    "Performance/mlperf_log_summary.txt": phrase("LoadGen's own result"),
+    "Performance/mlperf_log_detail.txt": phrase("the same in full, with the seeds"),
+    "samples.csv": phrase("when each sample was issued and answered"),
+    "timeline.csv": phrase("the engine's state over the run"),
+    "telemetry.csv": phrase("what the machine did, second by second"),
+    "Accuracy/mlperf_log_accuracy.json": phrase("every answer, as LoadGen logged it"),
+    "Accuracy/answers.jsonl": phrase("every answer as text, with its scores"),
+    "Accuracy/mlperf_log_detail.txt": phrase("LoadGen's account of the accuracy test"),
+    "Accuracy/rouge.json": phrase("the scores and their gates"),
+    "Compliance/TEST06/verify_accuracy.txt": phrase("the compliance test in the official words"),
+    "Compliance/TEST06/mlperf_log_detail.txt": phrase("LoadGen's account of the compliance test"),
 }
 
 
@@ -96,70 +109,100 @@ def _phases(meta: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for name, seconds in meta["phases_s"].items():
         yield _PHASES.get(name, name), seconds
     if (seconds := meta["first_query_s"]) is not None:
-        yield "from the command to the first query of a test", seconds
+        yield phrase("from the command to the first query of a test"), seconds
 
 
 def _title(record: dict[str, Any]) -> str:
     meta = record["meta"]
     scenario = Scenario(meta["scenario"]).label
     formats = precision.in_words(meta["precision"], meta["quantization"])
-    return f"{scenario} ({meta['category']}): {meta['model']}, {formats}"
+    return joined("", (f"{scenario} ({meta['category']}): {meta['model']}, ", formats))
 
 
 def _introduction(meta: dict[str, Any]) -> str:
     """What happened, for someone who has never seen MLPerf."""
     scenario = Scenario(meta["scenario"])
-    what = f"The scenario is {scenario.label}: {_SCENARIOS[scenario]}."
+    what = phrase(
+        "The scenario is {scenario}: {explained}.",
+        scenario=scenario.label,
+        explained=_SCENARIOS[scenario],
+    )
     if meta["status"] != "finished":
-        return f"In run `{meta['name']}` the model `{meta['model']}` was to summarise news. {what}"
+        return phrase(
+            "In run `{name}` the model `{model}` was to summarise news. {what}",
+            name=meta["name"],
+            model=meta["model"],
+            what=what,
+        )
     tests = {
-        "accuracy": "LoadGen, MLCommons' test driver, collected the answers.",
-        "performance": "LoadGen, MLCommons' test driver, issued the queries and kept the time.",
-        "both": "LoadGen, MLCommons' test driver, issued the queries twice: once to collect the "
-        "answers, once to keep the time.",
+        "accuracy": phrase("LoadGen, MLCommons' test driver, collected the answers."),
+        "performance": phrase(
+            "LoadGen, MLCommons' test driver, issued the queries and kept the time."
+        ),
+        "both": phrase(
+            "LoadGen, MLCommons' test driver, issued the queries twice: once to collect the "
+            "answers, once to keep the time."
+        ),
     }
-    return (
-        f"In run `{meta['name']}` the model `{meta['model']}` summarised news articles. "
-        f"{tests[meta['mode']]} {what}"
+    return phrase(
+        "In run `{name}` the model `{model}` summarised news articles. {what_loadgen_did} {what}",
+        name=meta["name"],
+        model=meta["model"],
+        what_loadgen_did=tests[meta["mode"]],
+        what=what,
     )
 
 
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     flags, resolved, data, model = (config[k] for k in ("flags", "resolved", "dataset", "model"))
-    yield "samples", formatting.count(resolved["sample_count"])
+    yield phrase("samples"), formatting.count(resolved["sample_count"])
     if flags["mode"] != "accuracy":
         minimum_s = resolved["min_duration_s"]
-        minimum = formatting.duration(minimum_s) if minimum_s else "none"
-        yield "minimum duration of the performance test", minimum
+        minimum = formatting.duration(minimum_s) if minimum_s else phrase("none")
+        yield phrase("minimum duration of the performance test"), minimum
     if target := resolved["target_qps"]:
         offline = flags["scenario"] == Scenario.OFFLINE
         rate = formatting.rate(target["value"], "samples/s" if offline else "queries/s")
-        name = "rate LoadGen was configured to expect" if offline else "target rate"
-        yield name, f"{rate}, from {target['source']}"
-    yield "longest answer", f"{flags['max_new_tokens']} tokens"
-    yield "data set", f"{data['name']}: {data['source']}"
+        name = phrase("rate LoadGen was configured to expect") if offline else phrase("target rate")
+        yield name, phrase("{rate}, from {source}", rate=rate, source=target["source"])
     yield (
-        "prompts",
-        f"{formatting.count(data['mean_prompt_tokens'])} tokens on average, "
-        f"{formatting.count(data['longest_prompt_tokens'])} at most"
-        + (", in the model's chat template" if data.get("chat_template") else ""),
+        phrase("longest answer"),
+        phrase("{tokens} tokens", tokens=flags["max_new_tokens"]),
     )
-    yield "data set checksum (SHA-256)", data["checksum_sha256"] or formatting.NOT_KNOWN
-    revision = f", revision {model['revision']}" if model["revision"] else ""
-    yield "model", f"{flags['model']}: {model.get('source') or model['path']}{revision}"
-    yield "number formats", precision.in_words(flags["precision"], precision.label(config))
+    yield phrase("data set"), joined(": ", (data["name"], data["source"]))
+    yield (
+        phrase("prompts"),
+        phrase(
+            "{mean} tokens on average, {longest} at most",
+            mean=formatting.count(data["mean_prompt_tokens"]),
+            longest=formatting.count(data["longest_prompt_tokens"]),
+        )
+        + (phrase(", in the model's chat template") if data.get("chat_template") else ""),
+    )
+    yield phrase("data set checksum (SHA-256)"), data["checksum_sha256"] or formatting.NOT_KNOWN
+    yield phrase("model"), pages.model(flags, model)
+    yield phrase("number formats"), precision.in_words(flags["precision"], precision.label(config))
     if profile := resolved.get("profile"):
-        yield "engine settings", f"profile {profile['name']}: {profile['source']}"
+        yield (
+            phrase("engine settings"),
+            phrase("profile {name}: {source}", name=profile["name"], source=profile["source"]),
+        )
     loadgen = config["loadgen"]
-    seeds = f"v{loadgen['round']}" if loadgen["round"] else "no round known here"
-    yield "LoadGen", f"{loadgen['version']}, with the seeds of {seeds}"
+    seeds = f"v{loadgen['round']}" if loadgen["round"] else phrase("no round known here")
+    yield (
+        "LoadGen",
+        phrase("{version}, with the seeds of {seeds}", version=loadgen["version"], seeds=seeds),
+    )
 
 
 def _broken(record: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     """The broken rules: name, what that makes of the run, the sentence, the step that mends it."""
-    steps = {step["command"]: f"step {n}" for n, step in enumerate(record["next_steps"], start=1)}
+    steps = {
+        step["command"]: phrase("step {n}", n=n)
+        for n, step in enumerate(record["next_steps"], start=1)
+    }
     for rule in _failed(record):
-        step = steps.get(rule["remedy"], "step 1")
+        step = steps.get(rule["remedy"], phrase("step {n}", n=1))
         yield rule["id"], _WEIGHTS[rule["kind"]], rule["sentence"], step
 
 
@@ -172,21 +215,23 @@ def _failed(record: dict[str, Any]) -> list[dict[str, Any]]:
 def terminal_summary(record: dict[str, Any]) -> str:
     """The run in plain text, from what summary.json holds: figures, verdict, what to type next."""
     meta = record["meta"]
-    lines = [_title(record), "", f"  {record['headline']['text']}", ""]
-    rows = [("performance", text) for text in _performance_lines(record["run"]["performance"])]
-    rows += [("accuracy", text) for text in _accuracy_lines(record["run"]["accuracy"])]
+    lines = [translated(_title(record)), "", f"  {translated(record['headline']['text'])}", ""]
+    rows = [
+        (phrase("performance"), text) for text in _performance_lines(record["run"]["performance"])
+    ]
+    rows += [(phrase("accuracy"), text) for text in _accuracy_lines(record["run"]["accuracy"])]
     rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
-    rows += [("note", problem) for problem in record["problems"]]
-    rows += [("doubt", text) for text in (record["telemetry"] or {}).get("doubts", ())]
-    rows.append(("report", str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
+    rows += [(phrase("note"), problem) for problem in record["problems"]]
+    rows += [(phrase("doubt"), text) for text in (record["telemetry"] or {}).get("doubts", ())]
+    rows.append((phrase("report"), str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
     for name, text in rows:
-        lines += pages.wrapped(text, f"  {name:<13}", " " * 15)
-    lines += ["", f"  verdict      {record['verdict']['result']}"]
+        lines += pages.wrapped(text, f"  {pages.padded(name, 13)}", " " * 15)
+    lines += ["", f"  {pages.padded(phrase('verdict'), 13)}{record['verdict']['result']}"]
     for rule in _failed(record):
         lines += pages.wrapped(rule["sentence"], "  - ", "    ")
     if record["next_steps"]:
         step = record["next_steps"][0]
-        lines += ["", *pages.wrapped(step["why"], "  next: ", "  ")]
+        lines += ["", *pages.wrapped(phrase("next: {step}", step=step["why"]), "  ", "  ")]
         # Not wrapped: it is there to be copied.
         lines += [f"    {step['command']}"] if step["command"] else []
     return "\n".join(lines) + "\n"
@@ -196,16 +241,19 @@ def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
     if performance is None:
         return
     yield (
-        f"{formatting.count(performance['sample_count'])} samples, "
-        f"{formatting.count(performance['total_new_tokens'])} tokens in "
-        f"{formatting.duration(performance['duration_s'])}; "
-        f"LoadGen says {'VALID' if performance['loadgen_valid'] else 'INVALID'}"
+        phrase(
+            "{samples} samples, {tokens} tokens in {duration}; LoadGen says {word}",
+            samples=formatting.count(performance["sample_count"]),
+            tokens=formatting.count(performance["total_new_tokens"]),
+            duration=formatting.duration(performance["duration_s"]),
+            word="VALID" if performance["loadgen_valid"] else "INVALID",
+        )
     )
-    for key, name in (("latency_ms", "latency"), ("ttft_ms", "TTFT"), ("tpot_ms", "TPOT")):
+    for key, name in (("latency_ms", phrase("latency")), ("ttft_ms", "TTFT"), ("tpot_ms", "TPOT")):
         stats = performance[key]
         if stats and performance["scenario"] != "Offline":
             ms = {p: formatting.milliseconds(stats[p]) for p in ("p50", "p90", "p99")}
-            yield f"{name} p50 {ms['p50']}, p90 {ms['p90']}, p99 {ms['p99']}"
+            yield phrase("{name} p50 {p50}, p90 {p90}, p99 {p99}", name=name, **ms)
     if line := latency_text.terminal_line(performance):
         yield line
 
@@ -215,18 +263,25 @@ def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:
         return
     for gate in accuracy["gates"]:
         if gate["name"] == "rougeLsum":
-            yield f"rougeLsum {gate['value']:.2f} %, the gate is {gate['low']:.2f} %"
+            yield phrase(
+                "rougeLsum {value:.2f} %, the gate is {low:.2f} %",
+                value=gate["value"],
+                low=gate["low"],
+            )
     if accuracy["passed"] is None:
-        yield f"not judged: {accuracy['not_judged_because']}"
+        yield phrase(
+            "not judged: {not_judged_because}", not_judged_because=accuracy["not_judged_because"]
+        )
     elif accuracy["passed"]:
-        yield "the gate is passed"
+        yield phrase("the gate is passed")
     else:
-        yield f"the gate is missed. {accuracy['remark'] or ''}".rstrip()
+        remarks = (phrase("the gate is missed."), accuracy["remark"])
+        yield joined(" ", filter(None, remarks))
 
 
 def _compliance_lines(compliance: dict[str, Any] | None) -> Iterator[str]:
     if compliance is None:
         return
     failed = [check["sentence"] for check in compliance["checks"] if not check["passed"]]
-    yield "passed" if compliance["passed"] else "failed"
+    yield phrase("passed") if compliance["passed"] else phrase("failed")
     yield from failed

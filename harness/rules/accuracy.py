@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 from harness import formatting
+from harness.language import joined, phrase
 from harness.metrics import AccuracyResult, LoadGenRun
 from harness.rules.advice import closer_answers, full_run, repeat
 from harness.rules.evidence import ROUGE_NAMES, Evidence
@@ -26,27 +27,32 @@ from harness.scoring.accuracy import LONG_HINT, SHORT_HINT, contradiction, gate,
 
 _CHECK = "CHK/checks/accuracy_check.py:254-310"
 _GATE = "CHK/constants.py:1153-1176"
-_UNSCORED = "There is no rouge.json in the run folder; report.py --rescore scores the accuracy log."
+_UNSCORED = phrase(
+    "There is no rouge.json in the run folder; report.py --rescore scores the accuracy log."
+)
 
 
 @rule(
     "accuracy-errors",
     VALIDITY,
     source=_CHECK,
-    required="LoadGen has no errors in the accuracy test",
+    required=phrase("LoadGen has no errors in the accuracy test"),
     needs=ACCURACY_LOG,
 )
 def _errors(evidence: Evidence, log: LoadGenRun) -> Finding:
     if not log.ended:
-        text = "LoadGen's accuracy log breaks off: the test did not end. Run it again."
-        return failed("the log breaks off", text, repeat(evidence))
+        text = phrase("LoadGen's accuracy log breaks off: the test did not end. Run it again.")
+        return failed(phrase("the log breaks off"), text, repeat(evidence))
     errors = [error for error in log.errors if not error.startswith(BUILT_UNCOMMITTED)]
     if not errors:
-        return passed("none")
-    kinds = f"{len(errors)} kind{'s' if len(errors) > 1 else ''} of error"
-    text = (
-        f"LoadGen's accuracy log has an error: {errors[0].rstrip('.')}. A result with errors does "
-        "not count; run.log tells more. Run it again."
+        return passed(phrase("none"))
+    kinds = phrase("{count} kinds of error", count=len(errors))
+    if len(errors) == 1:
+        kinds = phrase("1 kind of error")
+    text = phrase(
+        "LoadGen's accuracy log has an error: {error}. A result with errors does not count; "
+        "run.log tells more. Run it again.",
+        error=errors[0].rstrip("."),
     )
     return failed(kinds, text, repeat(evidence))
 
@@ -61,17 +67,21 @@ def _in_the_log(log: LoadGenRun) -> int | None:
     "accuracy-samples",
     OFFICIAL,
     source=_CHECK,
-    required=lambda e: f"the accuracy test is of {e.category.dataset_samples:,} samples",
+    required=lambda e: phrase(
+        "the accuracy test is of {samples:,} samples", samples=e.category.dataset_samples
+    ),
     needs=FULL_ACCURACY_LOG,
 )
 def _samples(evidence: Evidence, log: LoadGenRun) -> Finding:
     whole, count = evidence.category.dataset_samples, _in_the_log(log)
-    samples = f"{formatting.count(count)} samples"
+    samples = phrase("{count} samples", count=formatting.count(count))
     if count == whole:
         return passed(samples)
-    text = (
-        f"LoadGen's accuracy log is of {samples}; the data set has {formatting.count(whole)}. "
-        "Leave out --total-sample-count and run it again."
+    text = phrase(
+        "LoadGen's accuracy log is of {samples}; the data set has {whole}. Leave out "
+        "--total-sample-count and run it again.",
+        samples=samples,
+        whole=formatting.count(whole),
     )
     return failed(samples, text, full_run(evidence))
 
@@ -80,7 +90,7 @@ def _samples(evidence: Evidence, log: LoadGenRun) -> Finding:
     "accuracy-complete",
     VALIDITY,
     source=_CHECK,
-    required="every sample has one answer, and all were scored",
+    required=phrase("every sample has one answer, and all were scored"),
     needs=ACCURACY_LOG,
 )
 def _complete(evidence: Evidence, log: LoadGenRun) -> Finding:
@@ -90,69 +100,91 @@ def _complete(evidence: Evidence, log: LoadGenRun) -> Finding:
     strangers = sum(not 0 <= index < expected for index in times)
     missing = expected - (len(times) - strangers)
     scored = evidence.accuracy.gen_num if evidence.accuracy else expected
-    of = f"of {formatting.count(expected)} samples"
+    of = phrase("of {expected} samples", expected=formatting.count(expected))
     for count, what in (
-        (missing, f"no answer to {formatting.count(missing)} {of}"),
-        (repeated, f"several answers to {formatting.count(repeated)} {of}"),
-        (strangers, f"answers to {formatting.count(strangers)} samples outside the data set"),
+        (missing, phrase("no answer to {missing} {of}", missing=formatting.count(missing), of=of)),
+        (
+            repeated,
+            phrase(
+                "several answers to {repeated} {of}", repeated=formatting.count(repeated), of=of
+            ),
+        ),
+        (
+            strangers,
+            phrase(
+                "answers to {strangers} samples outside the data set",
+                strangers=formatting.count(strangers),
+            ),
+        ),
     ):
         if count:
-            text = f"The accuracy log has {what}; each sample needs exactly one. Run it again."
+            text = phrase(
+                "The accuracy log has {what}; each sample needs exactly one. Run it again.",
+                what=what,
+            )
             return failed(what, text, repeat(evidence))
     if scored != expected:
-        what = f"{formatting.count(scored)} answers were scored"
-        text = (
-            f"The accuracy log holds {formatting.count(expected)} answers, but {what}. Run it "
-            "again."
+        what = phrase("{scored} answers were scored", scored=formatting.count(scored))
+        text = phrase(
+            "The accuracy log holds {expected} answers, but {what}. Run it again.",
+            expected=formatting.count(expected),
+            what=what,
         )
         return failed(what, text, repeat(evidence))
-    return passed(f"{formatting.count(expected)} answers, one for each sample")
+    return passed(
+        phrase("{expected} answers, one for each sample", expected=formatting.count(expected))
+    )
 
 
 @rule(
     "scored-log",
     VALIDITY,
     source="rouge.json",
-    required="the scores are of this accuracy log",
+    required=phrase("the scores are of this accuracy log"),
     needs=SCORED_LOG,
 )
 def _scored_log(evidence: Evidence, logged: str) -> Finding:
     recorded = evidence.accuracy.log_sha256 if evidence.accuracy else None
     if recorded is None:
-        text = "rouge.json is of before this was recorded: its scores may be of another log."
-        return Finding(NOT_APPLICABLE, "not recorded", text)
+        text = phrase(
+            "rouge.json is of before this was recorded: its scores may be of another log."
+        )
+        return Finding(NOT_APPLICABLE, phrase("not recorded"), text)
     if recorded == logged:
         return passed(f"SHA-256 {logged[:12]}")
-    text = (
+    text = phrase(
         "The accuracy log is not the one that was scored (its SHA-256 is not that in rouge.json), "
         "so the scores are of other answers. Score the log again with report.py --rescore, or run "
         "it again."
     )
-    return failed("the scores of another log", text, repeat(evidence))
+    return failed(phrase("the scores of another log"), text, repeat(evidence))
 
 
 @rule(
     "accuracy-judged",
     OFFICIAL,
     source="CHK/checks/accuracy_check.py:95-205",
-    required="the answers were held against the gate",
+    required=phrase("the answers were held against the gate"),
     needs=ACCURACY_LOG,
 )
 def _judged(evidence: Evidence, _log: LoadGenRun) -> Finding:
     result, flags = evidence.accuracy, evidence.flags
     if flags.weights == "dummy":
-        return not_applicable("Random weights give answers that mean nothing.")
+        return not_applicable(phrase("Random weights give answers that mean nothing."))
     if result is not None and result.passed is not None:
         what = _contradiction(evidence, result)
         if what is None or any(gate_rule.broken_by(evidence) for gate_rule in GATES):
-            return passed("they were")
-        text = f"The file rouge.json contradicts its own figures ({what}). Run it again."
-        return failed("rouge.json contradicts itself", text, full_run(evidence))
+            return passed(phrase("they were"))
+        text = phrase(
+            "The file rouge.json contradicts its own figures ({what}). Run it again.", what=what
+        )
+        return failed(phrase("rouge.json contradicts itself"), text, full_run(evidence))
     because = result.not_judged_because if result else _UNSCORED
     if evidence.config["dataset"]["unofficial_because"]:
-        return not_applicable(because or "The data set is not the official one.")
-    text = f"Nobody judged the answers. {because or ''} Run it again.".replace("  ", " ")
-    return failed("not judged", text, full_run(evidence))
+        return not_applicable(because or phrase("The data set is not the official one."))
+    sentences = (phrase("Nobody judged the answers."), because, phrase("Run it again."))
+    text = joined(" ", filter(None, sentences))
+    return failed(phrase("not judged"), text, full_run(evidence))
 
 
 def _contradiction(evidence: Evidence, result: AccuracyResult) -> str | None:
@@ -176,7 +208,9 @@ def _rouge(name: str) -> Spec:
         name,
         VALIDITY,
         source=_GATE,
-        required=lambda e: f"{name} at least {_thresholds(e)[name]:.4f}",
+        required=lambda e: phrase(
+            "{name} at least {minimum:.4f}", name=name, minimum=_thresholds(e)[name]
+        ),
         needs=SCORES,
     )
     def check(evidence: Evidence, result: AccuracyResult) -> Finding:
@@ -186,10 +220,13 @@ def _rouge(name: str) -> Spec:
         percent, minimum = printed_percent(fraction), _thresholds(evidence)[name]
         if percent >= minimum:
             return passed(f"{percent:.4f}")
-        text = (
-            f"The answers share too few words with the summaries people wrote: {name} is "
-            f"{percent:.4f}, and at least {minimum:.4f} is needed. Rule out fp8 "
-            "and other departures first."
+        text = phrase(
+            "The answers share too few words with the summaries people wrote: {name} is "
+            "{percent:.4f}, and at least {minimum:.4f} is needed. Rule out fp8 and other "
+            "departures first.",
+            name=name,
+            percent=percent,
+            minimum=minimum,
         )
         return failed(f"{percent:.4f}", text, closer_answers(evidence))
 
@@ -200,19 +237,22 @@ def _rouge(name: str) -> Spec:
     "gen-len-low",
     VALIDITY,
     source=_GATE,
-    required=lambda e: (
-        f"at least {math.ceil(_thresholds(e)['gen_len_low']):,} characters in all answers"
+    required=lambda e: phrase(
+        "at least {minimum:,} characters in all answers",
+        minimum=math.ceil(_thresholds(e)["gen_len_low"]),
     ),
     needs=SCORES,
 )
 def _long_enough(evidence: Evidence, result: AccuracyResult) -> Finding:
     length, minimum = result.gen_len or 0, _thresholds(evidence)["gen_len_low"]
-    characters = f"{formatting.count(length)} characters"
+    characters = phrase("{characters} characters", characters=formatting.count(length))
     if length >= minimum:
         return passed(characters)
-    text = (
-        f"All answers together have {characters}, and at least "
-        f"{formatting.count(math.ceil(minimum))} are needed. {SHORT_HINT}"
+    text = phrase(
+        "All answers together have {characters}, and at least {minimum} are needed. {hint}",
+        characters=characters,
+        minimum=formatting.count(math.ceil(minimum)),
+        hint=SHORT_HINT,
     )
     return failed(characters, text, closer_answers(evidence))
 
@@ -221,19 +261,22 @@ def _long_enough(evidence: Evidence, result: AccuracyResult) -> Finding:
     "gen-len-high",
     VALIDITY,
     source="CHK/constants.py:1241-1242",
-    required=lambda e: (
-        f"at most {math.floor(_thresholds(e)['gen_len_high']):,} characters in all answers"
+    required=lambda e: phrase(
+        "at most {maximum:,} characters in all answers",
+        maximum=math.floor(_thresholds(e)["gen_len_high"]),
     ),
     needs=SCORES,
 )
 def _short_enough(evidence: Evidence, result: AccuracyResult) -> Finding:
     length, maximum = result.gen_len or 0, _thresholds(evidence)["gen_len_high"]
-    characters = f"{formatting.count(length)} characters"
+    characters = phrase("{characters} characters", characters=formatting.count(length))
     if length <= maximum:
         return passed(characters)
-    text = (
-        f"All answers together have {characters}, and at most "
-        f"{formatting.count(math.floor(maximum))} are allowed. {LONG_HINT}"
+    text = phrase(
+        "All answers together have {characters}, and at most {maximum} are allowed. {hint}",
+        characters=characters,
+        maximum=formatting.count(math.floor(maximum)),
+        hint=LONG_HINT,
     )
     return failed(characters, text, closer_answers(evidence))
 

@@ -9,6 +9,7 @@ from harness import formatting
 from harness.command_line import with_flag, without_flag, without_flags
 from harness.config import STAND_INS, RunConfig, Scenario
 from harness.engine_args import beyond_tuning, field_name
+from harness.language import phrase
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.departures import short_label
 from harness.rules.evidence import Evidence
@@ -37,7 +38,10 @@ def short_labels(evidence: Evidence) -> list[str]:
 def next_steps(evidence: Evidence, broken: Sequence[Rule]) -> list[NextStep]:
     """What to do after a run that broke these rules: each remedy once, the most useful first."""
     if not broken:
-        return [_other_scenario(evidence), repeat(evidence, "The same again, to see how steady:")]
+        return [
+            _other_scenario(evidence),
+            repeat(evidence, phrase("The same again, to see how steady:")),
+        ]
     remedies: dict[str, str] = {}
     for rule in broken:
         if rule.remedy:
@@ -57,8 +61,10 @@ def _other_scenario(evidence: Evidence) -> NextStep:
     other = "offline" if offline else "singlestream" if edge else "server"
     return propose(
         evidence,
-        "The other scenario that a submission needs; then python run.py --submission OUT "
-        "--submitter NAME with the folders of both:",
+        phrase(
+            "The other scenario that a submission needs; then python run.py --submission OUT "
+            "--submitter NAME with the folders of both:"
+        ),
         with_flag(evidence.command, "--scenario", other),
     )
 
@@ -71,7 +77,7 @@ def repeat(evidence: Evidence, why: str = "The same again:") -> NextStep:
 def more_proof(evidence: Evidence, test: PerformanceTest) -> NextStep:
     """After a test whose queries do not prove the percentile."""
     if too_few_queries(test):
-        return repeat(evidence, "The same again:")
+        return repeat(evidence, phrase("The same again:"))
     if test.limits is None:
         return full_run(evidence)
     return lower_rate(evidence, test.result.target_qps)
@@ -85,13 +91,16 @@ def full_run(evidence: Evidence) -> NextStep:
         words = [*_place(flags), "--model", OFFICIAL_MODEL, "--total-sample-count", f"{samples}"]
         return propose(
             evidence,
-            f"{formatting.count(samples)} samples of the real model (needs a GPU with 24 GB or "
-            "more, and access to the gated model: put HF_TOKEN into .env):",
+            phrase(
+                "{samples} samples of the real model (needs a GPU with 24 GB or more, and access "
+                "to the gated model: put HF_TOKEN into .env):",
+                samples=formatting.count(samples),
+            ),
             words,
         )
-    why = "A full run by the rules:"
+    why = phrase("A full run by the rules:")
     if flags.weights == "dummy":
-        why = "The same with the real weights (the model is gated: put HF_TOKEN into .env):"
+        why = phrase("The same with the real weights (the model is gated: put HF_TOKEN into .env):")
     return propose(evidence, why, by_the_rules(evidence))
 
 
@@ -99,7 +108,9 @@ def _speed_alone(evidence: Evidence) -> NextStep:
     random_weights = ["--weights", "dummy", "--dataset", "synthetic", "--mode", "performance"]
     return propose(
         evidence,
-        "Without that access: the speed of a GPU, with random weights of the model's shape:",
+        phrase(
+            "Without that access: the speed of a GPU, with random weights of the model's shape:"
+        ),
         [*_place(evidence.flags), *random_weights],
     )
 
@@ -111,8 +122,10 @@ def _place(flags: RunConfig) -> list[str]:
 def lower_rate(evidence: Evidence, target_qps: float | None) -> NextStep:
     """After a missed latency limit: a first step down that usually clears it."""
     if not target_qps:
-        return repeat(evidence, "Lower the rate with --server-target-qps; this was the command:")
-    why = "A lower rate; --server-target-qps max would look for the highest that holds:"
+        return repeat(
+            evidence, phrase("Lower the rate with --server-target-qps; this was the command:")
+        )
+    why = phrase("A lower rate; --server-target-qps max would look for the highest that holds:")
     return propose(evidence, why, evidence.command, says_the_rate=True)
 
 
@@ -121,23 +134,29 @@ def longer(evidence: Evidence) -> NextStep:
     if evidence.flags.mode == "performance":
         return propose(
             evidence,
-            "The same with an accuracy test before it, which is long enough to measure the speed:",
+            phrase(
+                "The same with an accuracy test before it, which is long enough to measure the "
+                "speed:"
+            ),
             with_flag(evidence.command, "--mode", "both"),
         )
-    return repeat(evidence, "The same again; the speed is measured afresh:")
+    return repeat(evidence, phrase("The same again; the speed is measured afresh:"))
 
 
 def closer_answers(evidence: Evidence) -> NextStep:
     """After a missed accuracy gate."""
     if evidence.flags.precision == "fp8":
-        why = "The same in bf16, to see whether fp8 is the cause:"
+        why = phrase("The same in bf16, to see whether fp8 is the cause:")
         return propose(evidence, why, with_flag(evidence.command, "--precision", "bf16"))
     if evidence.departures:
         return full_run(evidence)
     return repeat(
         evidence,
-        "The official model and data set should reach the gate in bf16: compare the vLLM version "
-        "and the engine arguments with those of a run that did, and read a few answers. Then:",
+        phrase(
+            "The official model and data set should reach the gate in bf16: compare the vLLM "
+            "version and the engine arguments with those of a run that did, and read a few "
+            "answers. Then:"
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import DEMO_MODEL, STAND_INS, RunConfig, is_full_size, min_duration_s
+from harness.language import phrase
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,20 @@ def short_label(departure: str, config: RunConfig, sample_count: int) -> str:
 def fewer_samples(config: RunConfig, sample_count: int) -> str:
     """Says how many samples ran and how many an official run has."""
     whole = formatting.count(config.category_record.dataset_samples)
-    return f"It ran {formatting.count(sample_count)} samples; an official run uses all {whole}."
+    return phrase(
+        "It ran {samples} samples; an official run uses all {whole}.",
+        samples=formatting.count(sample_count),
+        whole=whole,
+    )
 
 
 def other_answer_length(config: RunConfig, tokens: int) -> str:
     """Says where answers end and where the rules have it."""
-    return f"Answers end at {tokens} tokens; the rules say {config.round.max_new_tokens}."
+    return phrase(
+        "Answers end at {tokens} tokens; the rules say {official}.",
+        tokens=tokens,
+        official=config.round.max_new_tokens,
+    )
 
 
 def _sample_count(config: RunConfig, facts: RunFacts) -> str | None:
@@ -76,37 +85,58 @@ def _sample_count(config: RunConfig, facts: RunFacts) -> str | None:
 
 def _sample_count_label(config: RunConfig, sample_count: int) -> str:
     whole = formatting.count(config.category_record.dataset_samples)
-    return f"smoke run of {formatting.count(sample_count)} of {whole} samples"
+    return phrase(
+        "smoke run of {samples} of {whole} samples",
+        samples=formatting.count(sample_count),
+        whole=whole,
+    )
 
 
 def _min_duration(config: RunConfig, facts: RunFacts) -> str | None:
     official_s, seconds = config.round.min_duration_s, min_duration_s(config, facts.sample_count)
     if not config.runs_performance or seconds >= official_s:
         return None
-    what = f"to last {seconds:g} s" if seconds else "no minimum duration"
-    return f"The performance test had {what}; the rules ask for {official_s} s."
+    what = (
+        phrase("to last {seconds:g} s", seconds=seconds)
+        if seconds
+        else phrase("no minimum duration")
+    )
+    return phrase(
+        "The performance test had {what}; the rules ask for {official_s} s.",
+        what=what,
+        official_s=official_s,
+    )
 
 
 def _min_duration_label(config: RunConfig, sample_count: int) -> str:
-    return f"minimum duration {formatting.duration(min_duration_s(config, sample_count))}"
+    return phrase(
+        "minimum duration {duration}",
+        duration=formatting.duration(min_duration_s(config, sample_count)),
+    )
 
 
 def _model(config: RunConfig, facts: RunFacts) -> str | None:
     if config.model == DEMO_MODEL:
-        return "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct."
+        return phrase(
+            "The model is the tiny demo model with random weights, not Llama-3.1-8B-Instruct."
+        )
     return facts.model_unofficial_because
 
 
 def _model_label(config: RunConfig, _sample_count: int) -> str:
-    return f"{config.model} model" if config.model in STAND_INS else "not the official model"
+    return (
+        phrase("{model} model", model=config.model)
+        if config.model in STAND_INS
+        else phrase("not the official model")
+    )
 
 
 def _weights(config: RunConfig, _facts: RunFacts) -> str | None:
     if config.weights != "dummy":
         return None
-    return (
-        "The weights are random numbers of the model's shape: timing means something, accuracy "
-        "does not."
+    return phrase(
+        "The weights are random numbers of the model's shape: timing means something, "
+        "accuracy does not."
     )
 
 
@@ -117,7 +147,7 @@ def _dataset(_config: RunConfig, facts: RunFacts) -> str | None:
 def _chat_template(_config: RunConfig, facts: RunFacts) -> str | None:
     if not facts.chat_template:
         return None
-    return (
+    return phrase(
         "The official prompts stand in the model's chat template, without which it would not "
         "summarise; the rules have them bare."
     )
@@ -132,43 +162,50 @@ def _max_new_tokens(config: RunConfig, _facts: RunFacts) -> str | None:
 def _prefix_caching(_config: RunConfig, facts: RunFacts) -> str | None:
     if not facts.prefix_caching:
         return None
-    return "Prefix caching is on; the rules forbid reuse across queries."
+    return phrase("Prefix caching is on; the rules forbid reuse across queries.")
 
 
 def _engine_args(_config: RunConfig, facts: RunFacts) -> str | None:
     if not facts.unusual_engine_args:
         return None
     names = ", ".join(facts.unusual_engine_args)
-    return f"vLLM was given {names}: whether the rules allow that was not checked."
+    return phrase(
+        "vLLM was given {names}: whether the rules allow that was not checked.", names=names
+    )
 
 
 def _loadgen_seeds(config: RunConfig, facts: RunFacts) -> str | None:
     if facts.loadgen_round == config.version:
         return None
-    carried = f"v{facts.loadgen_round}" if facts.loadgen_round else "no round known here"
-    return f"LoadGen carries the seeds of {carried}, not those of v{config.version}."
+    carried = f"v{facts.loadgen_round}" if facts.loadgen_round else phrase("no round known here")
+    return phrase(
+        "LoadGen carries the seeds of {carried}, not those of v{round}.",
+        carried=carried,
+        round=config.version,
+    )
 
 
 def _high_accuracy(config: RunConfig, _facts: RunFacts) -> str | None:
     if not config.high_accuracy:
         return None
-    return (
-        "The gate is 99.9 % of the reference; the official gate of this model is 99 %, and there "
-        "is no 99.9 % variant."
+    return phrase(
+        "The gate is 99.9 % of the reference; the official gate of this model is 99 %, and "
+        "there is no 99.9 % variant."
     )
 
 
 def _no_accuracy(config: RunConfig, _facts: RunFacts) -> str | None:
-    return None if config.runs_accuracy else _no_test("accuracy")
+    return None if config.runs_accuracy else _no_test(phrase("accuracy"))
 
 
 def _no_performance(config: RunConfig, _facts: RunFacts) -> str | None:
-    return None if config.runs_performance else _no_test("performance")
+    return None if config.runs_performance else _no_test(phrase("performance"))
 
 
 def _no_test(name: str) -> str:
-    return (
-        f"There is no {name} test in this run; an official result needs one from the same settings."
+    return phrase(
+        "There is no {name} test in this run; an official result needs one from the same settings.",
+        name=name,
     )
 
 
@@ -180,18 +217,24 @@ KINDS = (
     Kind("sample_count", _sample_count_label, _sample_count),
     Kind("min_duration", _min_duration_label, _min_duration),
     Kind("model", _model_label, _model),
-    Kind("weights", _always("random weights"), _weights),
-    Kind("dataset", lambda config, _count: f"data set {config.dataset}", _dataset),
-    Kind("chat_template", _always("prompts in a chat template"), _chat_template),
+    Kind("weights", _always(phrase("random weights")), _weights),
+    Kind(
+        "dataset",
+        lambda config, _count: phrase("data set {dataset}", dataset=config.dataset),
+        _dataset,
+    ),
+    Kind("chat_template", _always(phrase("prompts in a chat template")), _chat_template),
     Kind(
         "max_new_tokens",
-        lambda config, _count: f"answers of at most {config.max_new_tokens} tokens",
+        lambda config, _count: phrase(
+            "answers of at most {tokens} tokens", tokens=config.max_new_tokens
+        ),
         _max_new_tokens,
     ),
-    Kind("prefix_caching", _always("prefix caching on"), _prefix_caching),
-    Kind("engine_args", _always("engine args"), _engine_args),
-    Kind("loadgen_seeds", _always("another round's seeds"), _loadgen_seeds),
-    Kind("high_accuracy", _always("a gate of our own (99.9 %)"), _high_accuracy),
-    Kind("no_accuracy", _always("no accuracy test"), _no_accuracy),
-    Kind("no_performance", _always("no performance test"), _no_performance),
+    Kind("prefix_caching", _always(phrase("prefix caching on")), _prefix_caching),
+    Kind("engine_args", _always(phrase("engine args")), _engine_args),
+    Kind("loadgen_seeds", _always(phrase("another round's seeds")), _loadgen_seeds),
+    Kind("high_accuracy", _always(phrase("a gate of our own (99.9 %)")), _high_accuracy),
+    Kind("no_accuracy", _always(phrase("no accuracy test")), _no_accuracy),
+    Kind("no_performance", _always(phrase("no performance test")), _no_performance),
 )

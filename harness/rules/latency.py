@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness import formatting
+from harness.language import phrase
 from harness.logs.detail import number
 from harness.metrics import LatencyStats
 from harness.rules import validity
@@ -15,8 +16,8 @@ from harness.rules.validity import PerformanceTest
 
 def _required(name: str, limit_ms: float | None) -> str:
     if limit_ms is None:
-        return f"{name} p99 below the limit, where there is one"
-    return f"{name} p99 below {formatting.milliseconds(limit_ms)}"
+        return phrase("{name} p99 below the limit, where there is one", name=name)
+    return phrase("{name} p99 below {limit}", name=name, limit=formatting.milliseconds(limit_ms))
 
 
 @rule(
@@ -52,8 +53,9 @@ def _faster(evidence: Evidence, test: PerformanceTest, stats: LatencyStats | Non
     "target-latency",
     OFFICIAL,
     source="CHK/checks/performance_check.py:111-540",
-    required=lambda e: (
-        f"a target latency of at most {e.official.most_target_latency_ms / 1000:g} s"
+    required=lambda e: phrase(
+        "a target latency of at most {seconds:g} s",
+        seconds=e.official.most_target_latency_ms / 1000,
     ),
     needs=TARGET_LATENCY,
 )
@@ -63,10 +65,11 @@ def _target_latency(evidence: Evidence, test: PerformanceTest) -> Finding:
     latency = formatting.milliseconds(None if configured_ns is None else configured_ns / 1e6)
     if configured_ns is not None and configured_ns <= 1e6 * most_ms:
         return passed(latency)
-    text = (
-        f"LoadGen was configured with a target latency of {latency} for a whole answer; at most "
-        f"{formatting.milliseconds(most_ms)} are allowed. Run it again with the user.conf of this "
-        "program."
+    text = phrase(
+        "LoadGen was configured with a target latency of {latency} for a whole answer; at "
+        "most {most} are allowed. Run it again with the user.conf of this program.",
+        latency=latency,
+        most=formatting.milliseconds(most_ms),
     )
     return failed(latency, text, full_run(evidence))
 
@@ -75,7 +78,7 @@ def _target_latency(evidence: Evidence, test: PerformanceTest) -> Finding:
     "early-stopping",
     VALIDITY,
     source="rules:1140-1160",
-    required="enough queries kept the limit to prove the percentile",
+    required=phrase("enough queries kept the limit to prove the percentile"),
     needs=PERCENTILE,
 )
 def _early_stopping(evidence: Evidence, test: PerformanceTest) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.config import Scenario
+from harness.language import phrase
 from harness.metrics import AccuracyResult, LoadGenRun
 from harness.rules.evidence import Evidence
 from harness.rules.rule import Need
@@ -15,9 +16,9 @@ def loadgen_logs(evidence: Evidence) -> list[Log]:
     """LoadGen's accounts of the tests of this run; empty where there are none."""
     logs = []
     if evidence.accuracy_log:
-        logs.append(("accuracy", evidence.accuracy_log))
+        logs.append((phrase("accuracy"), evidence.accuracy_log))
     if evidence.performance:
-        logs.append(("performance", evidence.performance.loadgen))
+        logs.append((phrase("performance"), evidence.performance.loadgen))
     return logs
 
 
@@ -82,23 +83,28 @@ def _scored_log(evidence: Evidence) -> str | None:
     return evidence.accuracy_log_sha256 if evidence.accuracy else None
 
 
-NO_SCORES = "The gate is one for the whole data set, and there are no scores of that."
+NO_SCORES = phrase("The gate is one for the whole data set, and there are no scores of that.")
 
-PERFORMANCE = Need(performance_test, "There is no performance test.")
+PERFORMANCE = Need(performance_test, phrase("There is no performance test."))
 FULL_PERFORMANCE = Need(
-    _full_performance_test, "There is no performance test of the whole data set."
+    _full_performance_test, phrase("There is no performance test of the whole data set.")
 )
 LIMITS = Need(_test_with_limits, NO_LIMITS)
-TARGET_LATENCY = Need(_test_with_limits, "Only Server and Interactive have it.")
+TARGET_LATENCY = Need(_test_with_limits, phrase("Only Server and Interactive have it."))
 PERCENTILE = Need(
-    _test_with_percentile, "Offline has no latency to prove, or there is no performance test."
+    _test_with_percentile,
+    phrase("Offline has no latency to prove, or there is no performance test."),
 )
 KNOWN_MODEL = Need(
-    _known_to_loadgen, "There is no performance test, or LoadGen did not know the model."
+    _known_to_loadgen, phrase("There is no performance test, or LoadGen did not know the model.")
 )
-LOGS = Need(lambda evidence: loadgen_logs(evidence) or None, "There are no logs of LoadGen.")
-BOTH_LOGS = Need(_both_logs, "There are no two tests to compare.")
-ACCURACY_LOG = Need(lambda evidence: evidence.accuracy_log, "There is no accuracy test.")
-FULL_ACCURACY_LOG = Need(_full_accuracy_log, "There is no accuracy test of the whole data set.")
+LOGS = Need(
+    lambda evidence: loadgen_logs(evidence) or None, phrase("There are no logs of LoadGen.")
+)
+BOTH_LOGS = Need(_both_logs, phrase("There are no two tests to compare."))
+ACCURACY_LOG = Need(lambda evidence: evidence.accuracy_log, phrase("There is no accuracy test."))
+FULL_ACCURACY_LOG = Need(
+    _full_accuracy_log, phrase("There is no accuracy test of the whole data set.")
+)
 SCORES = Need(_scores, NO_SCORES)
-SCORED_LOG = Need(_scored_log, "There are no scores, or no answers they could be of.")
+SCORED_LOG = Need(_scored_log, phrase("There are no scores, or no answers they could be of."))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from harness import formatting
 from harness.command_line import value_of, with_flag, without_flag, without_flags
 from harness.config import Scenario
+from harness.language import edited, joined, phrase
 from harness.rounds import Round
 from harness.rules.evidence import Evidence
 from harness.rules.needs import performance_test
@@ -32,12 +33,20 @@ def propose(
     if (asked := _samples(evidence, words)) < (fewest := _fewest(evidence, words)):
         words = _with_samples(evidence, words, fewest)
         asked = _samples(evidence, words)
-        changes.append(f"with {formatting.count(asked)} samples, as fewer prove no percentile")
+        changes.append(
+            phrase(
+                "with {asked} samples, as fewer prove no percentile", asked=formatting.count(asked)
+            )
+        )
     if _is_as_slow(evidence, words) and (rate := _rate_that_may_hold(evidence)):
         words = with_flag(words, "--server-target-qps", rate)
-        changes += [] if says_the_rate else ["at a lower rate"]
+        changes += [] if says_the_rate else [phrase("at a lower rate")]
     if changes:
-        why = f"{why.removesuffix(':')} ({', '.join(changes)}):"
+        why = phrase(
+            "{why} ({changes}):",
+            why=edited(why, lambda text: text.removesuffix(":")),
+            changes=joined(", ", changes),
+        )
     return NextStep(why, shlex.join(words))
 
 

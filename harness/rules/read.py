@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from harness import json_text, shapes
 from harness.config import RunConfig
 from harness.errors import LogError, UsageError
+from harness.language import joined, phrase, recalled, recalled_within
 from harness.logs.answers import first_answers, read_answers, read_audit_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
@@ -43,8 +44,11 @@ def read_evidence(folder: RunFolder) -> Evidence:
     config = read_config(folder)
     if is_evaluation(config):
         raise UsageError(
-            f"{folder.path} is an evaluation by mmlu.py, with no LoadGen test in it; give the "
-            "folder of a run by run.py."
+            phrase(
+                "{folder} is an evaluation by mmlu.py, with no LoadGen test in it; give the "
+                "folder of a run by run.py.",
+                folder=folder.path,
+            )
         )
     check_record(folder, config, record.RUN)
     finished = config["run"]["status"] == "finished"
@@ -87,21 +91,31 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
         config = json_text.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{folder.path} is not a run folder: it has no {path.name}. Give a folder that run.py "
-            "made, for example results/latest."
+            phrase(
+                "{folder} is not a run folder: it has no {file}. Give a folder that run.py made, "
+                "for example results/latest.",
+                folder=folder.path,
+                file=path.name,
+            )
         ) from None
     except (OSError, ValueError) as error:
-        raise LogError(f"{path} cannot be read: {error}.") from None
+        raise LogError(phrase("{path} cannot be read: {error}.", path=path, error=error)) from None
     check_record(folder, config, record.ANY)
     config["run"]["status"], config["run"]["error"] = folder.status(config)
-    whole: dict[str, Any] = config
+    whole: dict[str, Any] = recalled_within(config)
     return whole
 
 
 def check_record(folder: RunFolder, config: object, shape: shapes.Shape) -> None:
     """Raises LogError unless config.json holds what a run, or an evaluation, writes."""
     if fault := shapes.fault(config, shape):
-        raise LogError(f"{folder.config_json} is not the whole record of a run: {fault}.")
+        raise LogError(
+            phrase(
+                "{file} is not the whole record of a run: {fault}.",
+                file=folder.config_json,
+                fault=fault,
+            )
+        )
 
 
 def is_evaluation(config: dict[str, Any]) -> bool:
@@ -112,7 +126,8 @@ def is_evaluation(config: dict[str, Any]) -> bool:
 def _read_rouge(path: Path, config: dict[str, Any]) -> AccuracyResult:
     flags = RunConfig.from_json(config["flags"])
     try:
-        result = from_rouge_json(json_text.loads(path.read_text(encoding="utf-8")))
+        scores = json_text.loads(path.read_text(encoding="utf-8"))
+        result = from_rouge_json(recalled_within(scores))
         if result.passed is not None and (
             against := contradiction(
                 result, flags.round, flags.category, high_accuracy=flags.high_accuracy
@@ -121,8 +136,13 @@ def _read_rouge(path: Path, config: dict[str, Any]) -> AccuracyResult:
             raise ValueError(f"it contradicts its own figures: {against}")
     except (OSError, ValueError) as error:
         raise LogError(
-            f"{path} is damaged ({error}); score the accuracy log again with "
-            f"`python report.py {path.parent.parent} --rescore`."
+            phrase(
+                "{path} is damaged ({error}); score the accuracy log again with `python report.py "
+                "{folder} --rescore`.",
+                path=path,
+                error=error,
+                folder=path.parent.parent,
+            )
         ) from None
     return result
 
@@ -140,7 +160,10 @@ def _read_test06(folder: Path, config: dict[str, Any]) -> ComplianceResult | Non
     verified = folder / TEST06_VERIFIED
     if absent:
         assert recorded is not None
-        text = f"There is no {' and no '.join(absent)} of TEST06, so nothing can be judged."
+        text = phrase(
+            "There is no {logs} of TEST06, so nothing can be judged.",
+            logs=joined(phrase(" and no "), absent),
+        )
         checks = (*recorded.checks, ComplianceCheck("logs", False, text))
         return ComplianceResult(False, checks, verified=verified.is_file())
     flags = RunConfig.from_json(config["flags"])
@@ -157,7 +180,9 @@ def _read_test06(folder: Path, config: dict[str, Any]) -> ComplianceResult | Non
     if recorded is not None and recorded.passed != judged.passed:
         contradicted.append(TEST06_RESULT)
     checks = judged.checks + tuple(
-        ComplianceCheck(name, False, f"{name} does not say what TEST06's log says.")
+        ComplianceCheck(
+            name, False, phrase("{name} does not say what TEST06's log says.", name=name)
+        )
         for name in contradicted
     )
     passed = judged.passed and not contradicted
@@ -171,12 +196,16 @@ def _recorded_test06(path: Path) -> ComplianceResult | None:
     try:
         result = json_text.loads(path.read_text(encoding="utf-8"))
         checks = tuple(
-            ComplianceCheck(str(c["name"]), c["passed"] is True, str(c["sentence"]))
+            ComplianceCheck(str(c["name"]), c["passed"] is True, recalled(str(c["sentence"])))
             for c in result["checks"]
         )
         passed = result["passed"] is True and all(check.passed for check in checks)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(
-            f"{path} is damaged ({error}); run the compliance test again (--compliance 1)."
+            phrase(
+                "{path} is damaged ({error}); run the compliance test again (--compliance 1).",
+                path=path,
+                error=error,
+            )
         ) from None
     return ComplianceResult(passed, checks, verified=False)

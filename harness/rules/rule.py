@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, overload
 
+from harness.language import capitalised, phrase
 from harness.rules.evidence import Evidence
 
 # A failed validity rule makes a run INVALID, a failed official one only UNOFFICIAL.
@@ -70,7 +71,7 @@ def failed(found: str, sentence: str, step: NextStep | None = None) -> Finding:
 
 def not_applicable(because: str) -> Finding:
     """Nothing to check, or another rule says it already."""
-    return Finding(NOT_APPLICABLE, "nothing to check", because)
+    return Finding(NOT_APPLICABLE, phrase("nothing to check"), because)
 
 
 Check = Callable[[Evidence], Finding]
@@ -106,7 +107,8 @@ class Spec:
             required=required,
             found=finding.found,
             outcome=finding.outcome,
-            sentence=finding.sentence or f"{required[0].upper()}{required[1:]}: {finding.found}.",
+            sentence=finding.sentence
+            or phrase("{required}: {found}.", required=capitalised(required), found=finding.found),
             remedy=step.command,
             kind=self.kind,
             remedy_why=step.why or None,

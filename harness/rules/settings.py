@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness import formatting
 from harness import precision as quantised
 from harness.engine_args import beyond_tuning
+from harness.language import joined, phrase
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 from harness.rules.advice import EDGE_FILE, full_run
-from harness.rules.departures import fewer_samples, other_answer_length
+from harness.rules.answers import ANSWERS
+from harness.rules.departures import fewer_samples
 from harness.rules.evidence import Evidence
-from harness.rules.rule import OFFICIAL, Finding, Need, failed, passed, rule
+from harness.rules.rule import OFFICIAL, Finding, failed, passed, rule
 
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp8": "bfloat16"}
 # vLLM's names: one scale for a matrix, or one for each of its outputs.
 _FP8 = ("fp8", "fp8_per_channel")
 _SAME_AS_WEIGHTS = (None, "auto")  # a KV cache in the precision of the weights
-
-
-def _sampling(evidence: Evidence) -> dict[str, Any] | None:
-    """How the engine chose tokens; None: an earlier version of this program did not record it."""
-    sampling: dict[str, Any] | None = evidence.config["resolved"].get("sampling")
-    return sampling
-
-
-_SAMPLING = Need(_sampling, "The run does not say how tokens were chosen; another rule says so.")
 
 
 def _recorded(evidence: Evidence, name: str) -> str | None:
@@ -37,16 +28,18 @@ def _recorded(evidence: Evidence, name: str) -> str | None:
     "whole-data-set",
     OFFICIAL,
     source="loadgen/mlperf.conf:21-23",
-    required=lambda e: f"all {e.category.dataset_samples:,} samples of the data set",
+    required=lambda e: phrase(
+        "all {samples:,} samples of the data set", samples=e.category.dataset_samples
+    ),
     departure="sample_count",
 )
 def _whole_data_set(evidence: Evidence) -> Finding:
-    samples = f"{formatting.count(evidence.sample_count)} samples"
+    samples = phrase("{samples} samples", samples=formatting.count(evidence.sample_count))
     if evidence.full_size:
         return passed(samples)
     text = fewer_samples(evidence.flags, evidence.sample_count)
     if evidence.flags.total_sample_count is not None:
-        text += " Leave out --total-sample-count."
+        text = joined(" ", [text, phrase("Leave out --total-sample-count.")])
     return failed(samples, text, full_run(evidence))
 
 
@@ -54,34 +47,49 @@ def _whole_data_set(evidence: Evidence) -> Finding:
     "model",
     OFFICIAL,
     source="REF/README.md:118",
-    required=f"{OFFICIAL_MODEL} at revision {OFFICIAL_MODEL_REVISION[:8]}",
+    required=phrase(
+        "{model} at revision {official}", model=OFFICIAL_MODEL, official=OFFICIAL_MODEL_REVISION[:8]
+    ),
     departure="model",
 )
 def _model(evidence: Evidence) -> Finding:
     flags, model = evidence.flags, evidence.config["model"]
     revision, step = model["revision"], full_run(evidence)
     if because := model["unofficial_because"] or _recorded(evidence, "model"):
-        return failed(flags.model, f"{because} Leave out --model.", step)
+        return failed(flags.model, phrase("{because} Leave out --model.", because=because), step)
     if flags.weights == "dummy":
-        return passed("its shape, as shipped here")
+        return passed(phrase("its shape, as shipped here"))
     repo = flags.model_repo
     if repo == OFFICIAL_MODEL and revision != OFFICIAL_MODEL_REVISION:
-        text = (
-            f"The model is {repo} at revision {(revision or 'unknown')[:8]}; the official one is "
-            f"{OFFICIAL_MODEL_REVISION[:8]}. Run it again: that one is taken by default."
+        text = phrase(
+            "The model is {repo} at revision {revision}; the official one is {official}. Run "
+            "it again: that one is taken by default.",
+            repo=repo,
+            revision=revision[:8] if revision else phrase("unknown"),
+            official=OFFICIAL_MODEL_REVISION[:8],
         )
-        return failed(f"revision {revision or 'unknown'}", text, step)
+        return failed(
+            phrase("revision {revision}", revision=revision or phrase("unknown")), text, step
+        )
     if repo != OFFICIAL_MODEL:
-        return passed(f"{repo}, taken at the user's word: a folder has no revision")
-    return passed(f"revision {revision}")
+        return passed(
+            phrase("{repo}, taken at the user's word: a folder has no revision", repo=repo)
+        )
+    return passed(phrase("revision {revision}", revision=revision))
 
 
-@rule("weights", OFFICIAL, source="rules:680-701", required="real weights", departure="weights")
+@rule(
+    "weights",
+    OFFICIAL,
+    source="rules:680-701",
+    required=phrase("real weights"),
+    departure="weights",
+)
 def _weights(evidence: Evidence) -> Finding:
     weights = evidence.flags.weights
     if weights == "real":
         return passed(weights)
-    text = (
+    text = phrase(
         "The weights are random numbers of the model's shape: the speed means something, the "
         "answers do not. Leave out --weights."
     )
@@ -92,59 +100,72 @@ def _weights(evidence: Evidence) -> Finding:
     "data-set",
     OFFICIAL,
     source="REF/README.md:131-179",
-    required="the official articles or token ids",
+    required=phrase("the official articles or token ids"),
     departure="dataset",
 )
 def _data_set(evidence: Evidence) -> Finding:
     flags, data = evidence.flags, evidence.config["dataset"]
     because = data["unofficial_because"] or _recorded(evidence, "dataset")
     if because is None and flags.dataset != "cnndm":
-        because = f"The data set is {flags.dataset}, not CNN/DailyMail."
+        because = phrase("The data set is {dataset}, not CNN/DailyMail.", dataset=flags.dataset)
     if because is None:
         return passed(data["source"])
     edge = flags.category == "edge"
-    way_out = f"Give --dataset-path {EDGE_FILE}." if edge else "Leave out --dataset."
+    way_out = (
+        phrase("Give --dataset-path {file}.", file=EDGE_FILE)
+        if edge
+        else phrase("Leave out --dataset.")
+    )
     if not edge and flags.dataset_path:
-        way_out = "Leave out --dataset-path, or give the official cnn_eval.json."
-    return failed(data["source"], f"{because} {way_out}", full_run(evidence))
+        way_out = phrase("Leave out --dataset-path, or give the official cnn_eval.json.")
+    return failed(data["source"], joined(" ", [because, way_out]), full_run(evidence))
 
 
 @rule(
     "prompt",
     OFFICIAL,
     source="REF/download_cnndm.py:90-93",
-    required="the official prompt, without a chat template",
+    required=phrase("the official prompt, without a chat template"),
     departure="chat_template",
 )
 def _prompt(evidence: Evidence) -> Finding:
     # A run that does not say is one of before, when there was no other prompt.
     if not evidence.config["dataset"].get("chat_template", False):
-        return passed("no chat template")
-    text = (
-        "The prompts stand in the model's chat template; the official ones are bare. Llama-3.1 "
-        "gets them so: leave out --model."
+        return passed(phrase("no chat template"))
+    text = phrase(
+        "The prompts stand in the model's chat template; the official ones are bare. "
+        "Llama-3.1 gets them so: leave out --model."
     )
-    return failed("in a chat template", text, full_run(evidence))
+    return failed(phrase("in a chat template"), text, full_run(evidence))
 
 
-@rule("precision", OFFICIAL, source="rules:680-701", required="the precision is the one named")
+@rule(
+    "precision", OFFICIAL, source="rules:680-701", required=phrase("the precision is the one named")
+)
 def _precision(evidence: Evidence) -> Finding:
     precision, engine = evidence.flags.precision, evidence.config["resolved"]["engine"]
     quantization, cache = engine.get("quantization"), engine.get("kv_cache_dtype")
     came = quantised.quantization(evidence.config)
     if came is None:
-        parts = [f"{engine.get('dtype')} weights"]
+        parts = [phrase("{dtype} weights", dtype=engine.get("dtype"))]
     else:
-        parts = [f"{came['label']}, as the checkpoint came", f"{engine.get('dtype')} arithmetic"]
+        parts = [
+            phrase("{label}, as the checkpoint came", label=came["label"]),
+            phrase("{dtype} arithmetic", dtype=engine.get("dtype")),
+        ]
         cache = came.get("kv_cache") if cache in _SAME_AS_WEIGHTS else cache
-    parts += [f"quantised to {quantization}"] if quantization else []
-    parts += [f"KV cache in {cache}"] if cache not in _SAME_AS_WEIGHTS else []
-    formats = ", ".join(parts)
+    parts += (
+        [phrase("quantised to {quantization}", quantization=quantization)] if quantization else []
+    )
+    parts += [phrase("KV cache in {cache}", cache=cache)] if cache not in _SAME_AS_WEIGHTS else []
+    formats = joined(", ", parts)
     expected = _FP8 if precision == "fp8" else (None,)
     if engine.get("dtype") != _DTYPES[precision] or quantization not in expected:
-        text = (
-            f"The run calls itself {precision}, but the engine ran with {formats}. Say with "
-            "--precision what is to run, so that the report names what was measured."
+        text = phrase(
+            "The run calls itself {precision}, but the engine ran with {formats}. Say with "
+            "--precision what is to run, so that the report names what was measured.",
+            precision=precision,
+            formats=formats,
         )
         return failed(formats, text, full_run(evidence))
     if came or quantization or cache not in _SAME_AS_WEIGHTS:
@@ -153,104 +174,40 @@ def _precision(evidence: Evidence) -> Finding:
 
 
 @rule(
-    "max-new-tokens",
-    OFFICIAL,
-    source="rules:373-374",
-    required=lambda e: f"answers end at {e.official.max_new_tokens} tokens",
-    departure="max_new_tokens",
-)
-def _answer_length(evidence: Evidence) -> Finding:
-    official, flag = evidence.official.max_new_tokens, evidence.flags.max_new_tokens
-    configured = (_sampling(evidence) or {}).get("max_tokens", flag)
-    if not flag == configured == official:
-        tokens = configured if flag == official else flag
-        text = f"{other_answer_length(evidence.flags, tokens)} Leave out --max-new-tokens."
-        return failed(f"{tokens} tokens", text, full_run(evidence))
-    longest = max(evidence.answer_lengths, default=0)
-    if longest > official:
-        text = (
-            f"An answer has {longest} tokens, though answers end at {official}: the accuracy log "
-            "is not one of this run. Run it again."
-        )
-        return failed(f"{longest} tokens", text, full_run(evidence))
-    return passed(f"{official} tokens")
-
-
-@rule(
-    "min-new-tokens",
-    OFFICIAL,
-    source="rules:373-374",
-    required=lambda e: f"answers have at least {e.official.min_new_tokens} token",
-    needs=_SAMPLING,
-)
-def _minimum_answer(evidence: Evidence, sampling: dict[str, Any]) -> Finding:
-    official, configured = evidence.official.min_new_tokens, sampling.get("min_tokens")
-    if configured == official:
-        return passed(f"{official} token")
-    again = "Run it again with this program as it came."
-    if configured is None:
-        text = f"The run does not say how short an answer may be. {again}"
-        return failed("not recorded", text, full_run(evidence))
-    text = (
-        f"The engine was configured for answers of at least {configured} tokens; the rules say "
-        f"{official}. {again}"
-    )
-    return failed(f"{configured} tokens", text, full_run(evidence))
-
-
-@rule("greedy", OFFICIAL, source="rules:893", required="the likeliest token is taken each time")
-def _greedy(evidence: Evidence) -> Finding:
-    sampling = _sampling(evidence)
-    if sampling is None:
-        text = (
-            "The run does not say how the next token was chosen, since an earlier version of this "
-            "program made it. Run it again."
-        )
-        return failed("not recorded", text, full_run(evidence))
-    temperature = sampling.get("temperature")
-    if temperature == 0:
-        return passed("temperature 0")
-    text = (
-        f"The engine drew tokens at random (temperature {temperature}); the rules ask for the "
-        "likeliest one each time (temperature 0). Run it again with this program as it came."
-    )
-    return failed(f"temperature {temperature}", text, full_run(evidence))
-
-
-@rule(
     "prefix-caching",
     OFFICIAL,
     source="rules:459-460,773,895-905",
-    required="prefix caching is off",
+    required=phrase("prefix caching is off"),
     departure="prefix_caching",
 )
 def _prefix_caching(evidence: Evidence) -> Finding:
     # vLLM's own default is on, so a run that does not say is one that had it.
     if evidence.config["resolved"]["engine"].get("enable_prefix_caching", True) is False:
-        return passed("off")
-    text = (
-        "Prefix caching was on: vLLM could reuse work from one query for the next, which the rules "
-        "forbid. Leave out --engine-arg enable_prefix_caching."
+        return passed(phrase("off"))
+    text = phrase(
+        "Prefix caching was on: vLLM could reuse work from one query for the next, which the "
+        "rules forbid. Leave out --engine-arg enable_prefix_caching."
     )
-    return failed("on", text, full_run(evidence))
+    return failed(phrase("on"), text, full_run(evidence))
 
 
 @rule(
     "engine-args",
     OFFICIAL,
     source="rules:752-775",
-    required="no engine argument beyond tuning",
+    required=phrase("no engine argument beyond tuning"),
     departure="engine_args",
 )
 def _engine_args(evidence: Evidence) -> Finding:
     given = evidence.flags.engine_args
     unusual = beyond_tuning(given)
     if not unusual:
-        return passed(", ".join(given) or "none")
+        return passed(", ".join(given) or phrase("none"))
     names = ", ".join(unusual)
-    text = (
-        f"The engine was given {names}, and nobody has checked that the rules allow it. Leave it "
-        "out of the --engine-arg flags."
+    text = phrase(
+        "The engine was given {names}, and nobody has checked that the rules allow it. Leave "
+        "it out of the --engine-arg flags.",
+        names=names,
     )
     return failed(names, text, full_run(evidence))
 
@@ -259,15 +216,15 @@ def _engine_args(evidence: Evidence) -> Finding:
     "gate-share",
     OFFICIAL,
     source="CHK/constants.py:1153-1176",
-    required="the gate is 99 % of the reference",
+    required=phrase("the gate is 99 % of the reference"),
     departure="high_accuracy",
 )
 def _gate_share(evidence: Evidence) -> Finding:
     if not evidence.flags.high_accuracy:
         return passed("99 %")
-    text = (
-        "The answers were judged at 99.9 % of the reference; this model has no such variant, its "
-        "gate is 99 %. Leave out --high-accuracy."
+    text = phrase(
+        "The answers were judged at 99.9 % of the reference; this model has no such variant, "
+        "its gate is 99 %. Leave out --high-accuracy."
     )
     return failed("99.9 %", text, full_run(evidence))
 
@@ -279,9 +236,7 @@ SETTINGS = (
     _data_set,
     _prompt,
     _precision,
-    _answer_length,
-    _minimum_answer,
-    _greedy,
+    *ANSWERS,
     _prefix_caching,
     _engine_args,
     _gate_share,

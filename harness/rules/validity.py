@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import RunConfig, Scenario
+from harness.language import joined, phrase
 from harness.limits import allowed_over_limit, count_over_limits
 from harness.logs.detail import number
 from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult, SampleTimes
@@ -19,9 +20,9 @@ from harness.rounds import LatencyLimits, Round
 from harness.rules.rule import FAILED, Finding, failed, not_applicable, passed
 
 BUILT_UNCOMMITTED = "Loadgen built with uncommitted changes"  # LoadGen's error, its spelling
-NO_LIMITS = "Only Server and Interactive have latency limits."
+NO_LIMITS = phrase("Only Server and Interactive have latency limits.")
 _RAN_OUT = "Ending early: Ran out of generated queries"  # LoadGen's error, its words
-_BROKEN_OFF = "LoadGen's log breaks off."
+BROKEN_OFF = phrase("LoadGen's log breaks off.")
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,18 @@ def errors(test: PerformanceTest) -> Finding:
     unexplained = [error for error in run.errors if not error.startswith(tuple(explained))]
     count = number(run.results, "num_errors") or len(run.errors)
     if not count:
-        return passed("none")
+        return passed(phrase("none"))
     if run.errors and not unexplained:
-        return not_applicable("Another rule says what LoadGen's error is about.")
-    first = f"; the first: {unexplained[0].rstrip(' .')}" if unexplained else ""
-    counted = "1 error" if count == 1 else f"{formatting.count(count)} errors"
-    text = (
-        f"LoadGen counted {counted} in the performance test{first}. A "
-        "result with errors does not count; run.log tells more. Run it again."
+        return not_applicable(phrase("Another rule says what LoadGen's error is about."))
+    first = phrase("; the first: {error}", error=unexplained[0].rstrip(" .")) if unexplained else ""
+    counted = (
+        phrase("1 error") if count == 1 else phrase("{count} errors", count=formatting.count(count))
+    )
+    text = phrase(
+        "LoadGen counted {counted} in the performance test{first}. A result with errors does "
+        "not count; run.log tells more. Run it again.",
+        counted=counted,
+        first=first,
     )
     return failed(counted, text)
 
@@ -82,24 +87,28 @@ def loadgen_valid(test: PerformanceTest) -> Finding:
     """LoadGen's word for a test that no other rule explains."""
     run = test.loadgen
     if not run.ended:
-        text = "LoadGen's log breaks off: the test did not end. run.log says why; run it again."
-        return failed("the log breaks off", text)
+        text = phrase(
+            "LoadGen's log breaks off: the test did not end. run.log says why; run it again."
+        )
+        return failed(phrase("the log breaks off"), text)
     if run.valid:
         return passed("VALID")
     if any(check(test).outcome == FAILED for check in _REASONS_OF_LOADGEN):
-        return not_applicable("LoadGen says INVALID, and another rule says why.")
+        return not_applicable(phrase("LoadGen says INVALID, and another rule says why."))
     if run.valid is None:
-        text = "LoadGen's log does not say whether the test is valid. Run it again."
-        return failed("not said", text)
-    reason = str(run.results.get("result_invalid_reason") or "It gives no reason.").strip()
-    return failed("INVALID", f"LoadGen calls the test INVALID. {reason} Run it again.")
+        text = phrase("LoadGen's log does not say whether the test is valid. Run it again.")
+        return failed(phrase("not said"), text)
+    reason = str(run.results.get("result_invalid_reason") or phrase("It gives no reason.")).strip()
+    return failed(
+        "INVALID", phrase("LoadGen calls the test INVALID. {reason} Run it again.", reason=reason)
+    )
 
 
 def duration(test: PerformanceTest) -> Finding:
     """Whether the test lasted as long as LoadGen was configured for."""
     run = test.loadgen
     if not run.ended:
-        return not_applicable(_BROKEN_OFF)
+        return not_applicable(BROKEN_OFF)
     lasted = formatting.duration(lasted_s(run))
     if run.results.get("result_min_duration_met") is True:
         return passed(lasted)
@@ -110,13 +119,14 @@ def queries(test: PerformanceTest) -> Finding:
     """Whether LoadGen issued as many queries as it was configured for."""
     run = test.loadgen
     if not run.ended:
-        return not_applicable(_BROKEN_OFF)
-    issued = f"{formatting.count(run.sample_count)} samples"
+        return not_applicable(BROKEN_OFF)
+    issued = phrase("{samples} samples", samples=formatting.count(run.sample_count))
     if run.results.get("result_min_queries_met") is True:
         return passed(issued)
-    text = (
-        f"LoadGen stopped after {issued}, fewer than it was to issue; its errors in the detail log "
-        "say why. Run it again."
+    text = phrase(
+        "LoadGen stopped after {issued}, fewer than it was to issue; its errors in the "
+        "detail log say why. Run it again.",
+        issued=issued,
     )
     return failed(issued, text)
 
@@ -124,13 +134,13 @@ def queries(test: PerformanceTest) -> Finding:
 def ttft(test: PerformanceTest) -> Finding:
     """The 99th percentile of the time to the first token."""
     limit_ms = test.limits.ttft_p99_ms if test.limits else None
-    return _latency(test, "the first token", test.result.ttft, limit_ms)
+    return _latency(test, phrase("the first token"), test.result.ttft, limit_ms)
 
 
 def tpot(test: PerformanceTest) -> Finding:
     """The 99th percentile of the time of each further token."""
     limit_ms = test.limits.tpot_p99_ms if test.limits else None
-    return _latency(test, "each further token", test.result.tpot, limit_ms)
+    return _latency(test, phrase("each further token"), test.result.tpot, limit_ms)
 
 
 def _latency(
@@ -139,18 +149,25 @@ def _latency(
     if limit_ms is None:
         return not_applicable(NO_LIMITS)
     if not test.loadgen.ended:
-        return not_applicable(_BROKEN_OFF)
+        return not_applicable(BROKEN_OFF)
     p99_ms = stats.p99_ms if stats else None
     value = f"p99 {formatting.milliseconds(p99_ms)}"
     if p99_ms is None:
-        text = f"LoadGen's log does not say how long the queries took for {what}. Run it again."
+        text = phrase(
+            "LoadGen's log does not say how long the queries took for {what}. Run it again.",
+            what=what,
+        )
         return failed(value, text)
     if p99_ms < limit_ms:
         return passed(value)
-    text = (
-        f"The slowest 1 % of the queries took {formatting.milliseconds(p99_ms)} or more for {what}"
-        f"; {test.scenario.label} allows less than {formatting.milliseconds(limit_ms)}. Lower "
-        f"--server-target-qps (it was {formatting.rate(test.result.target_qps, 'queries/s')})."
+    text = phrase(
+        "The slowest 1 % of the queries took {p99} or more for {what}; {scenario} allows "
+        "less than {limit}. Lower --server-target-qps (it was {rate}).",
+        p99=formatting.milliseconds(p99_ms),
+        what=what,
+        scenario=test.scenario.label,
+        limit=formatting.milliseconds(limit_ms),
+        rate=formatting.rate(test.result.target_qps, "queries/s"),
     )
     return failed(value, text)
 
@@ -158,11 +175,11 @@ def _latency(
 def early_stopping(test: PerformanceTest) -> Finding:
     """LoadGen's early stopping, and our own count of the queries over the limits."""
     if test.scenario is Scenario.OFFLINE:
-        return not_applicable("Offline has no latency to prove.")
+        return not_applicable(phrase("Offline has no latency to prove."))
     if not test.loadgen.ended:
-        return not_applicable(_BROKEN_OFF)
+        return not_applicable(BROKEN_OFF)
     if FAILED in (ttft(test).outcome, tpot(test).outcome):
-        return not_applicable("The limit itself was missed.")
+        return not_applicable(phrase("The limit itself was missed."))
     if test.scenario is Scenario.SINGLESTREAM:
         return _single_stream(test)
     issued = formatting.count(test.result.sample_count)
@@ -170,16 +187,21 @@ def early_stopping(test: PerformanceTest) -> Finding:
     over = max(counts.ttft_over, counts.tpot_over) if counts else 0
     allowed = (counts.allowed or 0) if counts else 0
     if over > allowed:
-        text = (
-            f"{formatting.count(over)} of {issued} queries were over a latency limit; early "
-            f"stopping allows {formatting.count(allowed)}. Lower --server-target-qps."
+        text = phrase(
+            "{over} of {issued} queries were over a latency limit; early stopping allows "
+            "{allowed}. Lower --server-target-qps.",
+            over=formatting.count(over),
+            issued=issued,
+            allowed=formatting.count(allowed),
         )
-        return failed(f"{formatting.count(over)} over", text)
+        return failed(phrase("{over} over", over=formatting.count(over)), text)
     minimum = test.official.early_stopping_min_queries_server
     too_few = (test.result.sample_count or 0) < minimum
     if test.loadgen.results.get("early_stopping_met") is not True or too_few:
-        return failed(f"not proven by {issued} queries", _not_proven(test.loadgen))
-    return passed(f"{issued} queries prove it")
+        return failed(
+            phrase("not proven by {issued} queries", issued=issued), _not_proven(test.loadgen)
+        )
+    return passed(phrase("{issued} queries prove it", issued=issued))
 
 
 def _single_stream(test: PerformanceTest) -> Finding:
@@ -187,38 +209,48 @@ def _single_stream(test: PerformanceTest) -> Finding:
     issued = formatting.count(test.result.sample_count)
     too_few = (test.result.sample_count or 0) < minimum
     if test.loadgen.results.get("early_stopping_met") is True and not too_few:
-        return passed(f"{issued} queries")
-    text = f"By LoadGen's early stopping, {issued} queries prove no percentile."
+        return passed(phrase("{issued} queries", issued=issued))
+    text = phrase(
+        "By LoadGen's early stopping, {issued} queries prove no percentile.", issued=issued
+    )
+    way_out = phrase("Run it again.")
     if too_few:
-        text += f" At least {minimum} are needed. Raise --total-sample-count."
-    else:
-        text += " Run it again."
-    return failed(f"{issued} queries", text)
+        way_out = phrase(
+            "At least {minimum} are needed. Raise --total-sample-count.", minimum=minimum
+        )
+    return failed(phrase("{issued} queries", issued=issued), joined(" ", [text, way_out]))
 
 
 def _too_short(run: LoadGenRun) -> str:
     """Explains a test that ended before its minimum duration, and the way out."""
     minimum_ms = number(run.effective, "min_duration_ms") or 0.0
-    text = (
-        f"The test lasted {formatting.duration(lasted_s(run))}; it has to last at least "
-        f"{formatting.duration(minimum_ms / 1e3)}. "
+    text = phrase(
+        "The test lasted {lasted}; it has to last at least {minimum}.",
+        lasted=formatting.duration(lasted_s(run)),
+        minimum=formatting.duration(minimum_ms / 1000.0),
     )
+    return joined(" ", [text, _why_too_short(run)])
+
+
+def _why_too_short(run: LoadGenRun) -> str:
     expected = number(run.effective, "target_qps")
     if run.scenario == "Offline":
         reached = number(run.results, "result_samples_per_second")
-        return text + (
-            f"LoadGen was configured to expect {formatting.rate(expected, 'samples/s')} and the "
-            f"system did {formatting.rate(reached, 'samples/s')}: run it again with that "
-            "expectation."
+        return phrase(
+            "LoadGen was configured to expect {expected} and the system did {reached}: run it "
+            "again with that expectation.",
+            expected=formatting.rate(expected, "samples/s"),
+            reached=formatting.rate(reached, "samples/s"),
         )
     if run.scenario == "SingleStream" and expected:
         mean_ns = number(run.results, "result_mean_latency_ns") or 0.0
-        return text + (
-            f"LoadGen was configured to expect {formatting.milliseconds(1e3 / expected)} a query "
-            f"and the system took {formatting.milliseconds(mean_ns / 1e6)}: run it again with that "
-            "expectation."
+        return phrase(
+            "LoadGen was configured to expect {expected} a query and the system took {mean}: run "
+            "it again with that expectation.",
+            expected=formatting.milliseconds(1e3 / expected),
+            mean=formatting.milliseconds(mean_ns / 1e6),
         )
-    return text + "LoadGen's errors in the detail log say why it stopped."
+    return phrase("LoadGen's errors in the detail log say why it stopped.")
 
 
 def lasted_s(run: LoadGenRun) -> float | None:
@@ -239,45 +271,18 @@ def _not_proven(run: LoadGenRun) -> str:
     needed = max((int(n) for t in texts for n in re.findall(r"at least (\d+)", t)), default=None)
     issued = formatting.count(run.sample_count)
     if needed is None or allowed_over_limit(run.sample_count or 0) >= 0:
-        return (
-            f"Early stopping: {issued} queries do not prove that 99 % stay under the limits. "
-            "Lower --server-target-qps."
+        return phrase(
+            "Early stopping: {issued} queries do not prove that 99 % stay under the limits. "
+            "Lower --server-target-qps.",
+            issued=issued,
         )
     total = formatting.count((run.sample_count or 0) + needed)
-    return (
-        f"Early stopping: {issued} queries are too few to prove that 99 % stay under the limits; "
-        f"{total}, all under them, would. Raise --total-sample-count."
+    return phrase(
+        "Early stopping: {issued} queries are too few to prove that 99 % stay under the "
+        "limits; {total}, all under them, would. Raise --total-sample-count.",
+        issued=issued,
+        total=total,
     )
-
-
-# The one figure a result is published by (CHK/constants.py:1561-1566), and what it says.
-_HEADLINES = {
-    Scenario.OFFLINE: ("result_tokens_per_second", "tokens per second"),
-    Scenario.SERVER: ("result_completed_tokens_per_second", "completed tokens per second"),
-    Scenario.INTERACTIVE: ("result_completed_tokens_per_second", "completed tokens per second"),
-    Scenario.SINGLESTREAM: ("result_90.00_percentile_latency_ns", "90th percentile of latency"),
-}
-
-
-def headline_figure(test: PerformanceTest) -> tuple[str, str, float | None]:
-    """LoadGen's key of the published figure, what it is in words, and the figure (None: absent)."""
-    key, words = _HEADLINES[test.scenario]
-    return key, words, number(test.loadgen.results, key)
-
-
-def headline(test: PerformanceTest) -> Finding:
-    """Whether LoadGen's log has the figure that the result is published by."""
-    if not test.loadgen.ended:
-        return not_applicable(_BROKEN_OFF)
-    key, words, figure = headline_figure(test)
-    if figure is not None and figure > 0:
-        return passed(f"{key} {figure:g}")
-    logged = "nothing" if figure is None else f"{figure:g}"
-    text = (
-        f"LoadGen's log has no usable {words} ({key} is {logged}), which is the figure of "
-        f"{test.scenario.label}: without it there is no result. Run it again."
-    )
-    return failed(f"{key} is {logged}", text)
 
 
 _REASONS_OF_LOADGEN = (duration, queries, ttft, tpot, early_stopping)

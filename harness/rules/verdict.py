@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from harness.language import joined, phrase
 from harness.rules.accuracy import ACCURACY
 from harness.rules.advice import full_run
 from harness.rules.evidence import Evidence
@@ -42,15 +43,15 @@ NOT_FINISHED = "FAILED"  # the run itself failed, so nothing else is asked
     "other-departures",
     OFFICIAL,
     source="config.json",
-    required="the run recorded no other departure",
+    required=phrase("the run recorded no other departure"),
 )
 def _other_departures(evidence: Evidence) -> Finding:
     """What the run says of itself and no rule here knows must not be lost."""
     known = {spec.departure for spec in SPECS if spec.departure}
     strange = [d.sentence for d in evidence.departures if d.id not in known]
     if strange:
-        return failed("another departure", " ".join(strange), full_run(evidence))
-    return passed("none")
+        return failed(phrase("another departure"), joined(" ", strange), full_run(evidence))
+    return passed(phrase("none"))
 
 
 SPECS: tuple[Spec, ...] = (
@@ -124,5 +125,5 @@ def _unfinished(spec: Spec, evidence: Evidence) -> Rule:
     """Of a run that did not finish only that is said."""
     if spec.id == "finished":
         return spec.judge(evidence)
-    text = "The run did not finish."
+    text = phrase("The run did not finish.")
     return Rule(spec.id, spec.source, "", "", NOT_APPLICABLE, text, None, spec.kind)

@@ -19,17 +19,18 @@ from typing import Any
 
 from harness import formatting, shapes
 from harness.errors import BenchmarkError
+from harness.language import joined, phrase
 from harness.machine import process_limits
 from harness.metrics import AccuracyResult
 from harness.rounds import HIGH_ACCURACY_MULTIPLIER, Round
 from harness.scoring.rouge import ROUGE_TYPES, Chunk, PairScore, score_chunk
 
 _CHUNK = 250  # a second of work: several for each process, and a quick end on an interrupt
-_ROUGE_HINT = (
+_ROUGE_HINT = phrase(
     "Check the model revision, the precision, the prompt, and that no answer is cut short."
 )
-SHORT_HINT = "The answers end too early: check --max-new-tokens and the end-of-text tokens."
-LONG_HINT = "The answers run on: check --max-new-tokens and the end-of-text tokens."
+SHORT_HINT = phrase("The answers end too early: check --max-new-tokens and the end-of-text tokens.")
+LONG_HINT = phrase("The answers run on: check --max-new-tokens and the end-of-text tokens.")
 # What rouge.json holds: the figures and the gate all together, or none of them.
 _THRESHOLDS = {name: f"threshold_{name}" for name in (*ROUGE_TYPES, "gen_len_low", "gen_len_high")}
 _COMMON: dict[str, shapes.Shape] = {
@@ -97,8 +98,10 @@ def _score_in_processes(chunks: Sequence[Chunk], workers: int) -> list[list[Pair
             return list(pool.map(score_chunk, chunks))
     except BrokenProcessPool:
         raise BenchmarkError(
-            "A process that computes ROUGE died; the machine may be out of memory. The answers are "
-            "in the accuracy log; `python report.py RUN --rescore` scores them."
+            phrase(
+                "A process that computes ROUGE died; the machine may be out of memory. The answers "
+                "are in the accuracy log; `python report.py RUN --rescore` scores them."
+            )
         ) from None
 
 
@@ -183,21 +186,36 @@ def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, .
         percent = printed_percent(getattr(scores, name))
         if percent < thresholds[name]:
             failures.append(
-                f"{name} is {percent:.4f}, and the gate asks for at least {thresholds[name]:.4f}."
+                phrase(
+                    "{name} is {percent:.4f}, and the gate asks for at least {thresholds:.4f}.",
+                    name=name,
+                    percent=percent,
+                    thresholds=thresholds[name],
+                )
             )
     if failures:
-        failures[-1] += f" {_ROUGE_HINT}"
+        failures[-1] = joined(" ", (failures[-1], _ROUGE_HINT))
     length = formatting.count(scores.gen_len)
     low, high = thresholds["gen_len_low"], thresholds["gen_len_high"]
     if scores.gen_len < low:
         failures.append(
-            f"The summaries have {length} characters, and the gate asks for at least "
-            f"{formatting.count(math.ceil(low))}. {SHORT_HINT}"
+            phrase(
+                "The summaries have {characters} characters, and the gate asks for at least "
+                "{low}. {hint}",
+                characters=length,
+                low=formatting.count(math.ceil(low)),
+                hint=SHORT_HINT,
+            )
         )
     if scores.gen_len > high:
         failures.append(
-            f"The summaries have {length} characters, and the gate allows at most "
-            f"{formatting.count(math.floor(high))}. {LONG_HINT}"
+            phrase(
+                "The summaries have {characters} characters, and the gate allows at most {high}. "
+                "{hint}",
+                characters=length,
+                high=formatting.count(math.floor(high)),
+                hint=LONG_HINT,
+            )
         )
     return tuple(failures)
 
@@ -258,7 +276,7 @@ def contradiction(
     """
     scores = {name: getattr(result, name) for name in (*ROUGE_TYPES, "gen_len", "gen_num")}
     if missing := [name for name, figure in scores.items() if figure is None]:
-        return f"judged without {', '.join(missing)}"
+        return phrase("judged without {missing}", missing=", ".join(missing))
     again = judge(
         RougeScores(**scores),
         record,
@@ -268,7 +286,7 @@ def contradiction(
     )
     for name, minimum in again.thresholds.items():
         if not math.isclose(result.thresholds.get(name, math.nan), minimum, rel_tol=1e-9):
-            return f"another gate for {name}"
+            return phrase("another gate for {name}", name=name)
     if result.passed != again.passed or bool(result.failures) == result.passed:
-        return "passed and the figures differ"
+        return phrase("passed and the figures differ")
     return None

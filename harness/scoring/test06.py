@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import formatting
 from harness.config import Scenario
+from harness.language import phrase
 from harness.metrics import AuditedAnswer, ComplianceCheck, ComplianceResult, LoadGenRun
 from harness.rounds import LatencyLimits
 
@@ -32,7 +33,9 @@ AUDIT_CONFIG = """\
 # Turn off equal issue mode for TEST06
 *.*.sample_concatenate_permutation = 0"""
 AUDITED_ANSWERS = 100  # accuracy_log_sampling_target and min_query_count above
-AUDIT_FILE_FOUND = "Found Audit Config file"  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
+AUDIT_FILE_FOUND = phrase(
+    "Found Audit Config file"
+)  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
 # <|end_of_text|>, <|eom_id|> and <|eot_id|>: what ends an answer of Llama-3.1-8B-Instruct.
 LLAMA3_END_TOKENS = frozenset({128001, 128008, 128009})
 OFFICIAL_DEFAULT_END_TOKEN = 2  # what run_verification.py looks for when nothing is said
@@ -65,10 +68,12 @@ def _audit_file(run: LoadGenRun) -> ComplianceCheck:
     return ComplianceCheck(
         "audit_config",
         was_read,
-        "LoadGen read the official audit.config."
+        phrase("LoadGen read the official audit.config.")
         if was_read
-        else "LoadGen's log does not say that it read audit.config, so this was an ordinary test; "
-        "run it again with --compliance 1.",
+        else phrase(
+            "LoadGen's log does not say that it read audit.config, so this was an ordinary test; "
+            "run it again with --compliance 1."
+        ),
     )
 
 
@@ -85,35 +90,44 @@ def _of_scenario(
         limits_ns = (1e6 * limits.ttft_p99_ms, 1e6 * limits.tpot_p99_ms)
         logged_ns = tuple(run.requested.get(f"server_{name}_latency") for name in ("ttft", "tpot"))
         matches = logged_ns == limits_ns
-        what += " with other limits"
+        what = phrase("{scenario} with other limits", scenario=run.scenario)
     if scenario is Scenario.OFFLINE and any(answer.first_token_ids for answer in answers):
-        matches, what = False, "another scenario: it has first tokens, and Offline has none"
+        matches, what = False, phrase("another scenario: it has first tokens, and Offline has none")
     return ComplianceCheck(
         "scenario",
         matches,
-        f"LoadGen's log is of {scenario.label}."
+        phrase("LoadGen's log is of {scenario}.", scenario=scenario.label)
         if matches
-        else f"LoadGen's log is not of {scenario.label} but of {what}; run it again with "
-        "--compliance 1.",
+        else phrase(
+            "LoadGen's log is not of {scenario} but of {what}; run it again with --compliance 1.",
+            scenario=scenario.label,
+            what=what,
+        ),
     )
 
 
 def _count(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
     count = formatting.count(len(answers))
     passed = len(answers) == AUDITED_ANSWERS
-    text = f"LoadGen logged {count} answers."
+    text = phrase("LoadGen logged {count} answers.", count=count)
     if not passed:
-        text = f"LoadGen logged {count} answers where {AUDITED_ANSWERS} are asked for."
+        text = phrase(
+            "LoadGen logged {count} answers where {AUDITED_ANSWERS} are asked for.",
+            count=count,
+            AUDITED_ANSWERS=AUDITED_ANSWERS,
+        )
     return ComplianceCheck("answers", passed, text)
 
 
 def _errors(run: LoadGenRun) -> ComplianceCheck:
     if not run.ended:
-        return ComplianceCheck("loadgen", False, "LoadGen's log breaks off: TEST06 did not end.")
+        return ComplianceCheck(
+            "loadgen", False, phrase("LoadGen's log breaks off: TEST06 did not end.")
+        )
     if run.errors:
-        text = f"LoadGen logged an error: {run.errors[0]}"
+        text = phrase("LoadGen logged an error: {errors}", errors=run.errors[0])
         return ComplianceCheck("loadgen", False, text)
-    return ComplianceCheck("loadgen", True, "LoadGen logged no error.")
+    return ComplianceCheck("loadgen", True, phrase("LoadGen logged no error."))
 
 
 def _first_tokens(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
@@ -125,8 +139,8 @@ def _first_tokens(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
         FIRST_TOKEN,
         answers,
         differs,
-        "Each answer begins with the first token that was reported for it.",
-        "do not begin with the first token that was reported for them, or had none",
+        phrase("Each answer begins with the first token that was reported for it."),
+        phrase("do not begin with the first token that was reported for them, or had none"),
     )
 
 
@@ -141,8 +155,8 @@ def _end_tokens(answers: Sequence[AuditedAnswer], ends: Collection[int]) -> Comp
         END_TOKENS,
         answers,
         runs_on,
-        "No answer has more than one end token at its end.",
-        "are lengthened by further end tokens, which would count as output",
+        phrase("No answer has more than one end token at its end."),
+        phrase("are lengthened by further end tokens, which would count as output"),
     )
 
 
@@ -151,8 +165,8 @@ def _lengths(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
         LENGTH,
         answers,
         lambda answer: answer.told_count != len(answer.token_ids) or not answer.token_ids,
-        "The number of tokens told to LoadGen is that of each answer.",
-        "hold another number of tokens than LoadGen was told, or none",
+        phrase("The number of tokens told to LoadGen is that of each answer."),
+        phrase("hold another number of tokens than LoadGen was told, or none"),
     )
 
 
@@ -165,15 +179,20 @@ def _of_each_answer(
 ) -> ComplianceCheck:
     """A check that every single answer has to pass; without answers there is nothing to pass."""
     if not answers:
-        return ComplianceCheck(name, False, "There are no answers to look at.")
+        return ComplianceCheck(name, False, phrase("There are no answers to look at."))
     bad = [answer for answer in answers if is_wrong(answer)]
     if not bad:
         return ComplianceCheck(name, True, good)
     return ComplianceCheck(
         name,
         False,
-        f"{formatting.count(len(bad))} of {formatting.count(len(answers))} answers {wrong} "
-        f"(the first: sample {bad[0].sample_index}).",
+        phrase(
+            "{bad} of {answers} answers {wrong} (the first: sample {sample_index}).",
+            bad=formatting.count(len(bad)),
+            answers=formatting.count(len(answers)),
+            wrong=wrong,
+            sample_index=bad[0].sample_index,
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import report
 from harness.errors import LogError, UsageError
-from harness.mmlu.report import terminal_summary
+from harness.mmlu.text import terminal_summary
 from harness.results.folder import RunFolder
 from harness.rules.read import read_evidence
 from tests.builders import text_of, write_evaluation

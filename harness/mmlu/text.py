@@ -1,0 +1,161 @@
+"""report.md of an evaluation and its last lines on the terminal, from what summary.json holds."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import formatting, precision, templates
+from harness.language import phrase, translated
+from harness.mmlu.config import LLAMA, PLAIN
+from harness.mmlu.results import Results
+from harness.mmlu.subjects import in_words
+from harness.report import pages
+from harness.results.folder import RunFolder
+
+_TEMPLATES = Path(__file__).with_name("templates")
+PROTOCOL_NAMES = {
+    PLAIN: phrase(
+        "plain: the likeliest of the letters after the question, as lm-evaluation-harness's task "
+        "mmlu"
+    ),
+    LLAMA: phrase(
+        "llama: a chat in which the model writes the letter, as lm-evaluation-harness's task "
+        "mmlu_llama"
+    ),
+}
+_PHASES = {
+    "preparation": phrase("start, questions and prompts"),
+    "engine_load": phrase("loading the engine"),
+    "questions": phrase("questions"),
+    "shutdown": phrase("shutting the engine down"),
+}
+CAPTIONS = {
+    "score_by_domain": phrase(
+        "The share of right answers in each domain; the thin line is the standard error. A model "
+        "that only guesses stays near the dotted line."
+    ),
+    "score_by_subject": phrase(
+        "The share of right answers in each subject, the best first, with the number of "
+        "questions it is of."
+    ),
+}
+_FILES = {
+    "overall.json": phrase("the score of all questions"),
+    "by_domain.json": phrase("the score of each domain"),
+    "by_subject.json": phrase("the score of each subject"),
+    "samples.csv": phrase(
+        "each question: the answer, what the model made of it, and how long it took"
+    ),
+    "summary.json": phrase("the same for programs, with the machine and the settings"),
+    "config.json": phrase("every setting"),
+    "run.log": phrase("what the evaluation and the engine said"),
+}
+
+
+def render(
+    record: dict[str, Any], config: dict[str, Any], results: Results | None, folder: RunFolder
+) -> str:
+    """report.md. Raises BenchmarkError when jinja2 is not installed."""
+    return templates.render(
+        "mmlu.md.j2",
+        _TEMPLATES,
+        pages.TEMPLATES,
+        summary=record,
+        config=config,
+        meta=record["meta"],
+        title=_title(record),
+        protocol=PROTOCOL_NAMES[config["flags"]["protocol"]],
+        results=results,
+        in_words=in_words,
+        percent=percent,
+        machine=list(pages.machine_rows(record["system"])),
+        settings=list(_settings(config)),
+        engine=pages.engine_rows(config["resolved"]),
+        phases=[(_PHASES.get(name, name), s) for name, s in record["meta"]["phases_s"].items()],
+        command=shlex.join(record["meta"]["command"]),
+        plots=[(name, CAPTIONS[name], path) for name, path in record["plots"].items() if path],
+        files=[(name, text) for name, text in _FILES.items() if (folder.path / name).exists()],
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share as "69.40 %"."""
+    return formatting.NOT_KNOWN if share is None else f"{100 * share:.2f} %"
+
+
+def _title(record: dict[str, Any]) -> str:
+    meta = record["meta"]
+    formats = precision.in_words(meta["precision"], meta["quantization"])
+    return phrase(
+        "MMLU ({protocol}): {model}, {formats}",
+        protocol=meta["protocol"],
+        model=meta["model"],
+        formats=formats,
+    )
+
+
+def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    flags, data, model = config["flags"], config["dataset"], config["model"]
+    yield phrase("protocol"), PROTOCOL_NAMES[flags["protocol"]]
+    yield phrase("examples before each question"), str(flags["num_fewshot"])
+    yield (
+        phrase("questions"),
+        phrase(
+            "{samples} of {available}, in {subjects} subjects; {source}",
+            samples=formatting.count(data["samples"]),
+            available=formatting.count(data["available"]),
+            subjects=data["subjects"],
+            source=data["source"],
+        ),
+    )
+    yield phrase("checksum of the questions (SHA-256)"), data["checksum_sha256"]
+    yield (
+        phrase("prompts"),
+        phrase(
+            "{mean} tokens on average, {longest} at most",
+            mean=formatting.count(data["mean_prompt_tokens"]),
+            longest=formatting.count(data["longest_prompt_tokens"]),
+        ),
+    )
+    yield phrase("model"), pages.model(flags, model)
+    yield phrase("number formats"), precision.of(config)
+    profile = config["resolved"]["profile"]
+    yield (
+        phrase("engine settings"),
+        phrase("profile {name}: {source}", name=profile["name"], source=profile["source"]),
+    )
+
+
+def terminal_summary(record: dict[str, Any]) -> str:
+    """The evaluation in plain text: the score, each domain, what it is not, where the report is."""
+    meta, headline = record["meta"], translated(record["headline"]["text"])
+    lines = [translated(_title(record)), "", f"  {headline}", ""]
+    results = record["run"]["mmlu"]
+    rows: list[tuple[str, str]] = []
+    if results:
+        for name, score in results["domains"].items():
+            right = percent(score["accuracy"])
+            rows.append(
+                (
+                    name,
+                    phrase(
+                        "{right} of {total}", right=right, total=formatting.count(score["total"])
+                    ),
+                )
+            )
+        if unparsed := results["overall"]["unparsed"]:
+            text = phrase(
+                "{unparsed} answers named no letter; they count as wrong",
+                unparsed=formatting.count(unparsed),
+            )
+            rows.append((phrase("unparsed"), text))
+    rows += [
+        (phrase("note"), sentence) for sentence in (*record["departures"], *record["problems"])
+    ]
+    rows.append((phrase("report"), str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
+    for name, text in rows:
+        lines += pages.wrapped(text, f"  {pages.padded(name, 17)}", " " * 19)
+    return "\n".join(lines) + "\n"
