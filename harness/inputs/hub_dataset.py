@@ -81,8 +81,13 @@ def datasets_library(repo: str | None, *, ask_hub: bool = True) -> Any:
     `repo` is what it will be asked for from the hub, None for a folder; without `ask_hub` from the
     hub's cache alone.
     """
-    import datasets
-
+    try:
+        import datasets
+    except ValueError as error:  # of a variable that it reads as a number
+        raise UsageError(
+            f"The library `datasets` cannot be imported ({first_line(error)}); correct or unset "
+            "the environment variables named HF_DATASETS_..."
+        ) from error
     if repo is not None and not (ask_hub and hub_answers(repo)):
         # The hub's client would retry for 25 s; so `datasets` looks into its own cache at once.
         datasets.config.HF_HUB_OFFLINE = True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,4 +146,26 @@ def test_without_the_hub_the_way_out_is_a_file(
         "--dataset cnndm: abisee/cnn_dailymail is not on this machine and cannot be had from the "
         "hub (it does not answer); give --dataset-path sample_cnn_eval_5000.json, which `python "
         "run.py fetch dataset --category edge` gets from MLCommons, or use --dataset sample."
+    )
+
+
+def test_a_variable_of_the_library_that_is_no_number_is_refused() -> None:
+    code = (
+        "from harness.errors import UsageError\n"
+        "from harness.inputs import hub_dataset\n"
+        "try:\n"
+        "    hub_dataset.datasets_library(None)\n"
+        "except UsageError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_DATASETS_IN_MEMORY_MAX_SIZE": "lots"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == (
+        "The library `datasets` cannot be imported (could not convert string to float: 'lots'); "
+        "correct or unset the environment variables named HF_DATASETS_...\n"
     )
