@@ -1,9 +1,10 @@
-"""Makes summary.json, report.md and the plots of a run folder anew from its logs.
+"""Makes summary.json, report.md, report.html and the plots of a run folder anew from its logs.
 
 It needs neither a GPU nor vLLM nor LoadGen, measures nothing and changes no log.
 
     python report.py results/latest
     python report.py results/20261123-141500-datacenter-offline
+    python report.py results/OFFLINE results/SERVER          (and one page for all of them)
     python report.py results/latest --rescore      (first scores the answers in its accuracy log)
 
 Or it compares runs: what differs in them, and whether their figures differ by more than chance.
@@ -27,7 +28,7 @@ from harness import flags
 from harness.config import load_env_file
 from harness.errors import BenchmarkError
 from harness.mmlu import report as mmlu_report
-from harness.report import make
+from harness.report import make, series_page
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
 
@@ -57,9 +58,8 @@ def make_report(run_dir: Path) -> dict[str, Any]:
 
 def score_again(run_dir: Path) -> None:
     """Scores the accuracy log of a run anew, into its folder. Raises BenchmarkError, OSError."""
-    from harness.measure.rescore import (
-        rescore,
-    )  # the data set and numpy, which a report does without
+    # Imported only now: the data set and numpy, which a report does without.
+    from harness.measure.rescore import rescore
 
     load_env_file(Path(__file__).resolve().parent)  # a token for the hub
     print("scoring the answers ...", flush=True)
@@ -74,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=flags.path, help="a run folder")
+    parser.add_argument(
+        "run_dirs", metavar="RUN_DIR", type=flags.path, nargs="+", help="a run folder"
+    )
     parser.add_argument(
         "--rescore",
         action="store_true",
@@ -82,18 +84,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     try:
-        if arguments.rescore:
-            score_again(arguments.run_dir)
-        record = make_report(arguments.run_dir)
+        for run_dir in arguments.run_dirs:
+            if arguments.rescore:
+                score_again(run_dir)
+            say(run_dir, make_report(run_dir))
+        if len(arguments.run_dirs) > 1 and (page := series_page.write(arguments.run_dirs)):
+            print(page)
     except BenchmarkError as error:
         print(f"report.py: {error}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
         print(f"report.py: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
         return BenchmarkError.exit_status
-    print(RunFolder(arguments.run_dir).report_md)
-    print(record["headline"]["text"])
     return 0
+
+
+def say(run_dir: Path, record: dict[str, Any]) -> None:
+    """Where the report of a run is, and its headline."""
+    folder = RunFolder(run_dir)
+    print(folder.report_md)
+    if folder.report_html.exists():  # an evaluation has none
+        print(folder.report_html)
+    print(record["headline"]["text"])
 
 
 def compare(argv: Sequence[str]) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import formatting, language
 from harness.errors import BenchmarkError
 from harness.language import phrase
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 # What Markdown gives a meaning to in a cell of a table; # and the like have one at line starts.
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
@@ -16,8 +19,22 @@ _SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
 
 def as_it_stands(text: str) -> str:
     """Somebody else's text for a cell of a table: read as it is, and never as Markdown or HTML."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _SIGNS.sub(r"\\\1", " ".join(printable.split()))
+    return _SIGNS.sub(r"\\\1", printable(text))
+
+
+def printable(text: str) -> str:
+    """Somebody else's text on one line, without what only steers a screen."""
+    seen = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(seen.split())
+
+
+def rich(text: str) -> Markup:
+    """A sentence of ours for HTML, with the two marks of Markdown that sentences here have."""
+    from markupsafe import Markup, escape
+
+    safe = str(escape(text))
+    safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))
 
 
 def render(name: str, /, *folders: Path, **values: Any) -> str:
@@ -58,6 +75,8 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         }.get,
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
         "rate": formatting.rate,
+        "rich": rich,
+        "shown": printable,
         "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",
     }
     return environment.get_template(name).render(**values).rstrip() + "\n"

@@ -193,7 +193,7 @@ def no_figures() -> Iterator[None]:
     """What a figure is made of is worked out; nothing is drawn, which would take a second."""
 
     @contextlib.contextmanager
-    def figure_at(path: Path, *_arguments: object) -> Iterator[Blank]:
+    def figure_at(path: Path, *_arguments: object, **_options: object) -> Iterator[Blank]:
         yield Blank()
         path.touch()
 

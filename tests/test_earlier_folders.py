@@ -31,6 +31,9 @@ def test_an_earlier_folder_gets_its_report_anew(
     assert summary["verdict"]["valid"] is True
     assert "queries/s asked for" in capsys.readouterr().out
     assert (folder / "report.md").exists()
+    # Of before there were telemetry.csv and answers.jsonl.
+    page = (folder / "report.html").read_text()
+    assert summary["headline"]["text"] in page and "What the machine did" not in page
 
 
 def test_an_earlier_folder_is_read_as_json(

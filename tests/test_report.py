@@ -28,8 +28,8 @@ def test_program_prints_the_path_and_the_headline(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report.main([str(folder)]) == 0
-    path, headline = capsys.readouterr().out.splitlines()
-    assert path == f"{folder}/report.md"
+    path, page, headline = capsys.readouterr().out.splitlines()
+    assert (path, page) == (f"{folder}/report.md", f"{folder}/report.html")
     assert " tokens/s (" in headline
 
 

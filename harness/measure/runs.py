@@ -14,6 +14,7 @@ from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
 from harness.engine.vllm import Engine
+from harness.errors import BenchmarkError
 from harness.measure import lifecycle, session
 from harness.measure.interrupts import Interrupts
 from harness.measure.lifecycle import Job, Outcome
@@ -21,7 +22,7 @@ from harness.measure.preparation import Prepared, describe
 from harness.measure.record import SCORING_BEGUN, SCORING_DONE
 from harness.measure.score import score
 from harness.measure.session import EngineMaker
-from harness.report import make, series, text
+from harness.report import make, series, series_page, text
 from harness.results.folder import RunFolder
 from harness.rules.verdict import INVALID
 from harness.terminal import Terminal
@@ -76,10 +77,18 @@ class Series:
             ended = zip(labels, self.outcomes, strict=False)  # an interrupt leaves some out
             runs = [series.Run(label, out.folder.path, out.summary) for label, out in ended]
             self.terminal.say()
-            self.terminal.say(series.ending(runs, labels[len(runs) :]))
+            self.terminal.say(series.ending(runs, labels[len(runs) :], self._page()))
         threads_left = any(outcome.threads_left for outcome in self.outcomes)
         status = lifecycle.leave(self._exit_status(), threads_left=threads_left)
         return status, [outcome.folder.path for outcome in self.outcomes if _finished(outcome)]
+
+    def _page(self) -> Path | None:
+        """The page of all runs; None where it cannot be written, which costs no run."""
+        try:
+            return series_page.write([outcome.folder.path for outcome in self.outcomes])
+        except (BenchmarkError, OSError) as error:
+            self.terminal.say(f"note: the page of all runs could not be made: {error}")
+            return None
 
     def _exit_status(self) -> int:
         """What the interrupt says that ended a series, else the worst that any run left.

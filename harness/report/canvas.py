@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +20,12 @@ WIDTH_IN, HEIGHT_IN = 9.0, 4.5  # 10 point text is readable where this is shown 
 TITLE_IN, CAPTION_IN, HEADER_IN = 0.09, 0.38, 0.45  # from the top: title, caption, drawing
 DOTS_PER_INCH = 150
 SVG_WIDTH_IN, SVG_HEIGHT_IN = 5.2, 3.3  # 10 point text is readable where this is as wide as a phone
+SVG_LEGEND_IN = 4.4  # beside the labels of the y axis
+SVG_PANELS_IN = 4.8  # the height of two panels and a long legend
+SVG_LABEL_LETTERS = 56  # of a line below the x axis
+LETTER_IN, KEY_IN = 0.083, 0.57  # of a legend: a letter of 10 points, and what stands before a text
+SVG_DOTS = 1200  # more take a page beyond what can be forwarded
+_SMALL = "small"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -37,8 +44,18 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def figure_at(path: Path, title: str, run: str, height_in: float = HEIGHT_IN) -> Iterator[Figure]:
-    """A titled figure that is written when the block ends."""
+def figure_at(
+    path: Path,
+    title: str,
+    run: str,
+    height_in: float = HEIGHT_IN,
+    small_in: float = SVG_HEIGHT_IN,
+) -> Iterator[Figure]:
+    """A figure that is written when the block ends: titled, or as SVG a small one (`svg_at`)."""
+    if path.suffix == ".svg":
+        with svg_at(path, small_in) as small:
+            yield small
+        return
     # Without pyplot: no window, no global state, and the Agg renderer whatever the machine has.
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -73,11 +90,16 @@ def svg_at(path: Path, height_in: float = SVG_HEIGHT_IN) -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     # The same figure gives the same file: no date in it, and names that do not hang on chance.
-    reproducible = {"svg.fonttype": "none", "svg.hashsalt": path.stem}
-    with matplotlib.rc_context(_STYLE | reproducible):
+    # Nothing is simplified: what has too many points is thinned where it is drawn, and a dot is a
+    # line of no length.
+    options = {"svg.fonttype": "none", "svg.hashsalt": path.stem, "path.simplify": False}
+    with matplotlib.rc_context(_STYLE | options):
         figure = Figure(figsize=(SVG_WIDTH_IN, height_in), layout="constrained")
         FigureCanvasSVG(figure)
+        figure.set_label(_SMALL)
         yield figure
+        for axes in figure.axes:
+            axes.set_xlabel(textwrap.fill(axes.get_xlabel(), SVG_LABEL_LETTERS))
         partial = path.with_suffix(".tmp")
         try:
             figure.savefig(partial, format="svg", metadata={"Date": None})
@@ -86,9 +108,43 @@ def svg_at(path: Path, height_in: float = SVG_HEIGHT_IN) -> Iterator[Figure]:
             partial.unlink(missing_ok=True)
 
 
+def is_small(axes: Axes) -> bool:
+    """Whether the figure is one of `svg_at`, in which every point costs bytes of a page."""
+    figure = axes.get_figure(root=True)
+    return figure is not None and figure.get_label() == _SMALL
+
+
+def dots(
+    axes: Axes, x: Sequence[float], y: Sequence[float], color: str, size: float, alpha: float
+) -> None:
+    """A dot at each place; in a small figure at as many as it can have."""
+    if not is_small(axes):
+        axes.plot(x, y, ".", color=color, markersize=size, alpha=alpha)
+        return
+    step = -(-len(x) // SVG_DOTS)
+    gap = math.nan
+    places = list(zip(x[::step], y[::step], strict=True))
+    # One path for all of them: a marker each is ten times as long.
+    axes.plot(
+        [moment for place, _ in places for moment in (place, place, gap)],
+        [value for _, place in places for value in (place, place, gap)],
+        color=color,
+        linewidth=size / 1.6,
+        alpha=alpha,
+        solid_capstyle="round",
+    )
+
+
 def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Above the axes it can cover no data, whatever the data are."""
+    """Above the axes it can cover no data, whatever the data are; wrapped in a small figure."""
+    keys, labels = axes.get_legend_handles_labels()
+    if is_small(axes):
+        letters = int((SVG_LEGEND_IN - KEY_IN) / LETTER_IN)
+        labels = [textwrap.fill(label, letters) for label in labels]
+        columns = _fitting(labels, columns)
     axes.legend(
+        keys,
+        labels,
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
         ncols=columns,
@@ -96,6 +152,17 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
         columnspacing=1.5,
         handletextpad=0.6,
     )
+
+
+def _fitting(labels: Sequence[str], most: int) -> int:
+    """How many columns of a legend have room in a small figure."""
+    for columns in range(min(most, len(labels)), 1, -1):
+        rows = -(-len(labels) // columns)
+        parts = [labels[first : first + rows] for first in range(0, len(labels), rows)]
+        longest = sum(max(map(len, part)) for part in parts)
+        if longest * LETTER_IN + len(parts) * KEY_IN <= SVG_LEGEND_IN:
+            return columns
+    return 1
 
 
 def thousands(axes: Axes, which: Literal["x", "y"]) -> None:

@@ -58,7 +58,8 @@ CAPTIONS = {
 def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | None], list[str]]:
     """Draws what the evidence allows; returns the paths relative to the run folder, and doubts.
 
-    A figure that is not drawn is None, and an older file of its name is removed.
+    Each figure twice: as NAME.png for report.md, and as NAME.svg, smaller, for report.html. One
+    that is not drawn is None, and older files of its name are removed.
     """
     drawers: dict[str, Callable[[Path], bool]] = {
         "tokens_per_sec": lambda path: _tokens_per_sec(path, folder.name, evidence),
@@ -81,18 +82,19 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
     drawn: dict[str, str | None] = {}
     doubts: list[str] = []
     for name, draw in drawers.items():
-        path = folder.plots / f"{name}.png"
+        picture, small = folder.plots / f"{name}.png", folder.plots / f"{name}.svg"
         drawn[name] = None
         try:
-            if draw(path):
-                drawn[name] = str(path.relative_to(folder.path))
+            if draw(picture) and draw(small):
+                drawn[name] = str(picture.relative_to(folder.path))
         except ImportError:
             doubts = [
                 "There are no plots, because matplotlib is not installed: pip install matplotlib, "
                 f"then python report.py {folder.path}."
             ]
         if drawn[name] is None:
-            path.unlink(missing_ok=True)
+            picture.unlink(missing_ok=True)
+            small.unlink(missing_ok=True)
     return drawn, doubts
 
 

@@ -22,6 +22,8 @@ from harness.report.canvas import (
     ORANGE,
     RED,
     SKY,
+    SVG_PANELS_IN,
+    dots,
     figure_at,
     legend_above,
     thousands,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from harness.report.canvas import Axes
 
 MAX_POINTS = 4000  # more dots than this are a blot
+SMALL_IN = 3.7  # of a distribution in a page, whose legend may take four lines
+MAX_STEPS = 400  # of a distribution; the slowest hundredth is drawn in full
 MAX_BANDS = 60
 MIN_IN_BAND = 20  # a median of fewer jumps about; the p99 of less than 100 is their slowest
 MAX_DEPTHS = 200
@@ -83,10 +87,11 @@ def distribution(
     near = limit_ms is not None and limit_ms <= FAR * top
     right = 1.03 * max(top, limit_ms if near and limit_ms else 0.0) or 1.0
     unit, factor = _unit(right)
-    with figure_at(path, subject.title, run) as figure:
+    with figure_at(path, subject.title, run, small_in=SMALL_IN) as figure:
         axes = figure.subplots()
-        shares = [100 * number / len(ordered) for number in range(len(ordered) + 1)]
-        steps = [ordered[0] * factor, *(time * factor for time in ordered)]
+        shown = _shown(len(ordered))
+        shares = [0.0, *(100 * (place + 1) / len(ordered) for place in shown)]
+        steps = [ordered[0] * factor, *(ordered[place] * factor for place in shown)]
         axes.step(steps, shares, where="post", color=BLUE, linewidth=1.6)
         if len(ordered) == 1:
             axes.plot(steps[-1], 100, "o", color=BLUE)
@@ -106,6 +111,12 @@ def distribution(
         thousands(axes, "x")
         axes.grid()
     return True
+
+
+def _shown(count: int) -> list[int]:
+    """The places of sorted times that make a curve: of many every so manieth, and the slowest."""
+    tail = count - max(count // 100, 1)
+    return [*range(0, tail, max(1, count // MAX_STEPS)), *range(tail, count)]
 
 
 def _top(ordered: Sequence[float]) -> float:
@@ -158,7 +169,8 @@ def over_time(
     whole = [(s.issued_s, s.latency_ms) for s in ordered]
     if not first or whole[0][0] == whole[-1][0]:
         return False
-    with figure_at(path, "How long queries took over the run", run) as figure:
+    title = "How long queries took over the run"
+    with figure_at(path, title, run, small_in=SVG_PANELS_IN) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _panel(upper, first, ttft_limit_ms, "to the\nfirst token")
         _panel(lower, whole, None, "to the\nwhole answer")
@@ -179,7 +191,7 @@ def _panel(
     few = len(shown) < 500
     size, alpha = (5.0, 0.9) if few else (2.0, 0.35)
     moments, times = [s for s, _ in shown], [ms * factor for _, ms in shown]
-    axes.plot(moments, times, ".", color=SKY, markersize=size, alpha=alpha)
+    dots(axes, moments, times, SKY, size, alpha)
     axes.plot([], [], ".", color=SKY, markersize=7, label="a query")  # to be seen in the legend
     bands_s, medians, p99s = bands(points)
     if bands_s:

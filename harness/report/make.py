@@ -1,18 +1,18 @@
-"""summary.json, report.md and the plots of a run, from its folder alone."""
+"""summary.json, report.md, report.html and the plots of a run, from its folder alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from harness.report import figures, summary, text
+from harness.report import figures, run_page, summary, text
 from harness.results.files import write_json, write_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
 from harness.rules.read import read_evidence
 
 
 def make_report(run_dir: Path) -> dict[str, Any]:
-    """Writes summary.json, report.md and plots/ of a run folder; returns what summary.json holds.
+    """Writes summary.json, both reports and plots/ of a run; returns what summary.json holds.
 
     Of a run that did not finish, whatever logs there are. Raises UsageError when it is no run
     folder, LogError when a log of a finished run is damaged, OSError when it cannot be written.
@@ -26,6 +26,7 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     record["problems"] += doubts
     write_json(folder.summary_json, record)
     write_text(folder.report_md, text.render(record, evidence.config, folder))
+    write_text(folder.report_html, run_page.render(record, evidence.config, folder))
     return record
 
 

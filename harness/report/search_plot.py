@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from harness import formatting
 from harness.loadgen.rate_search import Probe, highest_that_holds
-from harness.report.canvas import BLUE, GREEN, INK, ORANGE, RED, figure_at, legend_above, thousands
+from harness.report.canvas import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    RED,
+    SVG_PANELS_IN,
+    figure_at,
+    legend_above,
+    thousands,
+)
 from harness.rounds import LatencyLimits
 
 if TYPE_CHECKING:
@@ -24,7 +34,8 @@ def rate_search(path: Path, probes: Sequence[Probe], limits: LatencyLimits, *, r
     if not ttft and not tpot:
         return False
     best = highest_that_holds(probes)
-    with figure_at(path, "The search for the highest rate that holds", run) as figure:
+    title = "The search for the highest rate that holds"
+    with figure_at(path, title, run, small_in=SVG_PANELS_IN) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for axes in (upper, lower):
             # Drawn of nothing, so that the legend is whole whatever a panel has to show.

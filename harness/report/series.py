@@ -45,23 +45,25 @@ def line(summary: dict[str, Any]) -> str:
     return f"{run.scenario}: {run.result}, {run.verdict} ({run.folder / 'report.md'})"
 
 
-def ending(runs: Sequence[Run], not_begun: Sequence[str] = ()) -> str:
+def ending(runs: Sequence[Run], not_begun: Sequence[str] = (), page: Path | None = None) -> str:
     """A table of all runs, why they are not official, what to type next, and the worst of it.
 
-    `not_begun` are the scenarios that an interrupt left out.
+    `not_begun` are the scenarios that an interrupt left out; `page` shows all runs.
     """
     rows = [("scenario", "result", "verdict", "run folder")]
     rows += [(run.scenario, run.result, run.verdict, str(run.folder)) for run in runs]
     lines = [*tables.text_lines(rows), ""]
-    for scenarios, sentence in _reasons(runs):
+    for scenarios, sentence in reasons(runs):
         lines += pages.wrapped(f"{scenarios}: {sentence}", "  - ", "    ")
     if step := _next(runs, all_begun=not not_begun):
         why, command = step
         lines += ["", *pages.wrapped(why, "  next: ", "  "), f"    {command}", ""]
-    return "\n".join([*lines, _last_line(runs, not_begun)])
+    if page:
+        lines += [f"All runs on one page: {page}", ""]
+    return "\n".join([*lines, last_line(runs, not_begun)])
 
 
-def _reasons(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+def reasons(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
     """Each broken rule's sentence once, with its scenarios; what makes a run INVALID first."""
     scenarios: dict[tuple[bool, str], list[str]] = {}
     for run in runs:
@@ -96,7 +98,7 @@ def _for_all(command: str) -> str:
     return shlex.join(with_flag(words, "--scenario", ALL_SCENARIOS))
 
 
-def _last_line(runs: Sequence[Run], not_begun: Sequence[str]) -> str:
+def last_line(runs: Sequence[Run], not_begun: Sequence[str] = ()) -> str:
     """How many runs are what, the worst first."""
     parts = []
     for verdict in _WORST_FIRST:

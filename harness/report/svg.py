@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from harness.report.canvas import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, SKY
@@ -18,6 +19,10 @@ VARIABLES = {
     PALE: "--pale",
     "#ffffff": "--paper",
 }
+_DIGITS = re.compile(r"(\d\.\d)\d+")  # a tenth of a point is less than a screen can show
+_NAME = re.compile(r' id="([^"]+)"')
+_USED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
+_PATH = re.compile(r'(?<= d=")[^"]+')
 
 
 def inline(svg: str, name: str, description: str) -> str:
@@ -27,8 +32,19 @@ def inline(svg: str, name: str, description: str) -> str:
     """
     element = svg[svg.find("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = _shortened(element)
     element = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", element)
     for color, variable in VARIABLES.items():
         element = re.sub(re.escape(color), f"var({variable})", element, flags=re.IGNORECASE)
     element = re.sub(r'\b(width|height)="[\d.]+pt"\s*', "", element, count=2)
-    return element.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1).strip()
+    label = html.escape(description)
+    return element.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
+
+
+def _shortened(element: str) -> str:
+    """The same picture in fewer bytes: a page of several runs is to be forwarded, too."""
+    used = set(_USED.findall(element))
+    element = _NAME.sub(lambda name: name[0] if name[1] in used else "", element)
+    element = _PATH.sub(lambda path: " ".join(_DIGITS.sub(r"\1", path[0]).split()), element)
+    element = re.sub(r" font-family: [^;\"]+;?", "", element)  # the page has its own
+    return re.sub(r">\s+<", "><", element)

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.metrics import TelemetryPoint
 from harness.report.canvas import BLUE, GREEN, ORANGE, RED, figure_at, legend_above, thousands
 
-PANEL_IN = 1.35
+PANEL_IN, SMALL_PANEL_IN = 1.35, 1.15
 MAX_POINTS = 600  # of a line; more are thinned to the mean of neighbours
 
 
@@ -60,7 +60,9 @@ def telemetry(path: Path, points: Sequence[TelemetryPoint], *, run: str) -> bool
     if len(points) < 2 or not panels:
         return False
     height_in = 1.0 + PANEL_IN * len(panels)
-    with figure_at(path, "What the machine and the engine did", run, height_in) as figure:
+    small_in = 0.6 + SMALL_PANEL_IN * len(panels)
+    title = "What the machine and the engine did"
+    with figure_at(path, title, run, height_in, small_in) as figure:
         drawn = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (unit, lines) in zip(drawn, panels, strict=True):
             for line in lines:

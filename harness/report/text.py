@@ -75,34 +75,40 @@ _FILES = {
 
 def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
+    filled = values(record, config, folder)
+    page = (folder.report_html.name, "this report as one file to forward")
+    filled["files"] = [page, *filled["files"]]
+    return templates.render("report.md.j2", pages.TEMPLATES, **filled)
+
+
+def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """What the templates of report.md and report.html are filled with."""
     performance, rules = record["run"]["performance"], record["verdict"]["rules"]
     probes = config["resolved"].get("probes") or []
-    return templates.render(
-        "report.md.j2",
-        pages.TEMPLATES,
-        summary=record,
-        config=config,
-        meta=record["meta"],
-        title=_title(record),
-        introduction=_introduction(record["meta"]),
-        broken=list(_broken(record)),
-        kept=[rule for rule in rules if rule["outcome"] == PASSED],
-        not_asked=[rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
-        stand_ins=STAND_INS,
-        verdict_text=_VERDICTS[record["verdict"]["result"]],
-        limits=(performance or {}).get("limits_ms"),
-        limit_sentences=list(latency_text.sentences(performance)) if performance else [],
-        probes=probes,  # of a run that failed after its search, too
-        search_result=latency_text.search_result(probes, (performance or {}).get("target_qps")),
-        telemetry=list(telemetry.rows(record["telemetry"])) if record["telemetry"] else [],
-        machine=list(pages.machine_rows(record["system"])),
-        command=shlex.join(record["meta"]["command"]),
-        settings=list(_settings(config)),
-        engine=pages.engine_rows(config["resolved"]),
-        phases=list(_phases(record["meta"])),
-        plots=[(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
-        files=[(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],
-    )
+    return {
+        "summary": record,
+        "config": config,
+        "meta": record["meta"],
+        "title": _title(record),
+        "introduction": _introduction(record["meta"]),
+        "broken": list(_broken(record)),
+        "kept": [rule for rule in rules if rule["outcome"] == PASSED],
+        "not_asked": [rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
+        "stand_ins": STAND_INS,
+        "verdict_text": _VERDICTS[record["verdict"]["result"]],
+        "limits": (performance or {}).get("limits_ms"),
+        "limit_sentences": list(latency_text.sentences(performance)) if performance else [],
+        "probes": probes,  # of a run that failed after its search, too
+        "search_result": latency_text.search_result(probes, (performance or {}).get("target_qps")),
+        "telemetry": list(telemetry.rows(record["telemetry"])) if record["telemetry"] else [],
+        "machine": list(pages.machine_rows(record["system"])),
+        "command": shlex.join(record["meta"]["command"]),
+        "settings": list(_settings(config)),
+        "engine": pages.engine_rows(config["resolved"]),
+        "phases": list(_phases(record["meta"])),
+        "plots": [(n, figures.CAPTIONS[n], path) for n, path in record["plots"].items() if path],
+        "files": [(path, text) for path, text in _FILES.items() if (folder.path / path).exists()],
+    }
 
 
 def _phases(meta: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -223,7 +229,9 @@ def terminal_summary(record: dict[str, Any]) -> str:
     rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
     rows += [(phrase("note"), problem) for problem in record["problems"]]
     rows += [(phrase("doubt"), text) for text in (record["telemetry"] or {}).get("doubts", ())]
-    rows.append((phrase("report"), str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
+    folder = RunFolder(Path(meta["results_dir"]) / meta["name"])
+    rows.append((phrase("report"), str(folder.report_md)))
+    rows.append((phrase("to forward"), str(folder.report_html)))
     for name, text in rows:
         lines += pages.wrapped(text, f"  {pages.padded(name, 13)}", " " * 15)
     lines += ["", f"  {pages.padded(phrase('verdict'), 13)}{record['verdict']['result']}"]

@@ -49,6 +49,7 @@ class RunFolder:
         self.config_json = path / "config.json"  # flags as resolved, constants, departures
         self.summary_json = path / "summary.json"  # the results for programs
         self.report_md = path / "report.md"  # the results for people
+        self.report_html = path / "report.html"  # the same as one file to forward
         self.plots = path / "plots"
         self.run_log = path / "run.log"  # what the run and the engine said
         self.user_conf = path / "user.conf"  # the settings given to LoadGen

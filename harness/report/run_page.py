@@ -1,0 +1,102 @@
+"""report.html: a run as one page to forward, with everything in it, for light, dark and a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from harness import formatting, templates
+from harness.report import figures, pages, svg, text
+from harness.report.gauges import gauges
+from harness.results.folder import RunFolder
+from harness.rules.verdict import INVALID, NOT_FINISHED, OFFICIAL_READY, UNOFFICIAL
+
+# How a page colours a verdict.
+_TONES = {OFFICIAL_READY: "good", UNOFFICIAL: "doubtful", INVALID: "bad", NOT_FINISHED: "bad"}
+_LATENCIES = {
+    "latency_ms": "whole answer",
+    "ttft_ms": "first token (TTFT)",
+    "tpot_ms": "each further token (TPOT)",
+}
+_STATISTICS = {
+    "mean": "mean",
+    "p50": "p50",
+    "p90": "p90",
+    "p95": "p95",
+    "p99": "p99",
+    "p999": "p99.9",
+}
+
+
+def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
+    """report.html. Raises BenchmarkError when jinja2 is not installed, OSError."""
+    run = values(record, config, folder)
+    title = f"{run['title']}: {record['headline']['text']}"
+    return templates.render("report.html.j2", pages.TEMPLATES, run=run, title=title)
+
+
+def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """What the template of a run is filled with; its figures lie in the run folder. OSError."""
+    performance = record["run"]["performance"]
+    return {
+        **text.values(record, config, folder),
+        "tone": _TONES[record["verdict"]["result"]],
+        "place": f"{_place(record)}, run folder {record['meta']['name']}",
+        "place_alone": _place(record),
+        "gauges": list(gauges(record)),
+        "performance_rows": list(_performance_rows(performance)) if performance else [],
+        "latency_rows": _latency_rows(performance) if performance else [],
+        "pictures": list(_pictures(record, folder)),
+    }
+
+
+def _place(record: dict[str, Any]) -> str:
+    """Where and when: '1 x NVIDIA H200, 2026-11-24 05:33, MLPerf Inference v5.1'."""
+    system, meta = record["system"], record["meta"]
+    count = system.get("gpu_count")
+    where = f"{count} x {system.get('gpu_name')}" if count else f"CPU: {system.get('cpu')}"
+    parts = [where if count or system.get("cpu") else formatting.NOT_KNOWN]
+    try:
+        parts.append(f"{datetime.fromisoformat(str(meta['finished'])):%Y-%m-%d %H:%M}")
+    except ValueError:  # it did not come to its end
+        parts.append(str(meta["status"]))
+    return f"{', '.join(parts)}, MLPerf Inference v{meta['version']}"
+
+
+def _performance_rows(performance: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "scenario", performance["scenario"]
+    yield "duration", formatting.duration(performance["duration_s"])
+    yield "samples answered", formatting.count(performance["sample_count"])
+    yield "tokens generated", formatting.count(performance["total_new_tokens"])
+    yield "tokens per second", formatting.rate(performance["tokens_per_sec"], "tokens/s")
+    yield "samples per second", formatting.rate(performance["samples_per_sec"], "samples/s")
+    if performance["limits_ms"]:
+        asked_for = formatting.rate(performance["target_qps"], "queries/s")
+        yield "queries per second asked for", asked_for
+    if extra := performance["extra"]:
+        yield "energy of the GPUs (not official)", formatting.joules(extra["gpu_energy_j"])
+
+
+def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
+    """A column for each latency, which a phone has room for."""
+    known = {key: name for key, name in _LATENCIES.items() if performance[key]}
+    rows = [["", *known.values()]]
+    for statistic, name in _STATISTICS.items():
+        found = [performance[key][statistic] for key in known]
+        rows.append([name, *(formatting.milliseconds(v).removesuffix(" ms") for v in found)])
+    limits = performance["limits_ms"]
+    if limits:
+        of = {"ttft_ms": "ttft_p99_ms", "tpot_ms": "tpot_p99_ms"}
+        cells = [f"{limits[of[key]]:,.0f}" if key in of else "none" for key in known]
+        rows.append(["limit of p99", *cells])
+    return rows
+
+
+def _pictures(record: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, str]]:
+    for name, path in record["plots"].items():
+        if path:
+            picture = (folder.plots / f"{name}.svg").read_text(encoding="utf-8")
+            # Several runs may stand on one page, and a name must be there once.
+            label = f"{folder.name}-{name}"
+            yield figures.CAPTIONS[name], svg.inline(picture, label, figures.CAPTIONS[name])
