@@ -24,7 +24,8 @@ def as_it_stands(text: str) -> str:
 
 def printable(text: str) -> str:
     """Somebody else's text on one line, without what only steers a screen."""
-    seen = "".join(letter if letter.isprintable() else " " for letter in text)
+    letters = language.translated(text)
+    seen = "".join(letter if letter.isprintable() else " " for letter in letters)
     return " ".join(seen.split())
 
 
@@ -32,7 +33,7 @@ def rich(text: str) -> Markup:
     """A sentence of ours for HTML, with the two marks of Markdown that sentences here have."""
     from markupsafe import Markup, escape
 
-    safe = str(escape(text))
+    safe = str(escape(language.translated(text)))
     safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))
 

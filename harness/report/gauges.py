@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import formatting
+from harness.language import phrase
 from harness.rounds import ROUNDS
 from harness.rules.rule import FAILED
 
@@ -20,7 +21,7 @@ class Gauge:
 
     name: str
     value: str
-    limit: str  # "at most 2,000 ms"
+    limit: str  # "below 2,000 ms"
     sentence: str  # "uses 79 % of its limit"
     kept: bool
     share: float  # of the limit
@@ -54,12 +55,12 @@ def _latencies(performance: dict[str, Any], broken: set[str]) -> Iterator[Gauge]
         value_ms = (performance[f"{name}_ms"] or {}).get("p99")
         if limit_ms and value_ms is not None:
             share = value_ms / limit_ms
-            kept = share <= 1 and name not in broken
+            kept = share < 1 and name not in broken
             yield Gauge(
                 f"{name.upper()} p99",
                 formatting.milliseconds(value_ms),
-                f"at most {formatting.milliseconds(limit_ms)}",
-                f"uses {percent_of_limit(share)} of its limit",
+                phrase("below {limit}", limit=formatting.milliseconds(limit_ms)),
+                phrase("uses {share} of its limit", share=percent_of_limit(share)),
                 kept,
                 share,
             )
@@ -71,14 +72,14 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
     official = ROUNDS[meta["version"]]
     for name, value, minimum, write, rules in (
         (
-            "duration",
+            phrase("duration"),
             performance["duration_s"],
             official.min_duration_s,
             formatting.duration,
             {"duration-reached"},
         ),
         (
-            "samples",
+            phrase("samples"),
             performance["sample_count"],
             official.category(meta["category"]).dataset_samples,
             formatting.count,
@@ -90,8 +91,8 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
             yield Gauge(
                 name,
                 write(value),
-                f"at least {write(minimum)} in an official run",
-                f"{percent_of_limit(share)} of what is needed",
+                phrase("at least {minimum} in an official run", minimum=write(minimum)),
+                phrase("{share} of what is needed", share=percent_of_limit(share)),
                 share >= 1 and not rules & broken,
                 share,
             )
@@ -102,8 +103,8 @@ def _rouge(gate: dict[str, Any]) -> Gauge:
     return Gauge(
         gate["name"],
         f"{gate['value']:.2f} %",
-        f"at least {gate['low']:.2f} %",
-        f"{percent_of_limit(share)} of its gate",
+        phrase("at least {minimum}", minimum=f"{gate['low']:.2f} %"),
+        phrase("{share} of its gate", share=percent_of_limit(share)),
         gate["passed"] if gate["passed"] is not None else share >= 1,
         share,
     )
@@ -111,15 +112,18 @@ def _rouge(gate: dict[str, Any]) -> Gauge:
 
 def _length(gate: dict[str, Any]) -> Iterator[Gauge]:
     """The length of the answers, which has a limit on both sides: the nearer one counts."""
-    for name, limit, is_low in (("low", gate["low"], True), ("high", gate["high"], False)):
+    for name, words, limit, is_low in (
+        (phrase("gen_len, the low limit"), "at least {count} characters", gate["low"], True),
+        (phrase("gen_len, the high limit"), "at most {count} characters", gate["high"], False),
+    ):
         share = gate["value"] / limit
         nearer = (gate["value"] < gate["reference"]) == is_low
         if nearer:
             yield Gauge(
-                f"{gate['name']}, the {name} limit",
+                name,
                 formatting.count(gate["value"]),
-                f"at {'least' if is_low else 'most'} {formatting.count(limit)} characters",
-                f"{percent_of_limit(share)} of the {name} limit",
+                phrase(words, count=formatting.count(limit)),
+                phrase("{share} of this limit", share=percent_of_limit(share)),
                 share >= 1 if is_low else share <= 1,
                 share,
             )
@@ -132,5 +136,5 @@ def percent_of_limit(share: float) -> str:
     # What lies below the limit is never rounded up to it, and what lies above never down.
     whole = math.floor(steps + 1e-9) if share < 1 else math.ceil(steps - 1e-9)
     if 0 < share < 1 and whole == 0:
-        return "less than 1 %"
+        return phrase("less than 1 %")
     return f"{whole / 10**digits:,.{digits}f} %"

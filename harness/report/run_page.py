@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from harness import formatting, templates
+from harness.language import joined, phrase
 from harness.report import figures, pages, svg, text
 from harness.report.gauges import gauges
 from harness.results.folder import RunFolder
@@ -15,12 +16,12 @@ from harness.rules.verdict import INVALID, NOT_FINISHED, OFFICIAL_READY, UNOFFIC
 # How a page colours a verdict.
 _TONES = {OFFICIAL_READY: "good", UNOFFICIAL: "doubtful", INVALID: "bad", NOT_FINISHED: "bad"}
 _LATENCIES = {
-    "latency_ms": "whole answer",
-    "ttft_ms": "first token (TTFT)",
-    "tpot_ms": "each further token (TPOT)",
+    "latency_ms": phrase("whole answer"),
+    "ttft_ms": phrase("first token (TTFT)"),
+    "tpot_ms": phrase("each further token (TPOT)"),
 }
 _STATISTICS = {
-    "mean": "mean",
+    "mean": phrase("mean"),
     "p50": "p50",
     "p90": "p90",
     "p95": "p95",
@@ -32,7 +33,7 @@ _STATISTICS = {
 def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
     """report.html. Raises BenchmarkError when jinja2 is not installed, OSError."""
     run = values(record, config, folder)
-    title = f"{run['title']}: {record['headline']['text']}"
+    title = joined(": ", (run["title"], record["headline"]["text"]))
     return templates.render("report.html.j2", pages.TEMPLATES, run=run, title=title)
 
 
@@ -42,7 +43,9 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
     return {
         **text.values(record, config, folder),
         "tone": _TONES[record["verdict"]["result"]],
-        "place": f"{_place(record)}, run folder {record['meta']['name']}",
+        "place": phrase(
+            "{place}, run folder {name}", place=_place(record), name=record["meta"]["name"]
+        ),
         "place_alone": _place(record),
         "gauges": list(gauges(record)),
         "performance_rows": list(_performance_rows(performance)) if performance else [],
@@ -65,17 +68,17 @@ def _place(record: dict[str, Any]) -> str:
 
 
 def _performance_rows(performance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "scenario", performance["scenario"]
-    yield "duration", formatting.duration(performance["duration_s"])
-    yield "samples answered", formatting.count(performance["sample_count"])
-    yield "tokens generated", formatting.count(performance["total_new_tokens"])
-    yield "tokens per second", formatting.rate(performance["tokens_per_sec"], "tokens/s")
-    yield "samples per second", formatting.rate(performance["samples_per_sec"], "samples/s")
+    yield phrase("scenario"), performance["scenario"]
+    yield phrase("duration"), formatting.duration(performance["duration_s"])
+    yield phrase("samples answered"), formatting.count(performance["sample_count"])
+    yield phrase("tokens generated"), formatting.count(performance["total_new_tokens"])
+    yield phrase("tokens per second"), formatting.rate(performance["tokens_per_sec"], "tokens/s")
+    yield phrase("samples per second"), formatting.rate(performance["samples_per_sec"], "samples/s")
     if performance["limits_ms"]:
         asked_for = formatting.rate(performance["target_qps"], "queries/s")
-        yield "queries per second asked for", asked_for
+        yield phrase("queries per second asked for"), asked_for
     if extra := performance["extra"]:
-        yield "energy of the GPUs (not official)", formatting.joules(extra["gpu_energy_j"])
+        yield phrase("energy of the GPUs (not official)"), formatting.joules(extra["gpu_energy_j"])
 
 
 def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
@@ -88,8 +91,8 @@ def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
     limits = performance["limits_ms"]
     if limits:
         of = {"ttft_ms": "ttft_p99_ms", "tpot_ms": "tpot_p99_ms"}
-        cells = [f"{limits[of[key]]:,.0f}" if key in of else "none" for key in known]
-        rows.append(["limit of p99", *cells])
+        cells = [f"{limits[of[key]]:,.0f}" if key in of else phrase("none") for key in known]
+        rows.append([phrase("limit of p99"), *cells])
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness import templates
 from harness.config import Scenario
+from harness.language import phrase, recalled_within
 from harness.report import pages, run_page, series
 from harness.results.files import read_object, write_text
 from harness.results.folder import RunFolder
@@ -34,7 +35,12 @@ def write(paths: Sequence[Path]) -> Path | None:
         for folder, summary in zip(folders, summaries, strict=True)
     ]
     values = {
-        "title": f"{len(runs)} runs ({', '.join(categories)}): {summaries[0]['meta']['model']}",
+        "title": phrase(
+            "{count} runs ({categories}): {model}",
+            count=len(runs),
+            categories=", ".join(categories),
+            model=summaries[0]["meta"]["model"],
+        ),
         "runs": runs,
         "scenarios": [run.scenario for run in ended],
         "last_line": series.last_line(ended),
@@ -45,4 +51,5 @@ def write(paths: Sequence[Path]) -> Path | None:
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:
-    return run_page.values(read_object(folder.summary_json), read_config(folder), folder)
+    summary = recalled_within(read_object(folder.summary_json))
+    return run_page.values(summary, read_config(folder), folder)

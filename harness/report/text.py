@@ -76,7 +76,7 @@ _FILES = {
 def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> str:
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
     filled = values(record, config, folder)
-    page = (folder.report_html.name, "this report as one file to forward")
+    page = (folder.report_html.name, phrase("this report as one file to forward"))
     filled["files"] = [page, *filled["files"]]
     return templates.render("report.md.j2", pages.TEMPLATES, **filled)
 

@@ -44,7 +44,7 @@ def test_a_server_run_is_held_against_both_latency_limits(tmp_path: Path) -> Non
     ttft, tpot = found["TTFT p99"], found["TPOT p99"]
     assert (ttft.value, ttft.limit, ttft.sentence) == (
         "1,588 ms",
-        "at most 2,000 ms",
+        "below 2,000 ms",
         "uses 79 % of its limit",
     )
     assert ttft.kept and not tpot.kept
@@ -84,5 +84,5 @@ def test_a_bar_has_room_for_what_lies_beyond_the_limit() -> None:
 
 def test_an_interactive_run_has_its_own_limits(tmp_path: Path) -> None:
     found = by_name(timed_run(tmp_path, "server-valid", Scenario.INTERACTIVE))
-    assert found["TTFT p99"].limit == "at most 500.0 ms"
+    assert found["TTFT p99"].limit == "below 500.0 ms"
     assert RunConfig().round.interactive_limits.ttft_p99_ms == 500
