@@ -99,6 +99,7 @@ def cross_check(
                 f"{summary.get(name, 'nothing')}."
             )
     _compare_figures(run, summary, folder)
+    _compare_counts(run, folder)
     _compare_latencies(run, summary, folder)
     if not samples:
         return
@@ -116,6 +117,24 @@ def cross_check(
             f"{logged:,.0f}: they are not of the same test, or a count given to LoadGen is wrong."
         )
     _compare_times(run, samples, folder)
+
+
+def _compare_counts(run: LoadGenRun, folder: Path) -> None:
+    """Raises LogError where LoadGen's samples are not those of its own queries and rate."""
+    queries = number(run.results, "result_query_count")
+    if run.scenario != "Offline":
+        expected = queries  # of one sample each
+    else:  # one query of all samples
+        rate, longest_s = number(run.results, "result_samples_per_second"), _seconds(run, "max")
+        expected = None if rate is None or longest_s is None else rate * longest_s
+    if expected is None or run.sample_count is None:
+        return
+    if abs(run.sample_count - expected) > 1 + _RATE_PRECISION * expected:
+        raise LogError(
+            f"LoadGen's detail log in {folder} contradicts itself: it issued "
+            f"{formatting.count(run.sample_count)} samples, and by its other figures about "
+            f"{expected:,.0f}."
+        )
 
 
 def _compare_figures(run: LoadGenRun, summary: Mapping[str, object], folder: Path) -> None:

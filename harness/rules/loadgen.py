@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness import formatting
 from harness.config import Scenario
-from harness.language import phrase
+from harness.language import joined, phrase
 from harness.rules.advice import full_run
 from harness.rules.evidence import Evidence
 from harness.rules.loadgen_release import RELEASE
@@ -30,8 +30,9 @@ _MUST_BE_OFF = (
     "performance_issue_same",
     "accuracy_log_probability",
     "accuracy_log_sampling_target",
-    "server_coalesce_queries",
 )
+# Of Server and Interactive too: queries in flight at most, and queries issued as one.
+_MUST_BE_OFF_IN_SERVER = ("max_async_queries", "server_coalesce_queries")
 _AS_IT_CAME = phrase("Run it again with this program as it came.")
 
 
@@ -133,22 +134,29 @@ def _scenario(evidence: Evidence, logs: list[Log]) -> Finding:
 )
 def _settings(evidence: Evidence, test: PerformanceTest) -> Finding:
     run = test.loadgen
-    values = {name: run.effective.get(name, run.requested.get(name, 0)) for name in _MUST_BE_OFF}
-    wrong = [f"{name} = {value}" for name, value in values.items() if value not in _OFF]
+    names = [*_MUST_BE_OFF, *(_MUST_BE_OFF_IN_SERVER if evidence.limits else ())]
+    values = {name: run.effective.get(name, run.requested.get(name)) for name in names}
+    wrong = [_setting(name, value) for name, value in values.items() if value not in _OFF]
     percentile = evidence.official.latency_percentile
     if evidence.scenario is Scenario.SINGLESTREAM:
         percentile = evidence.official.single_stream_percentile
     if (logged := run.effective.get("target_latency_percentile")) != percentile:
-        wrong.append(f"target_latency_percentile = {logged}")
+        wrong.append(_setting("target_latency_percentile", logged))
     if not wrong:
         return passed(phrase("as LoadGen has them"))
     text = phrase(
         "LoadGen was configured with {settings}, which changes what is measured. Nothing but "
         "the target rate or latency may be set: run it again with the user.conf of this "
         "program.",
-        settings=", ".join(wrong),
+        settings=joined(", ", wrong),
     )
-    return failed(", ".join(wrong), text, full_run(evidence))
+    return failed(joined(", ", wrong), text, full_run(evidence))
+
+
+def _setting(name: str, value: object) -> str:
+    return phrase(
+        "{name} = {value}", name=name, value=phrase("nothing") if value is None else value
+    )
 
 
 @rule(

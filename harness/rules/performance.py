@@ -55,9 +55,10 @@ def _loadgen_valid(evidence: Evidence, test: PerformanceTest) -> Finding:
 )
 def _samples(evidence: Evidence, test: PerformanceTest) -> Finding:
     minimum, run = evidence.category.dataset_samples, test.loadgen
-    issued = test.result.sample_count
+    issued, whole = test.result.sample_count, run.dataset_samples
     drawn_from = run.effective.get("performance_sample_count")
     counts = {
+        phrase("LoadGen's data set had {count}", count=_shown(whole)): whole,
         phrase("LoadGen drew from {count}", count=_shown(drawn_from)): drawn_from,
         phrase("LoadGen issued {count}", count=_shown(issued)): issued,
     }

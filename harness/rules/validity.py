@@ -91,6 +91,12 @@ def loadgen_valid(test: PerformanceTest) -> Finding:
             "LoadGen's log breaks off: the test did not end. run.log says why; run it again."
         )
         return failed(phrase("the log breaks off"), text)
+    if run.valid and run.results.get("result_perf_constraints_met", True) is not True:
+        text = phrase(
+            "LoadGen calls the test VALID and says that its limits were missed "
+            "(result_perf_constraints_met), which contradict each other. Run it again."
+        )
+        return failed(phrase("VALID with its limits missed"), text)
     if run.valid:
         return passed("VALID")
     if any(check(test).outcome == FAILED for check in _REASONS_OF_LOADGEN):

@@ -86,6 +86,8 @@ def _of_scenario(
     """Whether both logs are of this scenario; LoadGen knows Interactive as Server."""
     what = run.scenario
     matches = run.scenario == scenario.loadgen_name
+    if run.mode != "PerformanceOnly":
+        matches, what = False, phrase("{scenario} in mode {mode}", scenario=what, mode=run.mode)
     if matches and limits is not None:
         limits_ns = (1e6 * limits.ttft_p99_ms, 1e6 * limits.tpot_p99_ms)
         logged_ns = tuple(run.requested.get(f"server_{name}_latency") for name in ("ttft", "tpot"))
@@ -124,8 +126,9 @@ def _errors(run: LoadGenRun) -> ComplianceCheck:
         return ComplianceCheck(
             "loadgen", False, phrase("LoadGen's log breaks off: TEST06 did not end.")
         )
-    if run.errors:
-        text = phrase("LoadGen logged an error: {errors}", errors=run.errors[0])
+    if run.errors or run.results.get("num_errors") != 0:
+        first = run.errors[0] if run.errors else phrase("its log does not say which.")
+        text = phrase("LoadGen logged an error: {errors}", errors=first)
         return ComplianceCheck("loadgen", False, text)
     return ComplianceCheck("loadgen", True, phrase("LoadGen logged no error."))
 

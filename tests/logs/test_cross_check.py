@@ -189,3 +189,22 @@ def test_a_latency_that_only_the_summary_log_has_is_refused(run_dir: Path, key: 
     edit(run_dir / "Performance" / DETAIL_LOG, f'"{key}"', '"something_else"')
     with pytest.raises(LogError, match=f"nothing for {key}"):
         performance(run_dir)
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "key"),
+    [
+        ("offline-valid", "generated_samples_per_query"),
+        ("server-valid", "generated_samples_per_query"),
+        ("singlestream-valid", "generated_samples_per_query"),
+    ],
+    indirect=["run_dir"],
+)
+def test_samples_that_are_not_those_of_the_queries_and_the_rate_are_refused(
+    run_dir: Path, key: str
+) -> None:
+    log = run_dir / "Performance" / DETAIL_LOG
+    (run_dir / "samples.csv").unlink()  # which would be another contradiction
+    edit(log, f'"key": "{key}", "value": ', f'"key": "{key}", "value": 3')
+    with pytest.raises(LogError, match=r"contradicts itself: it issued [\d,]+ samples, and by"):
+        performance(run_dir)

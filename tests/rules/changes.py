@@ -76,6 +76,17 @@ def accuracy_log(**values: Any) -> Change:
     return change
 
 
+def compliance_log(**values: Any) -> Change:
+    """TEST06's log: that of the performance test, changed."""
+
+    def change(evidence: Evidence) -> Evidence:
+        assert evidence.performance
+        log = altered(evidence.performance.loadgen, values)
+        return dataclasses.replace(evidence, compliance_log=log)
+
+    return change
+
+
 def altered(run: LoadGenRun, values: dict[str, Any]) -> LoadGenRun:
     merged = {k: getattr(run, k) | v if isinstance(v, dict) else v for k, v in values.items()}
     return dataclasses.replace(run, **merged)

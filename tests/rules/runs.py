@@ -44,7 +44,7 @@ def good(scenario: Scenario = OFFLINE, **flags: Any) -> Evidence:
     run = at_full_length(performance.loadgen, scenario, **issued)
     if scenario is OFFLINE:
         run.effective["samples_per_query"] = full
-    run = dataclasses.replace(run, sample_count=full)
+    run = dataclasses.replace(run, sample_count=full, dataset_samples=full)
     test = dataclasses.replace(
         at_full_length(accuracy_log, scenario, performance_sample_count=full),
         scenario=scenario.loadgen_name, dataset_samples=full, sample_count=full,

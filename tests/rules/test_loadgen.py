@@ -15,6 +15,7 @@ from tests.rules.changes import (
     Change,
     accuracy_log,
     assert_broken_alone,
+    compliance_log,
     departed,
     each_case,
     performance_log,
@@ -41,6 +42,8 @@ CASES: Cases = {
         (INTERACTIVE, both_by("5.1.0 @ 1")),
         (SINGLESTREAM, both_by("5.1.0 @ 1")),
         (OFFLINE, accuracy_log(uncommitted=" M loadgen.cc")),
+        (OFFLINE, compliance_log(loadgen_version="5.1.1 @ 1")),
+        (SERVER, compliance_log(loadgen_version=None)),
         (OFFLINE, performance_log(errors=(UNCOMMITTED,), results={"num_errors": 1})),
     ],
     "seeds": [
@@ -49,6 +52,8 @@ CASES: Cases = {
         *((OFFLINE, log(**dataclasses.asdict(V6_1.seeds)))
           for log in (performance_log, accuracy_log)),
         (OFFLINE, departed("loadgen_seeds")),
+        *((SERVER, compliance_log(**{field.name: None}))
+          for field in dataclasses.fields(V6_1.seeds)),
     ],
     "loadgen-model": [
         (INTERACTIVE, recorded("resolved", loadgen_model="llama3_1-8b")),
@@ -68,6 +73,12 @@ CASES: Cases = {
         (SERVER, performance_log(requested={"server_coalesce_queries": True})),
         (SINGLESTREAM, performance_log(effective={"performance_issue_same": True})),
         (SINGLESTREAM, performance_log(effective={"max_query_count": 64})),
+        *((OFFLINE, performance_log(effective={name: None}))
+          for name in ("max_duration_ms", "max_query_count", "accuracy_log_probability",
+                       "performance_issue_same", "performance_issue_unique")),
+        *((scenario, performance_log(effective={"max_async_queries": 7}))
+          for scenario in (SERVER, INTERACTIVE)),
+        (SERVER, performance_log(requested={"server_coalesce_queries": None})),
     ],
     "equal-issue": [
         (OFFLINE, performance_log(effective={"sample_concatenate_permutation": False})),

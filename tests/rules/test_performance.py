@@ -38,6 +38,8 @@ CASES: Cases = {
         (SERVER, invalid()),
         (OFFLINE, performance_log(valid=None)),
         (SERVER, performance_log(ended=False, valid=None)),
+        *((scenario, performance_log(results={"result_perf_constraints_met": value}))
+          for scenario in (SERVER, INTERACTIVE) for value in (False, 0, None)),
         # A log that breaks off has no latencies either, which is no second cause.
         (SERVER, lambda e: performance(ttft=LatencyStats(), tpot=LatencyStats())(
             performance_log(ended=False, valid=None)(e))),
@@ -45,6 +47,7 @@ CASES: Cases = {
     "performance-samples": [
         (OFFLINE, performance(sample_count=20)),
         (OFFLINE, performance_log(effective={"samples_per_query": 20})),
+        *((SERVER, performance_log(dataset_samples=value)) for value in (None, 0, 5_000)),
         (SINGLESTREAM, performance_log(effective={"performance_sample_count": 4_999})),
         (SERVER, performance_log(effective={"performance_sample_count": None})),
         (SERVER, performance_log(effective={"samples_per_query": None})),

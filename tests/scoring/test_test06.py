@@ -37,7 +37,7 @@ LOADGEN_RUN = LoadGenRun(
     sample_index_rng_seed=2,
     schedule_rng_seed=3,
     effective={},
-    results={},
+    results={"num_errors": 0},
     errors=(),
     warnings=("Found Audit Config file (audit.config). Overriding TestSettings.",),
     valid=False,
@@ -162,6 +162,8 @@ def test_one_bad_answer_of_100_fails_its_check_alone(
     [
         ([GOOD] * 99, LOADGEN_RUN, "answers"),
         ([GOOD] * 100, dataclasses.replace(LOADGEN_RUN, errors=("Tokens < 2",)), "loadgen"),
+        ([GOOD] * 100, dataclasses.replace(LOADGEN_RUN, results={"num_errors": 5}), "loadgen"),
+        ([GOOD] * 100, dataclasses.replace(LOADGEN_RUN, mode="AccuracyOnly"), "scenario"),
         ([GOOD] * 100, dataclasses.replace(LOADGEN_RUN, ended=False), "loadgen"),
         ([GOOD] * 100, dataclasses.replace(LOADGEN_RUN, warnings=()), "audit_config"),
     ],
