@@ -117,6 +117,11 @@ def _check_cores(tensor: int, device: str) -> None:
         )
 
 
+def cores_named() -> frozenset[int]:
+    """The cores that vLLM is told to use on a CPU; none where it chooses them."""
+    return _numbers(os.environ.get(_BINDING, ""))
+
+
 def _numbers(binding: str) -> frozenset[int]:
     """The cores of "0-3,8|4-7"; none of a word ("auto", "nobind") or of what vLLM cannot read."""
     numbers = set[int]()

@@ -23,6 +23,7 @@ NEEDED = 240 * MIB + 640
 def vllm_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_needs, "_vllm_looks", lambda: True)
     monkeypatch.delenv("VLLM_MQ_MAX_CHUNK_BYTES_MB", raising=False)
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
 
 
 @pytest.mark.usefixtures("vllm_that_looks")
@@ -31,6 +32,7 @@ def vllm_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("cpu", {}, NEEDED),
         ("cpu", {"data_parallel_size": 2}, NEEDED),
+        ("cpu", {"tensor_parallel_size": 2}, NEEDED + 9 * MIB),
         ("gpu", {}, 0),
         ("gpu", {"data_parallel_size": 8}, 0),
         ("gpu", {"tensor_parallel_size": 2}, NEEDED),
@@ -43,6 +45,14 @@ def test_workers_in_processes_of_their_own_need_shared_memory(
     device: str, flags: dict[str, Any], needed: int
 ) -> None:
     assert process_needs.shared_memory_bytes(RunConfig(**flags), device) == needed
+
+
+@pytest.mark.usefixtures("vllm_that_looks")
+def test_each_thread_of_a_model_in_parts_needs_some_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0-3|4-7")
+
+    two_parts = RunConfig(tensor_parallel_size=2)
+    assert process_needs.shared_memory_bytes(two_parts, "cpu") == NEEDED + 33 * MIB
 
 
 @pytest.mark.usefixtures("vllm_that_looks")
