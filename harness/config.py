@@ -75,6 +75,7 @@ class RunConfig:
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
     extra_metrics: bool = False
+    price_per_hour: float | None = None  # of all GPUs together, for the price of a million tokens
     compliance: bool = False
     weights: str = "real"
     min_duration_s: float | None = None
@@ -225,6 +226,9 @@ def _validate_numbers(config: RunConfig) -> None:
         raise UsageError(
             f"--stall-timeout {config.stall_timeout_s:g}: a positive number of seconds is needed."
         )
+    price = config.price_per_hour
+    if price is not None and not (price > 0 and math.isfinite(price)):
+        raise UsageError(f"--price-per-hour {price:g}: a positive amount is needed.")
     minutes = config.tune_minutes
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise UsageError(f"--tune {minutes:g}: a positive number of minutes is needed.")

@@ -109,10 +109,17 @@ def _add_target_flags(group: argparse._ArgumentGroup) -> None:
         (
             "--extra-metrics",
             RunConfig.extra_metrics,
-            "adds the energy the GPUs used (not official)",
+            "adds the energy the GPUs used, and what they can do, measured (not official)",
         ),
     ):
         flags.add_switch(group, flag, default, text)
+    group.add_argument(
+        "--price-per-hour",
+        type=float,
+        default=RunConfig.price_per_hour,
+        metavar="PRICE",
+        help="what the GPUs of the run cost an hour: adds the price of a million tokens",
+    )
 
 
 def _target_qps(text: str) -> float | str:

@@ -45,6 +45,20 @@ class ModelSource:
     tokenizer_folder: str | None = None  # where its tokenizer lies; None: with the model
 
     @property
+    def shape(self) -> dict[str, int]:
+        """What a report needs to count the work of a token."""
+        heads = self.config["num_attention_heads"]
+        return {
+            "layers": self.config["num_hidden_layers"],
+            "hidden": self.config["hidden_size"],
+            "inner": self.config["intermediate_size"],
+            "heads": heads,
+            "kv_heads": self.config["num_key_value_heads"],
+            "head_size": self.config.get("head_dim") or self.config["hidden_size"] // heads,
+            "vocabulary": self.vocab_size,
+        }
+
+    @property
     def parameter_count(self) -> int:
         """Parameters of a Llama of this shape: 8,030,261,248 for Llama-3.1-8B."""
         hidden, heads = self.config["hidden_size"], self.config["num_attention_heads"]

@@ -13,6 +13,7 @@ from harness import processes
 from harness.inputs.model_source import ModelSource
 from harness.loadgen.planning import Target
 from harness.loadgen.rate_search import Probe
+from harness.machine.ceilings import Ceilings
 from harness.results.files import read_object, write_json
 from harness.results.folder import RunFolder
 from harness.results.index import FINISHED
@@ -97,6 +98,10 @@ class RunRecord:
         """Notes the energy that the GPUs used in the performance test."""
         self._run["gpu_energy_j"] = round(joules, 3)
 
+    def ceilings(self, found: Ceilings) -> None:
+        """Notes what a GPU was measured to do."""
+        self._run["ceilings"] = dataclasses.asdict(found)
+
     def requests(self, count: int) -> None:
         """Notes how many requests the engine was given."""
         self._run["requests"] = count
@@ -157,5 +162,6 @@ def model_part(model: ModelSource) -> dict[str, Any]:
         "source": model.source,
         "unofficial_because": model.unofficial_because,
         "parameters": model.parameter_count,
+        "shape": model.shape,
         "quantization": model.quantization.to_json() if model.quantization else None,
     }

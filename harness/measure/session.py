@@ -17,6 +17,7 @@ from harness.engine.settings import Sampling
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.loadgen.planning import Target
+from harness.machine import ceilings
 from harness.measure import highest_rate, performance, targets, tests
 from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
@@ -65,6 +66,7 @@ async def measure(
             log.info("the engine of the run before goes on; its words: %s", keeper.run_log)
             record.takes_over_engine()
         else:
+            await _measure_ceilings(run)
             async with run.phase("engine_load_s", "loading the engine"):
                 await engine_life.load(engine, prepared.config.stall_timeout_s)
             keeper.loaded(folder.run_log)
@@ -77,6 +79,15 @@ async def measure(
         if not keeper.keeps(engine):
             async with run.phase("shutdown_s", "shutting the engine down"):
                 await asyncio.to_thread(engine_life.shut_down, engine)
+
+
+async def _measure_ceilings(run: ActiveRun) -> None:
+    """What a GPU can do, while it is still free; a run without one has nothing to measure."""
+    if run.config.extra_metrics and run.prepared.plan.system.gpu_count:
+        async with run.phase("ceilings_s", "measuring what a GPU can do"):
+            found = await asyncio.to_thread(ceilings.measure, run.config.precision)
+        if found is not None:
+            run.record.ceilings(found)
 
 
 async def _all_tests(run: ActiveRun) -> None:

@@ -14,7 +14,7 @@ from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.language import phrase
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
-from harness.report import examples, telemetry
+from harness.report import efficiency, examples, telemetry
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
 from harness.rules.verdict import Verdict, invalid_reasons, judge
@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
     verdict = judge(evidence)
+    machine = telemetry.summarise(evidence.telemetry)
     steps = advice.next_steps(evidence, verdict.failed)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -35,10 +36,10 @@ def build(evidence: Evidence) -> dict[str, Any]:
         "system": evidence.config["system"],
         "run": {
             "accuracy": _accuracy(evidence),
-            "performance": _performance(evidence),
+            "performance": _performance(evidence, (machine or {}).get("gpu_power_w_mean")),
             "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
         },
-        "telemetry": telemetry.summarise(evidence.telemetry),
+        "telemetry": machine,
         "verdict": _verdict(evidence, verdict),
         "next_steps": [dataclasses.asdict(step) for step in steps],
         "problems": list(evidence.problems),
@@ -161,7 +162,7 @@ def _remark(evidence: Evidence) -> str | None:
     return None
 
 
-def _performance(evidence: Evidence) -> dict[str, Any] | None:
+def _performance(evidence: Evidence, gpu_power_w: float | None) -> dict[str, Any] | None:
     result = evidence.performance
     if result is None:
         return None
@@ -187,6 +188,7 @@ def _performance(evidence: Evidence) -> dict[str, Any] | None:
         "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
         "loadgen_errors": list(result.loadgen.errors),
         "extra": _extra(evidence, result),
+        "efficiency": efficiency.of(evidence, gpu_power_w),
     }
 
 

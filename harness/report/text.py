@@ -10,7 +10,7 @@ from typing import Any
 from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
 from harness.language import joined, phrase, translated
-from harness.report import figures, latency_text, pages, telemetry
+from harness.report import efficiency, figures, latency_text, pages, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
@@ -47,6 +47,7 @@ _WEIGHTS = {
 _PHASES = {
     "preparation": phrase("start and checks"),
     "engine_load": phrase("loading the engine"),
+    "ceilings": phrase("measuring what a GPU can do"),
     "warm_up": phrase("warm-up"),
     "accuracy": phrase("accuracy test"),
     "performance": phrase("performance test"),
@@ -101,6 +102,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "probes": probes,  # of a run that failed after its search, too
         "search_result": latency_text.search_result(probes, (performance or {}).get("target_qps")),
         "telemetry": list(telemetry.rows(record["telemetry"])) if record["telemetry"] else [],
+        "efficiency": list(efficiency.rows((performance or {}).get("efficiency"))),
         "machine": list(pages.machine_rows(record["system"])),
         "command": shlex.join(record["meta"]["command"]),
         "settings": list(_settings(config)),

@@ -14,6 +14,7 @@ from harness.shapes import (
     COUNT,
     NUMBER,
     OBJECT,
+    POSITIVE,
     TEXT,
     YES_NO,
     Each,
@@ -45,6 +46,7 @@ _RUN = Fields(
         "phases": Each(NUMBER, dict),
         "first_query_s": optional(NUMBER),
         "gpu_energy_j": optional(NUMBER),
+        "ceilings": optional(Fields({"tflop_per_s": ABOVE_0, "terabytes_per_s": ABOVE_0})),
         "requests": optional(COUNT),
         "scoring": optional(TEXT),
         "scoring_error": optional(TEXT),
@@ -112,11 +114,13 @@ DATASET: dict[str, Shape] = {
     "longest_prompt_tokens": NUMBER,
     "mean_prompt_tokens": NUMBER,
 }
+_SHAPE = ("layers", "hidden", "inner", "heads", "kv_heads", "head_size", "vocabulary")
 MODEL: dict[str, Shape] = {
     "requested": TEXT,
     "path": maybe(TEXT),
     "revision": maybe(TEXT),
     "source": optional(TEXT),
+    "shape": optional(Fields(dict.fromkeys(_SHAPE, POSITIVE), closed=True)),
 }
 RUN = Fields(
     {
@@ -129,6 +133,7 @@ RUN = Fields(
                 "dataset": one_of(DATASETS),
                 "max_new_tokens": COUNT,
                 "extra_metrics": YES_NO,
+                "price_per_hour": optional(ABOVE_0),
                 "high_accuracy": optional(YES_NO),
                 "compliance": optional(YES_NO),
                 "total_sample_count": optional(COUNT),
