@@ -41,6 +41,7 @@ class Evidence:
     answer_lengths: Sequence[int] = ()  # tokens
     answers: Sequence[ReadableAnswer] = ()  # of the accuracy test, where they could be decoded
     answered: Sequence[int] = ()  # the sample of each answer in the accuracy log, repeats included
+    user_conf: str | None = None  # the text of user.conf
     samples: Sequence[SampleTimes] = ()
     timeline: Sequence[TimelinePoint] = ()
     telemetry: Sequence[TelemetryPoint] = ()  # absent in folders of earlier versions

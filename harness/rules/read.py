@@ -77,6 +77,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
         answer_lengths=[len(a.token_ids) for a in first_answers(answers)],
         answers=read(read_readable, folder.answers_jsonl, list[ReadableAnswer]()),
         answered=[answer.sample_index for answer in answers],
+        user_conf=read(read_text, folder.user_conf, None),
         samples=read(read_samples, folder.samples_csv, []),
         timeline=read(read_timeline, folder.timeline_csv, []),
         telemetry=read(read_telemetry, folder.telemetry_csv, []),

@@ -32,6 +32,7 @@ from harness.rules.rule import (
 )
 from harness.rules.run import RUN
 from harness.rules.settings import SETTINGS
+from harness.rules.user_conf import USER_CONF
 
 OFFICIAL_READY = "OFFICIAL-READY"
 UNOFFICIAL = "VALID BUT UNOFFICIAL"
@@ -58,6 +59,7 @@ SPECS: tuple[Spec, ...] = (
     *RUN,
     *SETTINGS,
     *LOADGEN,
+    *USER_CONF,
     *PERFORMANCE_RULES,
     *LATENCY,
     *ACCURACY,

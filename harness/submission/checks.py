@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from harness import precision
 from harness.config import Scenario
 from harness.errors import UsageError
-from harness.loadgen.planning import Target
-from harness.loadgen.user_conf import user_conf_text
-from harness.logs.detail import number
 from harness.logs.text import read_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
+from harness.rules.user_conf import is_of_run
 from harness.rules.verdict import NOT_FINISHED, OFFICIAL_READY
 from harness.submission.finished_run import FinishedRun
 from harness.submission.open_division import rejections
@@ -30,13 +26,6 @@ SAME_SYSTEM = {
     "torch_version": "PyTorch",
     "vllm_version": "vLLM",
     "loadgen_version": "LoadGen",
-}
-
-# What LoadGen's log calls the target of user.conf, and its unit there.
-_TARGETS = {
-    "Offline": ("offline_expected_qps", 1.0),
-    "Server": ("server_target_qps", 1.0),
-    "SingleStream": ("single_stream_expected_latency_ns", 1e6),
 }
 
 
@@ -93,44 +82,13 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
     return missing
 
 
-def _is_user_conf_of(run: FinishedRun) -> bool:
-    """Whether user.conf is what the run wrote, with the target that LoadGen's log has."""
-    evidence = run.evidence
-    text = read_text(run.folder.user_conf)
-    figures = re.findall(r"^\*\.\w+\.target_(qps|latency) = ([\d.e+-]+)$", text, re.MULTILINE)
-    try:
-        ((kind, figure),) = figures
-        value = float(figure)
-    except ValueError:
-        return False
-    target = Target(
-        "user.conf",
-        evidence.sample_count,
-        0,
-        qps=value if kind == "qps" else None,
-        latency_ms=value if kind == "latency" else None,
-    )
-    written = user_conf_text(
-        evidence.flags,
-        sample_count=evidence.sample_count,
-        min_duration_s=evidence.config["resolved"]["min_duration_s"],
-        target=target,
-    )
-    assert evidence.performance is not None  # both logs were asked for before
-    key, unit = _TARGETS[evidence.performance.scenario]
-    logged = number(evidence.performance.loadgen.requested, key)
-    if text != written or logged is None:
-        return False
-    return math.isclose(value * unit, logged, rel_tol=1e-5)  # LoadGen logs six digits
-
-
 def _other_settings(runs: Sequence[FinishedRun]) -> list[str]:
     """The runs whose user.conf is not their own."""
     return [
         f"{run.folder.name}: user.conf is not what a run of these settings gives LoadGen; run it "
         "again."
         for run in runs
-        if not _is_user_conf_of(run)
+        if not is_of_run(run.evidence, read_text(run.folder.user_conf))
     ]
 
 

@@ -15,7 +15,7 @@ from harness.metrics import LatencyStats, LoadGenRun, SampleTimes
 from harness.rules.departures import RunFacts, departures
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import INVALID, NOT_FINISHED, UNOFFICIAL, judge
-from tests.rules.runs import TEST06, finished_config, good, names
+from tests.rules.runs import TEST06, finished_config, good, names, user_conf_of
 
 Change = Callable[[Evidence], Evidence]
 Cases = dict[str, list[tuple[Scenario, Change]]]  # by rule: the scenario, and what breaks the rule
@@ -121,7 +121,10 @@ def asked(facts: dict[str, Any] | None = None, **flags: Any) -> Change:
         known = RunFacts(count, None, None, False, "5.1")
         ways = departures(now, dataclasses.replace(known, **facts or {}))
         record["departures"] = [dataclasses.asdict(departure) for departure in ways]
-        return dataclasses.replace(evidence, config=record)
+        changed = dataclasses.replace(evidence, config=record)
+        assert evidence.performance
+        written = user_conf_of(now, evidence.performance.loadgen, count)
+        return dataclasses.replace(changed, user_conf=written)
 
     return change
 

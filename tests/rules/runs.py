@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness import config
 from harness.config import RunConfig, Scenario
+from harness.loadgen.planning import Target
+from harness.loadgen.user_conf import user_conf_text
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
 from harness.logs.text import sha256
@@ -63,8 +66,24 @@ def good(scenario: Scenario = OFFLINE, **flags: Any) -> Evidence:
         answer_lengths=[128] * full,
         answered=list(range(full)),
         compliance=None if edge else TEST06,
+        user_conf=user_conf_of(asked, run, full),
         samples=prompt_answers(full),
     )
+
+
+def user_conf_of(asked: RunConfig, run: LoadGenRun, samples: int) -> str:
+    """What LoadGen was given, by the target in its log."""
+    of_log = {
+        "Offline": "offline_expected_qps",
+        "Server": "server_target_qps",
+        "SingleStream": "single_stream_expected_latency_ns",
+    }
+    figure = float(str(run.requested[of_log[run.scenario]]))
+    target = Target("the log", samples, 600, qps=figure)
+    if run.scenario == "SingleStream":
+        target = Target("the log", samples, 600, latency_ms=figure / 1e6)
+    seconds = config.min_duration_s(asked, samples)
+    return user_conf_text(asked, sample_count=samples, min_duration_s=seconds, target=target)
 
 
 @cache
@@ -124,6 +143,8 @@ def write_run(root: Path, evidence: Evidence, scenario: Scenario) -> Path:
     scored = dataclasses.replace(
         evidence.accuracy, log_sha256=sha256(folder / "Accuracy" / "mlperf_log_accuracy.json")
     )
+    assert evidence.user_conf
+    (folder / "user.conf").write_text(evidence.user_conf)
     text = accuracy.to_rouge_json(scored, V5_1, category, high_accuracy=False)
     (folder / "Accuracy" / "rouge.json").write_text(json.dumps(text))
     (folder / "config.json").write_text(json.dumps(evidence.config))

@@ -20,6 +20,7 @@ from tests.rules.changes import (
     each_case,
     performance_log,
     recorded,
+    without,
 )
 from tests.rules.runs import INTERACTIVE, OFFLINE, SERVER, SINGLESTREAM, good
 
@@ -79,6 +80,12 @@ CASES: Cases = {
         *((scenario, performance_log(effective={"max_async_queries": 7}))
           for scenario in (SERVER, INTERACTIVE)),
         (SERVER, performance_log(requested={"server_coalesce_queries": None})),
+    ],
+    "user-conf": [
+        *((scenario, without(user_conf=text)) for scenario in (OFFLINE, SERVER, SINGLESTREAM)
+          for text in (None, "", "*.Server.target_qps = 7\n")),
+        (OFFLINE, lambda e: without(user_conf=f"{e.user_conf}*.Offline.min_duration = 1\n")(e)),
+        (INTERACTIVE, performance_log(requested={"server_target_qps": 3.0})),
     ],
     "equal-issue": [
         (OFFLINE, performance_log(effective={"sample_concatenate_permutation": False})),

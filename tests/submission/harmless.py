@@ -45,11 +45,16 @@ def strange(surviving: Iterable[Spoilt], listed: Sequence[Harmless]) -> list[str
 
 def idle(surviving: Iterable[Spoilt], listed: Sequence[Harmless], scenario: str) -> list[str]:
     """What is listed for a scenario, and is not official any more when it is spoilt so."""
-    surviving = list(surviving)
+    used = {
+        (entry.names, way)
+        for name, way, _ in surviving
+        for entry in listed
+        if entry.covers(name, way, scenario)
+    }
     return [
         f"{entry.names} {way}"
         for entry in listed
         if scenario in entry.of.split()
         for way in entry.ways.split()
-        if not any(entry.covers(name, way, scenario) for name, way, _ in surviving)
+        if (entry.names, way) not in used
     ]
