@@ -97,8 +97,9 @@ def prepare(
     purpose = Purpose(_max_model_len(settings, model, data))
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)
-    if like is None and engine_plan.note:
-        say(f"note: {engine_plan.note}")
+    copies = capacity.faster_as_copies(settings, asked, site.device, site.system, model)
+    for note in filter(None, (engine_plan.note, copies) if like is None else ()):
+        say(f"note: {note}")
     facts = RunFacts(
         sample_count=len(data),
         dataset_unofficial_because=data.unofficial_because,
