@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("run", "mmlu", "report", "util_logs")
 # Only these modules may import these libraries, at the top or inside a function.
 OWNERS = {
-    "vllm": {"engine.vllm", "engine.cublas_fp8"},
+    "vllm": {"engine.vllm", "engine.cublas_fp8", "engine.one_token"},
     "mlperf_loadgen": {"loadgen.process"},
     "matplotlib": {"report.canvas"},
 }

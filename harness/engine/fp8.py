@@ -15,7 +15,7 @@ from harness.engine.attention import GPUS
 
 QUANTIZATION = "fp8_per_channel"  # vLLM's name for it
 EXTENSION = "harness.engine.cublas_fp8.WorkerExtension"
-SCENARIOS = ("offline", "server", "interactive")  # SingleStream multiplies one row at a time
+SCENARIOS = ("offline", "server", "interactive")  # SingleStream has one_query.py
 # cublas_fp8.py uses names of vLLM's that other releases may have given up.
 _RELEASE = "0.26."
 # The kernels that come before a registered one in vLLM's list and would take its place.
@@ -62,12 +62,7 @@ def settings() -> dict[str, Any]:
     return {"quantization": QUANTIZATION, "worker_extension_cls": EXTENSION}
 
 
-def environment(engine_settings: Mapping[str, Any]) -> dict[str, str]:
-    """vLLM's variables for an engine with these settings.
-
-    Kernels that the user has switched off stay off.
-    """
-    if engine_settings.get("worker_extension_cls") != EXTENSION:
-        return {}
+def environment() -> dict[str, str]:
+    """vLLM's variables for these products; kernels that the user has switched off stay off."""
     off = [name for name in os.environ.get(_DISABLED, "").split(",") if name]
     return {_DISABLED: ",".join(dict.fromkeys([*off, *_OTHERS]))}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.config import RunConfig, Scenario
-from harness.engine import attention, fp8
+from harness.engine import attention, fp8, one_query
 from harness.engine_args import beyond_tuning
 from harness.inputs.model_source import ModelSource
 from harness.machine.system import SystemInfo
@@ -44,15 +44,19 @@ class Kernels:
 
     flashinfer: bool = False  # attention by FlashInfer
     products: bool = False  # fp8 matrix products by cuBLASLt
+    one_token: bool = False  # steps of one token by kernels made for them
     note: str | None = None  # what would make it faster, for the person at the terminal
 
     @property
     def settings(self) -> dict[str, Any]:
         """vLLM's engine arguments that ask for them."""
         by_flashinfer = {"attention_backend": attention.BACKEND, "block_size": attention.BLOCK_SIZE}
-        return (by_flashinfer if self.flashinfer else {}) | (
-            fp8.settings() if self.products else {}
-        )
+        settings = by_flashinfer if self.flashinfer else {}
+        if self.products:
+            settings |= fp8.settings()
+        if self.one_token:
+            settings |= one_query.settings(in_fp8=self.products)
+        return settings
 
 
 OF_VLLM = Kernels()
@@ -60,13 +64,17 @@ OF_VLLM = Kernels()
 
 def choose(config: RunConfig, model: ModelSource, device: str, system: SystemInfo) -> Kernels:
     """The kernels for this model on this machine's GPUs, by the flags of a run."""
-    if device == "cpu" or config.precision != "fp8":
+    if device == "cpu":
         return OF_VLLM
+    one_token = _suits_one_token(config, model, system)
+    if config.precision != "fp8":
+        return Kernels(one_token=one_token)
     suited = _suits_flashinfer(config, model, system)
     compiled = suited and attention.compiled()
     return Kernels(
         flashinfer=compiled,
-        products=_suits_products(config, model, system),
+        products=one_token or _suits_products(config, model, system),
+        one_token=one_token,
         note=_NOT_COMPILED if suited and not compiled else None,
     )
 
@@ -105,16 +113,23 @@ def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     exchange = _WITHOUT_FUSION if _is_without_fusion(settings) else {}
     return {
         **attention.environment(settings, given),
-        **fp8.environment(settings),
+        **(fp8.environment() if _multiplies_by_cublas(settings) else {}),
         **{name: os.environ.get(name, value) for name, value in exchange.items()},
     }
 
 
 def are_those_of(settings: Mapping[str, Any], kernels: Kernels) -> bool:
     """Whether engine arguments found by a search ask for kernels that are still the ones chosen."""
-    products = settings.get("worker_extension_cls") is not None
+    products = _multiplies_by_cublas(settings)
+    if one_query.is_asked_for(settings) != kernels.one_token:
+        return False
     flashinfer = settings.get("attention_backend") == attention.BACKEND
     return products == kernels.products and (kernels.flashinfer or not flashinfer)
+
+
+def _multiplies_by_cublas(settings: Mapping[str, Any]) -> bool:
+    extension = settings.get("worker_extension_cls")
+    return extension == fp8.EXTENSION or one_query.multiplies_in_fp8(settings)
 
 
 def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
@@ -125,10 +140,26 @@ def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo)
 
 def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
     """Whether cuBLASLt can multiply; an engine argument beyond tuning may change the layers."""
-    if config.scenario.value not in fp8.SCENARIOS or beyond_tuning(config.engine_args):
+    if config.scenario.value not in fp8.SCENARIOS:
+        return False
+    return _suits(fp8.suits, config, model, system)
+
+
+def _suits_one_token(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
+    """Whether a query has the engine to itself, on kernels that were made for that."""
+    alone = config.scenario is Scenario.SINGLESTREAM and config.data_parallel_size == 1
+    if not alone or config.precision not in one_query.PRECISIONS:
+        return False
+    return _suits(one_query.suits, config, model, system)
+
+
+def _suits(
+    suits: Callable[..., bool], config: RunConfig, model: ModelSource, system: SystemInfo
+) -> bool:
+    if beyond_tuning(config.engine_args):
         return False
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     spread = parts > 1 or config.distributed_executor_backend == "ray"
-    return fp8.suits(
+    return suits(
         system.gpu_kind, system.vllm_version, model.config, config.engine_args, spread=spread
     )

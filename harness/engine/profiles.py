@@ -104,6 +104,13 @@ _FLASHINFER = {
     ),
 }
 
+# One query at a time, by the kernels for steps of one token.
+_H100_ONE_TOKEN = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-29"
+_ONE_TOKEN = {
+    "bf16": f"{_H100_ONE_TOKEN}: p90 718 ms of 64 queries; 787 ms compiled by Inductor",
+    "fp8": f"{_H100_ONE_TOKEN}: p90 442 ms of 64 queries; 598 ms compiled by Inductor",
+}
+
 _CPU = Profile(
     name="cpu",
     # Compiling takes longer than the demo model runs.
@@ -155,6 +162,8 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
         return _CPU
     if place.holds_demo:
         return _DEMO
+    if kernels.one_token:
+        return _one_token(place, precision)
     if kernels.flashinfer:
         return _flashinfer(place, scenario)
     for family, measured in _MEASURED.items():
@@ -164,6 +173,13 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
             variables = _ENVIRONMENT.get((family, precision, scenario), {})
             return Profile(name, settings, source, variables)
     return _computed(place, scenario)
+
+
+def _one_token(place: Place, precision: str) -> Profile:
+    source = _ONE_TOKEN[precision]
+    if "H100" not in (place.gpu_name or ""):
+        source += "; not on this GPU"
+    return Profile(f"one-token-{precision}-singlestream", _seats(1, 4096), source)
 
 
 def _flashinfer(place: Place, scenario: str) -> Profile:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import engine_args
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
-from harness.engine import kernels, profiles
+from harness.engine import kernels, one_query, profiles
 from harness.inputs.model_source import ModelSource
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
@@ -71,12 +71,18 @@ def engine_settings(
         return settings
     if not (settings.get("enforce_eager") or _names_graphs(settings)):
         # vLLM captures up to 512 sequences; above that every decode step leaves the full graph.
-        settings["cudagraph_capture_sizes"] = (
-            profiles.mixed_graph_sizes(sequences, tokens)
-            if config.scenario is Scenario.INTERACTIVE
-            else profiles.graph_sizes(sequences)
-        )
+        settings["cudagraph_capture_sizes"] = _graph_sizes(config, settings, sequences, tokens)
     return kernels.without_compiling(settings)
+
+
+def _graph_sizes(
+    config: RunConfig, settings: Mapping[str, Any], sequences: int, tokens: int
+) -> list[int]:
+    if one_query.is_asked_for(settings):
+        return one_query.graph_sizes(tokens)
+    if config.scenario is Scenario.INTERACTIVE:
+        return profiles.mixed_graph_sizes(sequences, tokens)
+    return profiles.graph_sizes(sequences)
 
 
 def dtype_of(config: RunConfig) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import command_line, formatting, precision, templates
+from harness.engine import one_query
 from harness.metrics import TOKEN_DTYPE, AccuracyResult
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.evidence import ROUGE_NAMES, Evidence
@@ -129,6 +130,7 @@ def calibration(runs: Sequence[Evidence]) -> str:
         kv_caches={flag: _kv_caches(of) for flag, of in by_flag.items()},
         vllm_versions=sorted({str(run.config["system"].get("vllm_version")) for run in runs}),
         schemes=schemes,
+        one_token=any(one_query.is_asked_for(run.config["resolved"]["engine"]) for run in runs),
         checkpoints=list(_checkpoints(runs)),
     )
 

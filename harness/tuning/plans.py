@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.engine import one_query
 from harness.engine.attention import BACKEND
 from harness.engine.profiles import Place, Profile, sequences_that_fit
 from harness.tuning.search import (
@@ -85,7 +86,7 @@ def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variat
             Variation(
                 "compiled for one token",
                 "kernels tuned for the one shape of every decode step",
-                _always({"compilation_config": {"compile_sizes": [1]}}),
+                _compiled_for_one_token,
             ),
             _blocks(128),
             _scheduling(),
@@ -109,6 +110,12 @@ def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variat
     if scenario == "interactive":
         return (_seats(_fitting(_INTERACTIVE, most), why), share, _attention())
     return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
+
+
+def _compiled_for_one_token(best: Settings) -> Sequence[Settings]:
+    if one_query.is_asked_for(best):
+        return []  # its kernels were written for that, and nothing is compiled beside them
+    return [{"compilation_config": {"compile_sizes": [1]}}]
 
 
 def _seats(pairs: Sequence[Pair], why: str) -> Variation:

@@ -128,7 +128,7 @@ def test_the_layers_of_a_block_meet_in_fp8() -> None:
     assert not found["whole_matrix"]
     assert not found["odd_shape"]
     # The list of vLLM 0.32, which has all of 0.26's.
-    off = set(fp8.environment(fp8.settings())["VLLM_DISABLED_KERNELS"].split(","))
+    off = set(fp8.environment()["VLLM_DISABLED_KERNELS"].split(","))
     assert off <= set(found["before"])
     assert set(found["before"]) - off <= OTHER_SCALES
 

@@ -74,8 +74,9 @@ def test_a_variable_that_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_query_at_a_time_on_an_h100_is_compiled_for_one_token_without_a_search() -> None:
+    """Where the kernels for one token do not suit, as with another release of vLLM."""
     for precision in ("bf16", "fp8"):
-        planned = plan_for("singlestream", precision)
+        planned = plan_for("singlestream", precision, products=False)
 
         assert planned.settings["max_num_seqs"] == 1
         assert planned.settings["compilation_config"] == {"compile_sizes": [1]}

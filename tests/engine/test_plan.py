@@ -33,5 +33,5 @@ def test_what_was_measured_of_plain_weights_is_not_claimed_of_quantised_ones(
 
     quantised = plan_for("singlestream", precision="bf16", model=str(folder))
 
-    assert plan_for("singlestream", precision="bf16").profile.name == "h100-bf16-singlestream"
+    assert plan_for("singlestream", precision="bf16").profile.name == "one-token-bf16-singlestream"
     assert quantised.profile.name == "gpu-singlestream"

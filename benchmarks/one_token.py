@@ -1,0 +1,246 @@
+"""What one token costs on this GPU by the kernels for it, and whether they agree with vLLM's.
+
+  python benchmarks/one_token.py                      (one Hopper GPU; no model)
+  python benchmarks/one_token.py --precision fp8 --context 2000
+
+A step of one token in SingleStream: 32 layers of Llama-3.1-8B, random weights, one CUDA graph; the
+same without attention; the output matrix; and what reading memory at a copy's speed would take.
+Then vLLM loads a model of four such layers whose weights are large enough to matter, writes an
+answer token by token, and reads it back as a prompt, by its own kernels: the log-probabilities of
+the likeliest tokens should be the same but for rounding. Prints a line for each, and JSON last.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from harness import flags
+from harness.config import RunConfig, Scenario
+from harness.engine import plan
+from harness.engine.settings import Purpose
+from harness.inputs.model import resolve_model
+from harness.machine import system as system_info
+
+LLAMA = Path("harness/inputs/data/llama3_1_8b_instruct/config.json")
+LAYERS, WIDTH, INNER, HEADS, HEAD_DIM, WORDS = 32, 4096, 14336, 8, 128, 128256
+BLOCK, BLOCKS = 16, 256  # of the KV cache, its tokens in blocks of random order
+REPEATS = 15
+SMALL_LAYERS, SMALL_WORDS = 4, 8192
+PROMPT_TOKENS = 700
+# Tokens of the answer that are read back, at the edges of the cache's blocks among others.
+READ_BACK = (1, 2, 3, 4, 5, 20, 21, 22, 40)
+LIKELIEST = 20
+
+
+def weights(outputs: int, inputs: int, precision: str) -> tuple[Any, Any]:
+    """A matrix, and the scales of its outputs in fp8."""
+    import torch
+
+    w = torch.randn(outputs, inputs, device="cuda", dtype=torch.bfloat16) * inputs**-0.5
+    if precision == "bf16":
+        return w, None
+    scales = w.float().abs().amax(1, keepdim=True) / 448
+    return (w.float() / scales).to(torch.float8_e4m3fn), scales
+
+
+def make_step(context: int) -> Any:
+    """Where the token after `context` - 1 others is."""
+    import torch
+
+    blocks = torch.randperm(BLOCKS, device="cuda").int()
+    slot = int(blocks[(context - 1) // BLOCK]) * BLOCK + (context - 1) % BLOCK
+    return SimpleNamespace(
+        positions=torch.tensor([context - 1], device="cuda"),
+        seq_lens=torch.tensor([context], device="cuda", dtype=torch.int32),
+        slot_mapping=torch.tensor([slot], device="cuda"),
+        block_table=blocks[None],
+    )
+
+
+def time_us(call: Callable[[], Any]) -> float:
+    """The median of replays of one CUDA graph."""
+    import torch
+
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(REPEATS + 3)]
+    for event in events:
+        event.record()
+        graph.replay()
+    torch.cuda.synchronize()
+    pairs = itertools.pairwise(events[2:])
+    return 1000 * statistics.median(float(a.elapsed_time(b)) for a, b in pairs)
+
+
+def speeds(precision: str, context: int) -> dict[str, float]:
+    """Microseconds of each part of a step."""
+    import torch
+
+    from harness.engine.one_token_attention import Scratch, attention
+    from harness.engine.one_token_products import norm_gate_up, norm_product, product
+
+    cache_type = torch.bfloat16 if precision == "bf16" else torch.float8_e4m3fn
+    gamma = torch.ones(WIDTH, device="cuda", dtype=torch.bfloat16)
+    norm = SimpleNamespace(weight=gamma, variance_epsilon=1e-5)
+    shapes = ((6144, WIDTH), (WIDTH, WIDTH), (2 * INNER, WIDTH), (WIDTH, INNER))
+    layers = [[weights(*shape, precision) for shape in shapes] for _ in range(LAYERS)]
+    pages = [
+        torch.randn(BLOCKS, BLOCK, HEADS, 2 * HEAD_DIM, device="cuda").to(cache_type)
+        for _ in range(LAYERS)
+    ]
+    rotary = torch.randn(BLOCKS * BLOCK, HEAD_DIM, device="cuda").bfloat16()
+    step, one = make_step(context), torch.ones(1, device="cuda")
+    scratch = Scratch(HEADS, torch.device("cuda"))
+    first = torch.randn(1, WIDTH, device="cuda").bfloat16()
+
+    def all_layers(*, attend: bool) -> None:
+        row = first
+        for (qkv, out, gate_up, down), cache in zip(layers, pages, strict=True):
+            made = norm_product(row, norm, *qkv)
+            if attend:
+                made = attention(made, rotary, step, cache, (one, one), scratch)
+            row = product(made[:, :WIDTH], *out, residual=row)
+            row = product(norm_gate_up(row, norm, *gate_up), *down, residual=row)
+
+    head = torch.randn(WORDS, WIDTH, device="cuda", dtype=torch.bfloat16)
+    copied = torch.empty_like(head)
+    read = sum(w.nbytes for w, _ in layers[0]) / head.nbytes
+    figures_us = {
+        "a layer": time_us(partial(all_layers, attend=True)) / LAYERS,
+        "a layer without attention": time_us(partial(all_layers, attend=False)) / LAYERS,
+        "the output matrix": time_us(lambda: product(first, head)),
+        "the output matrix, cuBLAS": time_us(lambda: torch.nn.functional.linear(first, head)),
+    }
+    # A copy reads and writes every byte.
+    figures_us["a layer's weights at a copy's speed"] = (
+        time_us(lambda: copied.copy_(head)) / 2 * read
+    )
+    return figures_us
+
+
+def agreement(precision: str) -> dict[str, float]:
+    """How far log-probabilities are apart: by steps of one token, and read back as a prompt."""
+    import torch
+
+    torch.cuda.empty_cache()
+    with tempfile.TemporaryDirectory() as folder:
+        _write_model(Path(folder))
+        engine = _load(folder, precision)
+    prompt = [(37 * number) % SMALL_WORDS for number in range(PROMPT_TOKENS)]
+    answer = _answer(engine, prompt, max(READ_BACK) + 1)
+    apart, spread, same = [], [], 0
+    for count in READ_BACK:
+        again = _answer(engine, [*prompt, *answer.token_ids[:count]], 1)
+        ours, theirs = answer.logprobs[count], again.logprobs[0]
+        apart += [abs(ours[k].logprob - theirs[k].logprob) for k in ours.keys() & theirs.keys()]
+        values = [ours[k].logprob for k in ours]
+        spread.append(max(values) - min(values))
+        same += answer.token_ids[count] == again.token_ids[0]
+    return {
+        "log-probabilities apart, mean": statistics.fmean(apart),
+        "log-probabilities apart, most": max(apart),
+        "from the first to the last of them": statistics.fmean(spread),
+        f"same tokens of {len(READ_BACK)}": same,
+        f"in both lists, of {LIKELIEST * len(READ_BACK)}": len(apart),
+    }
+
+
+def _write_model(folder: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    config = json.loads(LLAMA.read_text(encoding="utf-8"))
+    config |= {"num_hidden_layers": SMALL_LAYERS, "vocab_size": SMALL_WORDS}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    def made(outputs: int, inputs: int) -> Any:
+        return weights(outputs, inputs, "bf16")[0].cpu()
+
+    ones = torch.ones(WIDTH, dtype=torch.bfloat16)
+    tensors = {"model.embed_tokens.weight": made(SMALL_WORDS, WIDTH) * WIDTH**0.5}
+    tensors |= {"lm_head.weight": made(SMALL_WORDS, WIDTH), "model.norm.weight": ones.clone()}
+    narrow = HEADS * HEAD_DIM
+    for number in range(SMALL_LAYERS):
+        shapes = {
+            "self_attn.q_proj": (WIDTH, WIDTH),
+            "self_attn.k_proj": (narrow, WIDTH),
+            "self_attn.v_proj": (narrow, WIDTH),
+            "self_attn.o_proj": (WIDTH, WIDTH),
+            "mlp.gate_proj": (INNER, WIDTH),
+            "mlp.up_proj": (INNER, WIDTH),
+            "mlp.down_proj": (WIDTH, INNER),
+        }
+        layer = f"model.layers.{number}."
+        tensors |= {f"{layer}{name}.weight": made(*shape) for name, shape in shapes.items()}
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"{layer}{name}.weight"] = ones.clone()
+    save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+def _load(folder: str, precision: str) -> Any:
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    config = RunConfig(
+        model=folder, weights="dummy", dataset="synthetic", category="edge", precision=precision,
+        scenario=Scenario.SINGLESTREAM, tensor_parallel_size=1, gpu_memory_utilization=0.5,
+    )  # fmt: skip
+    system = system_info.collect()
+    site = plan.Site("gpu", system)
+    planned = plan.make(config, resolve_model(config), site, Purpose(1024))
+    os.environ.update(planned.environment)
+    from vllm import LLM
+
+    return LLM(**planned.settings | {"load_format": "auto"})
+
+
+def _answer(engine: Any, prompt: Sequence[int], tokens: int) -> Any:
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    sampling = SamplingParams(
+        temperature=0.0, max_tokens=tokens, ignore_eos=True, logprobs=LIKELIEST, detokenize=False
+    )
+    asked = [TokensPrompt(prompt_token_ids=list(prompt))]
+    return engine.generate(asked, sampling, use_tqdm=False)[0].outputs[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a line for each figure and JSON last."""
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument("--precision", choices=("bf16", "fp8"), default="bf16")
+    parser.add_argument("--context", type=int, default=930, help="tokens, the new one among them")
+    values = parser.parse_args(arguments)
+    import torch
+
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        print("one_token.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
+        return 2
+    torch.manual_seed(0)
+    gpu = torch.cuda.get_device_name(0)
+    print(f"{gpu}: {values.precision}, {values.context} tokens")
+    figures_us = speeds(values.precision, values.context)
+    for name, us in figures_us.items():
+        print(f"{name:<38}{us:10.2f} us", flush=True)
+    agreed = agreement(values.precision)
+    for name, value in agreed.items():
+        print(f"{name:<38}{value:10.4f}", flush=True)
+    print(json.dumps({"gpu": gpu, **vars(values), "us": figures_us, "agreement": agreed}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

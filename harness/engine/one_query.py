@@ -1,0 +1,84 @@
+"""One query at a time on a Hopper GPU: whether the kernels for one token suit, and what they need.
+
+An answer is then written in steps of one token, and such a step takes as long as reading the
+weights. Compiled by Inductor, a layer is some ten kernels, and the time between them was a fifth of
+all; one_token_products.py has five, which overlap. Nothing is compiled by torch.compile for them,
+and the whole step is one CUDA graph, for prompts as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.engine import fp8
+
+PRECISIONS = ("bf16", "fp8")
+_EXTENSION = "harness.engine.one_token.WorkerExtension"
+_EXTENSION_FP8 = "harness.engine.one_token_fp8.WorkerExtension"
+# The model that the kernels were written and measured for: Llama-3.1-8B.
+_SHAPE = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
+_BIASES = ("attention_bias", "mlp_bias", "tie_word_embeddings")
+# Engine arguments of the user under which the step would be another one.
+_DECIDE = {
+    "attention_backend",
+    "compilation_config",
+    "cudagraph_capture_sizes",
+    "enforce_eager",
+    "kv_cache_dtype",
+    "max_cudagraph_capture_size",
+    "max_num_seqs",
+    "optimization_level",
+    "performance_mode",
+}
+# Prompts run at one of these lengths, so a prompt is padded by 63 tokens at most.
+_GRAPH_EVERY = 64
+
+
+def suits(
+    gpu_name: str | None,
+    vllm_version: str | None,
+    model_config: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    spread: bool,
+) -> bool:
+    """Whether the kernels are made for this GPU, vLLM, model and run; as in fp8.py, whose products
+    take the prompts in fp8.
+    """
+    if _DECIDE & given.keys() or any(model_config.get(name) for name in _BIASES):
+        return False
+    if any(model_config.get(name) != size for name, size in _SHAPE.items()):
+        return False
+    return fp8.suits(gpu_name, vllm_version, model_config, given, spread=spread)
+
+
+def settings(*, in_fp8: bool) -> dict[str, Any]:
+    """vLLM's engine arguments for these kernels."""
+    return {
+        "worker_extension_cls": _EXTENSION_FP8 if in_fp8 else _EXTENSION,
+        "compilation_config": {"mode": 0, "cudagraph_mode": "FULL"},
+        # In a CUDA graph FlashAttention splits a prompt's attention for more programs than it
+        # needs, and it runs prompts alone here.
+        "attention_config": {"flash_attn_max_num_splits_for_cuda_graph": 1},
+    }
+
+
+def is_asked_for(engine_settings: Mapping[str, Any]) -> bool:
+    """Whether engine arguments ask for these kernels."""
+    return engine_settings.get("worker_extension_cls") in (_EXTENSION, _EXTENSION_FP8)
+
+
+def multiplies_in_fp8(engine_settings: Mapping[str, Any]) -> bool:
+    """Whether cuBLASLt's products come with them."""
+    return engine_settings.get("worker_extension_cls") == _EXTENSION_FP8
+
+
+def graph_sizes(tokens: int) -> list[int]:
+    """The lengths of a step that become CUDA graphs, where no step is longer than `tokens`."""
+    return [1, *range(_GRAPH_EVERY, tokens, _GRAPH_EVERY), tokens]

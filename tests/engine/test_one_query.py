@@ -1,0 +1,111 @@
+"""When the kernels for a step of one token are taken, and what the engine is then given."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from harness.engine import one_query
+from harness.engine.profiles import Profile
+from harness.tuning.plans import make_plan
+from tests.engine.plans import H100, plan_for
+
+BF16 = "harness.engine.one_token.WorkerExtension"
+FP8 = "harness.engine.one_token_fp8.WorkerExtension"
+
+
+@pytest.mark.parametrize(("precision", "extension"), [("bf16", BF16), ("fp8", FP8)])
+@pytest.mark.parametrize("gpu_name", [H100, "NVIDIA H200"])
+def test_one_query_at_a_time_has_kernels_of_its_own(
+    gpu_name: str, precision: str, extension: str
+) -> None:
+    planned = plan_for("singlestream", precision, gpu_name=gpu_name)
+
+    settings = planned.settings
+    assert settings["worker_extension_cls"] == extension
+    assert settings["max_num_seqs"] == 1
+    assert settings["compilation_config"] == {"mode": 0, "cudagraph_mode": "FULL"}
+    assert planned.profile.name == f"one-token-{precision}-singlestream"
+
+
+def test_in_fp8_its_prompts_multiply_by_cublas() -> None:
+    planned = plan_for("singlestream", "fp8")
+
+    assert planned.settings["quantization"] == "fp8_per_channel"
+    assert "CutlassFP8ScaledMMLinearKernel" in planned.environment["VLLM_DISABLED_KERNELS"]
+    assert plan_for("singlestream", "bf16").environment == {}
+
+
+def test_every_step_is_a_graph_whatever_the_length_of_its_prompt() -> None:
+    sizes = plan_for("singlestream", "bf16").settings["cudagraph_capture_sizes"]
+
+    assert sizes[0] == 1
+    assert sizes[-1] == 2668  # the longest sequence, so the longest prompt is none without one
+    assert max(after - before for before, after in itertools.pairwise(sizes[1:])) == 64
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"products": False},  # another release of vLLM
+        {"gpu_name": "NVIDIA B200"},
+        {"tensor_parallel_size": 2},
+        {"pipeline_parallel_size": 2},
+        {"data_parallel_size": 2},
+        {"engine_args": {"max_num_seqs": 8}},
+        {"engine_args": {"compilation_config": {"compile_sizes": [1]}}},
+        {"engine_args": {"attention_backend": "FLASHINFER"}},
+        {"engine_args": {"enable_lora": True}},
+    ],
+    ids=str,
+)
+def test_what_was_not_tried_runs_on_vllms_own_kernels(other: dict[str, Any]) -> None:
+    planned = plan_for("singlestream", "bf16", **other)
+
+    assert not one_query.is_asked_for(planned.settings)
+    assert planned.profile.name in ("h100-bf16-singlestream", "gpu-singlestream")
+
+
+@pytest.mark.parametrize("scenario", ["offline", "server", "interactive"])
+def test_many_queries_at_a_time_do_without(scenario: str) -> None:
+    for precision in ("bf16", "fp8"):
+        assert not one_query.is_asked_for(plan_for(scenario, precision).settings)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_size": 8192},
+        {"num_key_value_heads": 4},
+        {"tie_word_embeddings": True},
+        {"attention_bias": True},
+        {"architectures": ["MixtralForCausalLM"]},
+        {"quantization_config": {"quant_method": "awq"}},
+    ],
+    ids=str,
+)
+def test_another_model_does_without(changed: dict[str, Any]) -> None:
+    llama = plan_for("singlestream", "bf16").model.config
+
+    assert one_query.suits(H100, "0.26.0", llama, {}, spread=False)
+    assert not one_query.suits(H100, "0.26.0", llama | changed, {}, spread=False)
+
+
+def test_settings_found_by_a_search_count_while_the_kernels_are_the_same() -> None:
+    ours = plan_for("singlestream", "bf16").profile
+    before = Profile("tuned", {"max_num_seqs": 1, "max_num_batched_tokens": 2048}, "a search")
+
+    assert plan_for("singlestream", "bf16", tuned=before).profile == ours
+    assert plan_for("singlestream", "bf16", tuned=ours).profile is ours
+
+
+def test_a_search_does_not_compile_beside_them() -> None:
+    planned = plan_for("singlestream", "bf16")
+
+    plan = make_plan(planned.place, "bf16", "singlestream", planned.profile)
+
+    compiled = next(v for v in plan.variations if v.name == "compiled for one token")
+    assert compiled.changes(planned.profile.settings) == []
+    assert compiled.changes({}) == [{"compilation_config": {"compile_sizes": [1]}}]
