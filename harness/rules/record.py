@@ -121,7 +121,9 @@ MODEL: dict[str, Shape] = {
     "revision": maybe(TEXT),
     "source": optional(TEXT),
     "shape": optional(Fields(dict.fromkeys(_SHAPE, POSITIVE), closed=True)),
+    "quantization": optional(Fields({"bits": optional(ABOVE_0)})),
 }
+_COPIES = dataclasses.replace(POSITIVE, may_be_absent=True)  # a whole number where it is there
 RUN = Fields(
     {
         "flags": Fields(
@@ -134,6 +136,8 @@ RUN = Fields(
                 "max_new_tokens": COUNT,
                 "extra_metrics": YES_NO,
                 "price_per_hour": optional(ABOVE_0),
+                "data_parallel_size": _COPIES,
+                "pipeline_parallel_size": _COPIES,
                 "high_accuracy": optional(YES_NO),
                 "compliance": optional(YES_NO),
                 "total_sample_count": optional(COUNT),
@@ -147,6 +151,7 @@ RUN = Fields(
             {
                 **ENGINE,
                 "sample_count": COUNT,
+                "tensor_parallel_size": optional(POSITIVE),
                 "full_size": YES_NO,
                 "min_duration_s": NUMBER,
                 "profile": optional(PROFILE),
