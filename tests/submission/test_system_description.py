@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.submission import system_description
-from tests import submission_rules
+from tests import submission_facts
 
 GIB = 2**30
 CONFIG: dict[str, Any] = {
@@ -65,16 +65,16 @@ def with_system(**changes: Any) -> dict[str, Any]:
 
 
 def test_the_fields_are_those_of_the_official_checker() -> None:
-    assert list(system_description.FIELDS) == submission_rules.SYSTEM_FIELDS
+    assert list(system_description.FIELDS) == submission_facts.SYSTEM_FIELDS
     may_be_empty = set(system_description.FIELDS) - set(system_description.MEANINGFUL)
-    assert may_be_empty == set(submission_rules.MAY_BE_EMPTY)
+    assert may_be_empty == set(submission_facts.MAY_BE_EMPTY)
     assert len(system_description.FIELDS) == 35
 
 
 def test_the_machine_fills_what_it_knows() -> None:
     described = describe()
 
-    assert list(described) == submission_rules.SYSTEM_FIELDS
+    assert list(described) == submission_facts.SYSTEM_FIELDS
     assert {name: value for name, value in described.items() if name not in WORDS} == {
         "division": "closed",
         "submitter": "ACME",
