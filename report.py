@@ -11,6 +11,11 @@ Or it compares runs: what differs in them, and whether their figures differ by m
 
     python report.py compare results/RUN results/RUN         (more: python report.py compare --help)
 
+Or it shows all runs of a results folder over time, and what was changed between them, in its
+index.html, which each run also makes anew:
+
+    python report.py history results
+
 Exit status: 0 written; 1 a log is incomplete or damaged; 2 no such run folder, or --rescore finds
 no accuracy log, data set or tokenizer of that run.
 """
@@ -26,13 +31,13 @@ from typing import Any
 
 from harness import flags
 from harness.config import load_env_file
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, UsageError
 from harness.mmlu import report as mmlu_report
-from harness.report import make, series_page
+from harness.report import history, make, series_page
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
 
-COMPARE = "compare"
+COMPARE, HISTORY = "compare", "history"
 SLOWER = 4  # the exit status of a comparison with --fail-if-slower
 _COMPARE_HELP = """Compares runs with the first of them: what differs in settings, system and
 versions, each figure side by side, and whether the difference is more than chance.
@@ -71,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == [COMPARE]:
         return compare(argv[1:])
+    if argv[:1] == [HISTORY]:
+        return show_history(argv[1:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -106,6 +113,31 @@ def say(run_dir: Path, record: dict[str, Any]) -> None:
     if folder.report_html.exists():  # an evaluation has none
         print(folder.report_html)
     print(record["headline"]["text"])
+
+
+def show_history(argv: Sequence[str]) -> int:
+    """Writes index.html of a results folder and prints where it is; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog=f"report.py {HISTORY}",
+        description="All runs of a results folder that finished, to sort and to filter, with their "
+        "tokens per second over time and what was changed between them: index.html.",
+    )
+    parser.add_argument(
+        "results_dir", metavar="RESULTS_DIR", type=flags.path, nargs="?", default=Path("results"),
+        help="a results folder (default: results)",
+    )  # fmt: skip
+    results_dir = parser.parse_args(argv).results_dir
+    try:
+        if not results_dir.is_dir():
+            raise UsageError(f"{results_dir}: no such folder; give the one that runs lie in.")
+        print(history.write(results_dir))
+    except BenchmarkError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"report.py: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
+        return BenchmarkError.exit_status
+    return 0
 
 
 def compare(argv: Sequence[str]) -> int:

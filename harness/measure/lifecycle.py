@@ -19,6 +19,7 @@ from harness import processes
 from harness.errors import BenchmarkError
 from harness.measure.interrupts import Interrupts
 from harness.measure.record import RunRecord
+from harness.report import history
 from harness.results import room
 from harness.results.folder import RunFolder, finish
 from harness.terminal import Terminal, output_to
@@ -231,7 +232,11 @@ def _failed(ending: Ending, why: str) -> Ending:
 def _enter(folder: RunFolder, job: Job) -> tuple[str, ...]:
     """The run's place in the index; returns doubts."""
     try:
-        return finish(folder, keep_all=job.keep_all, spared=job.spared)
+        doubts = finish(folder, keep_all=job.keep_all, spared=job.spared)
+        history.write(job.results_dir)
+        return doubts
+    except BenchmarkError as error:  # without jinja2 there is no report either
+        return (f"index.html was not written. {error}",)
     except OSError as error:
         return (f"The index of runs was not written. {room.explain(error, job.results_dir)}",)
 
