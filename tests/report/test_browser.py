@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import report
-from harness.report import series_page
+from harness.report import history, series_page
 from harness.report.make import make_report
 from tests import browser
 from tests.conftest import PROJECT
@@ -23,6 +23,7 @@ from tests.report.test_run_page import whole_run
 # An interpreter that has PySide6-WebEngine; by default the one that runs the tests.
 BROWSER_PYTHON = os.environ.get("BROWSER_PYTHON", sys.executable)
 TIMEOUT_S = 300
+NOTHING_TO_COPY = ("comparison", "history")
 WHITE_ENOUGH, BLACK_ENOUGH = 200, 60  # of 255
 
 
@@ -54,6 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "server": server / "report.html",
         "series": series,
         "comparison": compared / "comparison.html",
+        "history": history.write(root),
     }
 
 
@@ -76,7 +78,7 @@ def seen(browser_there: None, pages: dict[str, Path]) -> dict[tuple[str, int, st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", browser.WIDTHS)
-@pytest.mark.parametrize("kind", ["offline", "server", "series", "comparison"])
+@pytest.mark.parametrize("kind", ["offline", "server", "series", "comparison", "history"])
 def test_a_page_can_be_read_on_this_screen(
     seen: dict[tuple[str, int, str], dict[str, Any]],
     pages: dict[str, Path],
@@ -88,7 +90,7 @@ def test_a_page_can_be_read_on_this_screen(
     assert found["loaded"]
     assert found["scroll_width"] <= found["width"] <= width  # nothing to push sideways
     assert found["beyond"] == [] and found["cut_off"] == []
-    assert found["heading"] and found["pictures"] > 3
+    assert found["heading"] and found["pictures"] > (0 if kind == "history" else 3)
     assert found["messages"] == []  # no complaint of the script's
     assert found["requests"] == [pages[kind].as_uri()]  # and nothing was asked for elsewhere
     ink, paper = (brightness(found[name]) for name in ("color", "background"))
@@ -96,8 +98,8 @@ def test_a_page_can_be_read_on_this_screen(
         assert ink < BLACK_ENOUGH and paper > WHITE_ENOUGH
     else:
         assert paper < BLACK_ENOUGH and ink > WHITE_ENOUGH
-    assert (found["buttons"] == 0) == (kind == "comparison")
-    assert found["copied"] == (None if kind == "comparison" else "copied")
+    assert (found["buttons"] == 0) == (kind in NOTHING_TO_COPY)
+    assert found["copied"] == (None if kind in NOTHING_TO_COPY else "copied")
 
 
 def brightness(color: str) -> float:

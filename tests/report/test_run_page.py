@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ import report
 from harness.config import RunConfig, Scenario
 from harness.logs.readable import write_readable
 from harness.logs.times import write_telemetry
-from harness.metrics import ReadableAnswer, TelemetryPoint
+from harness.metrics import ReadableAnswer, SampleTimes, TelemetryPoint
+from harness.report import latency_plots
 from harness.report.make import make_report
+from harness.report.svg import inline
 from tests.builders import SAMPLES, config_json, rouge, write_run
 from tests.report.conftest import PROBES, MakeRun, timed_run
 from tests.report.html import (
@@ -195,3 +198,21 @@ def test_an_earlier_page_of_a_series_is_replaced(
         assert report.main([str(path) for path in series]) == 0
     capsys.readouterr()
     assert len(list(series[0].parent.glob("series-*"))) == 1
+
+
+def test_pictures_of_a_full_size_run_leave_a_page_that_can_be_forwarded(tmp_path: Path) -> None:
+    count = 53_472  # four passes of the data set
+    draw = random.Random(0)
+    samples = [
+        SampleTimes(i, i / 80, i / 80 + draw.random(), i / 80 + 2 + draw.random(), 128)
+        for i in range(count)
+    ]
+    times = [sample.latency_ms for sample in samples]
+    paths = [tmp_path / f"{name}.svg" for name in ("distribution", "over_time")]
+    assert latency_plots.distribution(
+        paths[0], latency_plots.LATENCY, times, marks=None, limit_ms=None, run="a run"
+    )
+    assert latency_plots.over_time(paths[1], samples, ttft_limit_ms=2000, run="a run")
+    distribution, over_time = (len(inline(path.read_text(), "a", "a")) for path in paths)
+    # A report has three distributions at most, and its other pictures have fewer points than that.
+    assert 3 * distribution + over_time < 300_000
