@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import bundle, flags
+from harness import bundle, flags, language
 from harness import config as settings
 from harness.config import RunConfig
 from harness.errors import BenchmarkError
+from harness.language import phrase, text_of, translated
 
 if TYPE_CHECKING:
     from harness.mmlu.config import MmluConfig
@@ -37,7 +38,12 @@ PROJECT = Path(__file__).resolve().parent
 
 def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     """The command line as an MmluConfig; argparse ends the program with status 2 on a misuse."""
-    from harness.mmlu.config import DATASETS, MOST_SHOTS, PLAIN, PROTOCOLS, SHARED_FLAGS, MmluConfig
+    return _to_config(parse_arguments(arguments))
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line as it stands."""
+    from harness.mmlu.config import DATASETS, MOST_SHOTS, PLAIN, PROTOCOLS
 
     parser = flags.Parser(__doc__ or "")
     what = parser.add_argument_group("what to ask")
@@ -87,7 +93,14 @@ def parse_flags(arguments: Sequence[str]) -> MmluConfig:
     results = parser.add_argument_group("results")
     flags.add_switch(results, "--details", 0, "writes samples.csv, a row for each question")
     flags.add_results_flags(results)
-    given = vars(parser.parse_args(arguments))
+    return parser.parse_args(arguments)
+
+
+def _to_config(values: argparse.Namespace) -> MmluConfig:
+    from harness.mmlu.config import SHARED_FLAGS, MmluConfig
+
+    given = vars(values)
+    del given["lang"]
     shared = {name: given.pop(name) for name in (*SHARED_FLAGS, "engine_args")}
     given["subjects"] = tuple(given["subjects"])
     return MmluConfig(run=RunConfig(**shared), **given)
@@ -105,19 +118,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         flags.check_text(arguments)
-        config = parse_flags(arguments)
+        values = parse_arguments(arguments)
         settings.load_env_file(PROJECT)
+        language.choose(values.lang)
+        config = _to_config(values)
         bundle.use()
         config.validate()
         return evaluate(config, ["python", "mmlu.py", *arguments])
     except BenchmarkError as error:
-        print(f"mmlu.py: {error}", file=sys.stderr)
+        print(f"mmlu.py: {translated(text_of(error))}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"mmlu.py: a file cannot be read or written: {error}", file=sys.stderr)
+        why = phrase("a file cannot be read or written: {error}", error=error)
+        print(f"mmlu.py: {translated(why)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("mmlu.py: interrupted before anything was asked.", file=sys.stderr)
+        text = phrase("interrupted before anything was asked.")
+        print(f"mmlu.py: {translated(text)}", file=sys.stderr)
         return 130
 
 

@@ -29,9 +29,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from harness import flags
+from harness import flags, language
 from harness.config import load_env_file
 from harness.errors import BenchmarkError, UsageError
+from harness.language import phrase, text_of, translated
 from harness.mmlu import report as mmlu_report
 from harness.report import history, make, series_page
 from harness.results.folder import RunFolder
@@ -89,8 +90,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="score the accuracy log again, by the data set and the tokenizer of the run",
     )
+    flags.add_language_flag(parser)
     arguments = parser.parse_args(argv)
     try:
+        language.choose(arguments.lang)
         for run_dir in arguments.run_dirs:
             if arguments.rescore:
                 score_again(run_dir)
@@ -98,10 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(arguments.run_dirs) > 1 and (page := series_page.write(arguments.run_dirs)):
             print(page)
     except BenchmarkError as error:
-        print(f"report.py: {error}", file=sys.stderr)
+        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"report.py: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
+        why = phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
+        print(f"report.py: {translated(why)}", file=sys.stderr)
         return BenchmarkError.exit_status
     return 0
 
@@ -112,7 +116,7 @@ def say(run_dir: Path, record: dict[str, Any]) -> None:
     print(folder.report_md)
     if folder.report_html.exists():  # an evaluation has none
         print(folder.report_html)
-    print(record["headline"]["text"])
+    print(translated(record["headline"]["text"]))
 
 
 def show_history(argv: Sequence[str]) -> int:

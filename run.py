@@ -34,10 +34,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import ahead_flags, bundle, flags, run_flags
+from harness import ahead_flags, bundle, flags, language, run_flags
 from harness import config as settings
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError, UsageError
+from harness.language import phrase, text_of, translated
 
 if TYPE_CHECKING:
     from harness.measure.preparation import Prepared
@@ -75,11 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == [ahead_flags.FETCH]:
             return fetch(arguments[1:])
         values = parse_arguments(arguments)
+        settings.load_env_file(PROJECT)
+        language.choose(values.lang)
         run_flags.check_submission_flags(values)
         if values.run_dirs:
             return submit(_to_submission(values), values.run_dirs)
         command = ["python", "run.py", *arguments]
-        settings.load_env_file(PROJECT)
         bundle.use()
         if values.scenario == flags.ALL_SCENARIOS:
             asked = None if values.submission is None else _to_submission(values)
@@ -90,15 +92,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = measure if config.tune_minutes is None else tune
         return work(config, command)
     except BenchmarkError as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"run.py: {translated(text_of(error))}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"run.py: a file cannot be read or written: {error}", file=sys.stderr)
+        why = phrase("a file cannot be read or written: {error}", error=error)
+        print(f"run.py: {translated(why)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         fetching = arguments[:1] == [ahead_flags.FETCH]
-        kept = "; type it again, and it goes on" if fetching else " before anything was measured"
-        print(f"run.py: interrupted{kept}.", file=sys.stderr)
+        text = phrase("interrupted before anything was measured.")
+        if fetching:
+            text = phrase("interrupted; type it again, and it goes on.")
+        print(f"run.py: {translated(text)}", file=sys.stderr)
         return 130
 
 
@@ -141,6 +146,7 @@ def check(arguments: Sequence[str]) -> int:
     """Says whether everything is there that a run needs; returns the exit status."""
     values = ahead_flags.parse_check(arguments)
     settings.load_env_file(PROJECT)
+    language.choose(values.lang)
     bundle.use()
     config = _first_of_series(values)
     # Imported only now, so that --help and a wrong flag answer at once.
@@ -154,6 +160,7 @@ def fetch(arguments: Sequence[str]) -> int:
     """Downloads what a run needs; returns the exit status."""
     values = ahead_flags.parse_fetch(arguments)
     settings.load_env_file(PROJECT)
+    language.choose(values.lang)
     bundle.refuse()
     config = _first_of_series(values)
     from harness.inputs import fetch as fetching

@@ -44,7 +44,8 @@ class Catalogue:
     def recognise(self, text: str) -> tuple[str, dict[str, str]] | None:
         """The template and the values that a text was made of; None: of nothing known here."""
         if text not in self._recognised:
-            self._recognised[text] = self._search(text)
+            # A single word is rather a name: "accuracy" of --mode.
+            self._recognised[text] = self._search(text) if " " in text else None
         return self._recognised[text]
 
     def _search(self, text: str) -> tuple[str, dict[str, str]] | None:

@@ -17,6 +17,7 @@ from harness.config import (
     Scenario,
 )
 from harness.errors import UsageError
+from harness.language import ENGLISH, LANGUAGES, VARIABLE
 
 ALL_SCENARIOS = "all"  # of --scenario: every scenario of the category, one after the other
 
@@ -230,8 +231,19 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_language_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """In which language people read what came out."""
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=None,
+        help="language of the report, of errors and of the last lines on the terminal "
+        f"(default: the variable {VARIABLE}, else {ENGLISH})",
+    )
+
+
 def add_results_flags(group: argparse._ArgumentGroup) -> None:
-    """Where the run folder goes, and what becomes of the others."""
+    """Where the run folder goes, what becomes of the others, and the report's language."""
     group.add_argument(
         "--results-dir",
         default=RunConfig.results_dir,
@@ -244,3 +256,4 @@ def add_results_flags(group: argparse._ArgumentGroup) -> None:
         RunConfig.keep_all,
         "0 deletes earlier runs once this one has finished",
     )
+    add_language_flag(group)

@@ -107,6 +107,12 @@ def chosen() -> str:
     return _Choice.language
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says, as the phrase it was made of where there is one."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, Phrase) else recalled(str(error))
+
+
 def finalized(value: object) -> object:
     """What jinja2 puts in place of a value."""
     return translated(value) if isinstance(value, Phrase) else value
@@ -123,7 +129,7 @@ def translated(text: object) -> str:
 
 def _value(value: object) -> object:
     if isinstance(value, BaseException):
-        value = value.args[0] if value.args and isinstance(value.args[0], Phrase) else str(value)
+        value = text_of(value)
     return translated(recalled(value)) if isinstance(value, str) else value
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Sequence
 
+from harness.language import translated
+
 _GAP = 2  # columns of space before each column of the table
 # No line is broken: a terminal wraps what is too long for it, and a pipe has no width.
 _WIDEST_LINE = 100_000
@@ -20,7 +22,7 @@ def text_lines(rows: Sequence[Sequence[str]], right_aligned: Collection[int] = (
     for column in range(len(rows[0])):
         table.add_column(justify="right" if column in right_aligned else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(translated(cell)) for cell in row))
     text = io.StringIO()
     Console(file=text, width=_WIDEST_LINE, force_terminal=False, color_system=None).print(table)
     return [line.rstrip() for line in text.getvalue().splitlines()]

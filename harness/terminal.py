@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from harness import formatting, tables
+from harness.language import translated
 
 PLAIN_LINE_EVERY_S = 10.0
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
@@ -66,7 +67,7 @@ class Terminal:
 
     def say(self, text: str = "") -> None:
         """One sentence, or several lines."""
-        self._console.print(text)
+        self._console.print(translated(text))
 
     def table(self, rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
         """Rows whose second cell has a style, and whose last is broken where a terminal ends."""
@@ -78,7 +79,8 @@ class Terminal:
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for row, style in zip(rows, styles, strict=True):
-            table.add_row(Text(row[0]), Text(row[1], style=style), *map(Text, row[2:]))
+            cells = [translated(cell) for cell in row]
+            table.add_row(Text(cells[0]), Text(cells[1], style=style), *map(Text, cells[2:]))
         self._console.print(table, soft_wrap=False)
 
     @contextlib.asynccontextmanager

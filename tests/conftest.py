@@ -15,10 +15,25 @@ from typing import Any
 
 import pytest
 
+from harness import language
 from tests.builders import DATA
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUN_TIMEOUT_S = 600
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests are in English, whoever runs them."""
+    monkeypatch.delenv(language.VARIABLE, raising=False)
+
+
+@pytest.fixture
+def korean() -> Iterator[None]:
+    """Korean for a test."""
+    language.choose("ko")
+    yield
+    language.choose(language.ENGLISH)
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,10 @@ class LatencyWatch:
             )
             if late_ms > limit_ms:
                 return phrase(
-                    "it falls behind: after {full_s} the {name} would be {late_ms}",
-                    full_s=formatting.duration(full_s),
+                    "it falls behind: after {duration} the {name} would be {late}",
+                    duration=formatting.duration(full_s),
                     name=name,
-                    late_ms=formatting.milliseconds(late_ms),
+                    late=formatting.milliseconds(late_ms),
                 )
         return None
 

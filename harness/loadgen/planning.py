@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import LONGEST_TEST_S
-from harness.language import phrase
 
 # LoadGen issues 1.1 x min_duration x target_qps samples in Offline, padded to whole passes of the
 # data set (loadgen/test_settings_internal.cc:146-160, loadgen.cc:320-325).
@@ -56,18 +55,14 @@ class Target:
 def beyond_reason(target: Target) -> str | None:
     """What a test should not be tried for, in words; None: it can be."""
     if target.samples > MOST_QUERIES:
-        return phrase(
-            "the test would have {samples} queries, and LoadGen, which keeps them all in "
-            "memory, should have {MOST_QUERIES} at most",
-            samples=formatting.count(target.samples),
-            MOST_QUERIES=formatting.count(MOST_QUERIES),
+        return (
+            f"the test would have {formatting.count(target.samples)} queries, and LoadGen, which "
+            f"keeps them all in memory, should have {formatting.count(MOST_QUERIES)} at most"
         )
     if target.expected_duration_s > LONGEST_TEST_S:
-        return phrase(
-            "the test of {samples} queries would take {expected_duration_s}, and a week is "
-            "the most",
-            samples=formatting.count(target.samples),
-            expected_duration_s=formatting.duration(target.expected_duration_s),
+        return (
+            f"the test of {formatting.count(target.samples)} queries would take "
+            f"{formatting.duration(target.expected_duration_s)}, and a week is the most"
         )
     return None
 
@@ -134,14 +129,11 @@ def server_target(qps: float, *, sample_count: int, min_duration_s: float, sourc
     if min_duration_s > 0:
         best = passes * sample_count / min_duration_s * SERVER_STEP_MARGIN
         if best > qps * 1.01:
-            advice = phrase(
-                "LoadGen pads to {passes} whole {value} of the data set: {best} would take "
-                "{samples} instead of {samples_2}.",
-                passes=passes,
-                value="pass" if passes == 1 else "passes",
-                best=formatting.rate(best, "queries/s"),
-                samples=formatting.duration(samples / best),
-                samples_2=formatting.duration(samples / qps),
+            advice = (
+                f"LoadGen pads to {passes} whole {'pass' if passes == 1 else 'passes'} "
+                f"of the data set: {formatting.rate(best, 'queries/s')} would take "
+                f"{formatting.duration(samples / best)} "
+                f"instead of {formatting.duration(samples / qps)}."
             )
     return Target(source, samples, samples / qps, qps=qps, advice=advice)
 

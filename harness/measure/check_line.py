@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.errors import BenchmarkError
+from harness.language import text_of
 
 OK, DOUBTFUL, MISSING = "ok", "doubtful", "missing"
 
@@ -24,5 +25,5 @@ def asked(name: str, question: Callable[[], str | Line]) -> Line:
     try:
         answer = question()
     except BenchmarkError as error:
-        return Line(name, MISSING, str(error))
+        return Line(name, MISSING, text_of(error))
     return answer if isinstance(answer, Line) else Line(name, OK, answer)

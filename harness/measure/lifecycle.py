@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from harness import processes
 from harness.errors import BenchmarkError
+from harness.language import joined, phrase, text_of, translated
 from harness.measure.interrupts import Interrupts
 from harness.measure.record import RunRecord
 from harness.report import history
@@ -140,7 +141,8 @@ def say_error(program: str, ending: Ending, log_path: Path) -> None:
     """The last line of an invocation that failed, on stderr."""
     if ending.error:
         with contextlib.suppress(OSError):  # the terminal may be what was closed
-            sys.stderr.write(f"{program}: {ending.error} (log: {log_path})\n")
+            text = phrase("{error} (log: {path})", error=ending.error, path=log_path)
+            sys.stderr.write(f"{program}: {translated(text)}\n")
             sys.stderr.flush()
 
 
@@ -182,10 +184,11 @@ def run_to_the_end(
     except BenchmarkError as error:
         if heard.received:  # the same signal has reached the engine, which was faster
             return _interrupted(heard)
-        return Ending("failed", error.exit_status, str(error))
+        return Ending("failed", error.exit_status, text_of(error))
     except Exception as error:
         _print_traceback()
-        text, lacked_room = f"unexpected {type(error).__name__}: {error}", False
+        text = phrase("unexpected {kind}: {error}", kind=type(error).__name__, error=error)
+        lacked_room = False
         if isinstance(error, OSError) and error.filename and room.is_lacking(error):
             text, lacked_room = room.explain(error, Path(str(error.filename)).parent), True
         return Ending("failed", 1, text, threads_left=True, lacked_room=lacked_room)
@@ -197,7 +200,12 @@ def run_to_the_end(
 
 def _interrupted(heard: Interrupts) -> Ending:
     number = heard.received[0] if heard.received else signal.SIGTERM
-    return Ending("interrupted", 128 + number, f"interrupted by {number.name}", threads_left=True)
+    return Ending(
+        "interrupted",
+        128 + number,
+        phrase("interrupted by {signal}", signal=number.name),
+        threads_left=True,
+    )
 
 
 def _begin(job: Job, started: datetime) -> RunFolder:
@@ -225,7 +233,9 @@ def _record_end(record: RunRecord, folder: RunFolder, ending: Ending) -> Ending:
 
 
 def _failed(ending: Ending, why: str) -> Ending:
-    text = f"{why} (It ended with: {ending.error})" if ending.error else why
+    text = why
+    if ending.error:
+        text = phrase("{why} (It ended with: {error})", why=why, error=ending.error)
     return dataclasses.replace(ending, status="failed", exit_status=1, error=text)
 
 
@@ -238,7 +248,8 @@ def _enter(folder: RunFolder, job: Job) -> tuple[str, ...]:
     except BenchmarkError as error:  # without jinja2 there is no report either
         return (f"index.html was not written. {error}",)
     except OSError as error:
-        return (f"The index of runs was not written. {room.explain(error, job.results_dir)}",)
+        why = room.explain(error, job.results_dir)
+        return (joined(" ", (phrase("The index of runs was not written."), why)),)
 
 
 def _print_traceback() -> None:
@@ -256,9 +267,13 @@ def _report(
         _print_traceback()
         if ending.status != "finished":
             return None, ending
-        why = room.explain(error, folder.path) if isinstance(error, OSError) else f"{error}."
-        text = (
-            f"The run was measured, but its report could not be made: {why} "
-            f"python report.py {folder.path} makes it anew."
+        why = joined("", (text_of(error), "."))
+        if isinstance(error, OSError):
+            why = room.explain(error, folder.path)
+        text = phrase(
+            "The run was measured, but its report could not be made: {why} python report.py "
+            "{folder} makes it anew.",
+            why=why,
+            folder=folder.path,
         )
         return None, dataclasses.replace(ending, exit_status=1, error=text)

@@ -76,11 +76,8 @@ async def warm_up(
     spent = 0
     while samples := planning.samples_of_longer_burst(pace, fill=sequences, spent=spent, **lengths):
         say(
-            phrase(
-                "warm-up: {samples} samples more, as a better known rate may save a pass of the "
-                "data set",
-                samples=formatting.count(samples),
-            )
+            f"warm-up: {formatting.count(samples)} samples more, as a better known rate may save a "
+            "pass of the data set"
         )
         result = await burst(samples)
         spent += samples

@@ -35,9 +35,9 @@ def known_server_rate(config: RunConfig, offline: OfflineRate | None) -> ServerR
     return ServerRate(
         share * offline.samples_per_second,
         phrase(
-            "{share:g} x the {samples_per_second} of the Offline run {run}",
+            "{share:g} x the {rate} of the Offline run {run}",
             share=share,
-            samples_per_second=formatting.rate(offline.samples_per_second, "samples/s"),
+            rate=formatting.rate(offline.samples_per_second, "samples/s"),
             run=offline.run,
         ),
     )
@@ -49,10 +49,9 @@ def server_rate_from_burst(pace: Pace) -> ServerRate:
     return ServerRate(
         share * pace.samples_per_second,
         phrase(
-            "{share:g} x the {samples_per_second} of {source}, as there is no Offline run of "
-            "these settings",
+            "{share:g} x the {rate} of {source}, as there is no Offline run of these settings",
             share=share,
-            samples_per_second=formatting.rate(pace.samples_per_second, "samples/s"),
+            rate=formatting.rate(pace.samples_per_second, "samples/s"),
             source=pace.source,
         ),
     )

@@ -88,14 +88,9 @@ def _draw(
         return plots, []
     folder.plots.mkdir(exist_ok=True)
     flags, overall = config["flags"], results.overall
-    run = phrase(
-        "{folder}: {model}, {of}, protocol {protocol}, {num_fewshot}-shot, {total} questions",
-        folder=folder.name,
-        model=flags["model"],
-        of=precision.of(config),
-        protocol=flags["protocol"],
-        num_fewshot=flags["num_fewshot"],
-        total=formatting.count(overall["total"]),
+    run = (
+        f"{folder.name}: {flags['model']}, {precision.of(config)}, protocol {flags['protocol']}, "
+        f"{flags['num_fewshot']}-shot, {formatting.count(overall['total'])} questions"
     )
     problems: list[str] = []
     micro = overall["overall_accuracy"]

@@ -142,7 +142,7 @@ def terminal_summary(record: dict[str, Any]) -> str:
                 (
                     name,
                     phrase(
-                        "{right} of {total}", right=right, total=formatting.count(score["total"])
+                        "{share} of {total}", share=right, total=formatting.count(score["total"])
                     ),
                 )
             )

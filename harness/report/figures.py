@@ -100,13 +100,9 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
 
 def _caption(name: str, evidence: Evidence, samples: int | None) -> str:
     flags = evidence.config["flags"]
-    return phrase(
-        "{name}: {scenario}, {model}, {of}, {samples} samples",
-        name=name,
-        scenario=evidence.scenario.label,
-        model=flags["model"],
-        of=precision.of(evidence.config),
-        samples=count(samples),
+    return (
+        f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}, "
+        f"{count(samples)} samples"
     )
 
 
@@ -181,7 +177,7 @@ def _rate_search(path: Path, name: str, evidence: Evidence) -> bool:
     caption = (
         f"{name}: {evidence.scenario.label}, {flags['model']}, {precision.of(evidence.config)}"
     )
-    caption += phrase(", {probes} probes", probes=count(len(probes)))
+    caption += f", {count(len(probes))} probes"
     return search_plot.rate_search(path, probes, evidence.limits, run=caption)
 
 
@@ -231,11 +227,8 @@ def _history(path: Path, folder: RunFolder, evidence: Evidence) -> bool:
         }
         runs.append((entry, _bar(entry, this_run=True)))
     runs.sort(key=lambda run: timestamp(run[0]["finished"]))
-    caption = phrase(
-        "{category} {scenario}, {model}, newest at the right",
-        category=flags["category"],
-        scenario=evidence.scenario.label,
-        model=flags["model"],
+    caption = (
+        f"{flags['category']} {evidence.scenario.label}, {flags['model']}, newest at the right"
     )
     return plots.history(path, [bar for _, bar in runs], run=caption)
 

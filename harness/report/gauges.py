@@ -99,11 +99,11 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
 
 
 def _rouge(gate: dict[str, Any]) -> Gauge:
-    share = gate["value"] / gate["low"]
+    share, minimum = gate["value"] / gate["low"], f"{gate['low']:.2f} %"
     return Gauge(
         gate["name"],
         f"{gate['value']:.2f} %",
-        phrase("at least {minimum}", minimum=f"{gate['low']:.2f} %"),
+        phrase("at least {minimum}", minimum=minimum),
         phrase("{share} of its gate", share=percent_of_limit(share)),
         gate["passed"] if gate["passed"] is not None else share >= 1,
         share,
@@ -112,9 +112,12 @@ def _rouge(gate: dict[str, Any]) -> Gauge:
 
 def _length(gate: dict[str, Any]) -> Iterator[Gauge]:
     """The length of the answers, which has a limit on both sides: the nearer one counts."""
+    low, high = formatting.count(gate["low"]), formatting.count(gate["high"])
+    at_least = phrase("at least {count} characters", count=low)
+    at_most = phrase("at most {count} characters", count=high)
     for name, words, limit, is_low in (
-        (phrase("gen_len, the low limit"), "at least {count} characters", gate["low"], True),
-        (phrase("gen_len, the high limit"), "at most {count} characters", gate["high"], False),
+        (phrase("gen_len, the low limit"), at_least, gate["low"], True),
+        (phrase("gen_len, the high limit"), at_most, gate["high"], False),
     ):
         share = gate["value"] / limit
         nearer = (gate["value"] < gate["reference"]) == is_low
@@ -122,7 +125,7 @@ def _length(gate: dict[str, Any]) -> Iterator[Gauge]:
             yield Gauge(
                 name,
                 formatting.count(gate["value"]),
-                phrase(words, count=formatting.count(limit)),
+                words,
                 phrase("{share} of this limit", share=percent_of_limit(share)),
                 share >= 1 if is_low else share <= 1,
                 share,

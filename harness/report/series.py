@@ -12,6 +12,7 @@ from harness import tables
 from harness.command_line import with_flag
 from harness.config import Scenario
 from harness.flags import ALL_SCENARIOS
+from harness.language import joined, phrase, translated
 from harness.report import pages
 from harness.rules.rule import FAILED, VALIDITY
 from harness.rules.verdict import INVALID, NOT_FINISHED, OFFICIAL_READY, UNOFFICIAL
@@ -35,14 +36,18 @@ class Run:
     @property
     def result(self) -> str:
         """Its one figure."""
-        return str(self.summary["headline"]["text"]) if self.summary else "no report"
+        if self.summary is None:
+            return phrase("no report")
+        text: str = self.summary["headline"]["text"]
+        return text
 
 
 def line(summary: dict[str, Any]) -> str:
     """What is said between one run and the next."""
     meta = summary["meta"]
     run = Run(Scenario(meta["scenario"]).label, Path(meta["results_dir"]) / meta["name"], summary)
-    return f"{run.scenario}: {run.result}, {run.verdict} ({run.folder / 'report.md'})"
+    report = run.folder / "report.md"
+    return joined("", (f"{run.scenario}: ", run.result, f", {run.verdict} ({report})"))
 
 
 def ending(runs: Sequence[Run], not_begun: Sequence[str] = (), page: Path | None = None) -> str:
@@ -50,17 +55,23 @@ def ending(runs: Sequence[Run], not_begun: Sequence[str] = (), page: Path | None
 
     `not_begun` are the scenarios that an interrupt left out; `page` shows all runs.
     """
-    rows = [("scenario", "result", "verdict", "run folder")]
+    heads = (phrase("scenario"), phrase("result"), phrase("verdict"), phrase("run folder"))
+    rows = [tuple[str, ...](heads)]
     rows += [(run.scenario, run.result, run.verdict, str(run.folder)) for run in runs]
     lines = [*tables.text_lines(rows), ""]
     for scenarios, sentence in reasons(runs):
-        lines += pages.wrapped(f"{scenarios}: {sentence}", "  - ", "    ")
+        lines += pages.wrapped(joined(": ", (scenarios, sentence)), "  - ", "    ")
     if step := _next(runs, all_begun=not not_begun):
         why, command = step
-        lines += ["", *pages.wrapped(why, "  next: ", "  "), f"    {command}", ""]
+        lines += [
+            "",
+            *pages.wrapped(phrase("next: {step}", step=why), "  ", "  "),
+            f"    {command}",
+            "",
+        ]
     if page:
-        lines += [f"All runs on one page: {page}", ""]
-    return "\n".join([*lines, last_line(runs, not_begun)])
+        lines += [translated(phrase("All runs on one page: {page}", page=page)), ""]
+    return "\n".join([*lines, translated(last_line(runs, not_begun))])
 
 
 def reasons(runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
@@ -80,7 +91,7 @@ def _next(runs: Sequence[Run], *, all_begun: bool) -> tuple[str, str] | None:
     if all_begun and all(run.verdict == OFFICIAL_READY for run in runs):
         folders = [str(run.folder) for run in runs]
         words = ["python", "run.py", "--submission", "submission", "--submitter", "NAME", *folders]
-        return "The tree that MLCommons takes, of these runs:", shlex.join(words)
+        return phrase("The tree that MLCommons takes, of these runs:"), shlex.join(words)
     verdict = next(name for name in _WORST_FIRST if any(run.verdict == name for run in runs))
     worst = [run.summary for run in runs if run.verdict == verdict and run.summary]
     steps = [step for summary in worst for step in summary["next_steps"][:1] if step["command"]]
@@ -100,13 +111,14 @@ def _for_all(command: str) -> str:
 
 def last_line(runs: Sequence[Run], not_begun: Sequence[str] = ()) -> str:
     """How many runs are what, the worst first."""
-    parts = []
+    parts: list[str] = []
     for verdict in _WORST_FIRST:
         those = [run.scenario for run in runs if run.verdict == verdict]
         if len(those) == len(runs) > 0 and not not_begun:
-            return f"All {len(runs)} runs are {verdict}."
+            return phrase("All {count} runs are {verdict}.", count=len(runs), verdict=verdict)
         if those:
             parts.append(f"{verdict}: {', '.join(those)}")
     if not_begun:
-        parts.insert(0, f"not begun: {', '.join(not_begun)}")
-    return f"Of {len(runs) + len(not_begun)} runs: {'; '.join(parts)}."
+        parts.insert(0, phrase("not begun: {scenarios}", scenarios=", ".join(not_begun)))
+    count = len(runs) + len(not_begun)
+    return phrase("Of {count} runs: {parts}.", count=count, parts=joined("; ", parts))

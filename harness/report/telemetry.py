@@ -89,10 +89,9 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
             )
         )
     if others := _most(points, "gpu_other_processes"):
-        noun = phrase("process") if others == 1 else phrase("processes")
-        yield phrase(
-            "{others:.0f} other {noun} used the GPU during the test.", others=others, noun=noun
-        )
+        count = f"{others:.0f}"
+        many = phrase("{count} other processes used the GPU during the test.", count=count)
+        yield phrase("1 other process used the GPU during the test.") if others == 1 else many
     client = _median(points, "client_cpu_percent")
     if client is not None and client >= BUSY_CLIENT_PERCENT:
         yield (

@@ -187,10 +187,10 @@ def _failures(scores: RougeScores, thresholds: dict[str, float]) -> tuple[str, .
         if percent < thresholds[name]:
             failures.append(
                 phrase(
-                    "{name} is {percent:.4f}, and the gate asks for at least {thresholds:.4f}.",
+                    "{name} is {percent:.4f}, and the gate asks for at least {minimum:.4f}.",
                     name=name,
                     percent=percent,
-                    thresholds=thresholds[name],
+                    minimum=thresholds[name],
                 )
             )
     if failures:

@@ -33,9 +33,7 @@ AUDIT_CONFIG = """\
 # Turn off equal issue mode for TEST06
 *.*.sample_concatenate_permutation = 0"""
 AUDITED_ANSWERS = 100  # accuracy_log_sampling_target and min_query_count above
-AUDIT_FILE_FOUND = phrase(
-    "Found Audit Config file"
-)  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
+AUDIT_FILE_FOUND = "Found Audit Config file"  # LoadGen's warning; loadgen/loadgen.cc:1231-1250
 # <|end_of_text|>, <|eom_id|> and <|eot_id|>: what ends an answer of Llama-3.1-8B-Instruct.
 LLAMA3_END_TOKENS = frozenset({128001, 128008, 128009})
 OFFICIAL_DEFAULT_END_TOKEN = 2  # what run_verification.py looks for when nothing is said
@@ -114,9 +112,9 @@ def _count(answers: Sequence[AuditedAnswer]) -> ComplianceCheck:
     text = phrase("LoadGen logged {count} answers.", count=count)
     if not passed:
         text = phrase(
-            "LoadGen logged {count} answers where {AUDITED_ANSWERS} are asked for.",
+            "LoadGen logged {count} answers where {expected} are asked for.",
             count=count,
-            AUDITED_ANSWERS=AUDITED_ANSWERS,
+            expected=AUDITED_ANSWERS,
         )
     return ComplianceCheck("answers", passed, text)
 
@@ -128,7 +126,7 @@ def _errors(run: LoadGenRun) -> ComplianceCheck:
         )
     if run.errors or run.results.get("num_errors") != 0:
         first = run.errors[0] if run.errors else phrase("its log does not say which.")
-        text = phrase("LoadGen logged an error: {errors}", errors=first)
+        text = phrase("LoadGen logged an error: {error}", error=first)
         return ComplianceCheck("loadgen", False, text)
     return ComplianceCheck("loadgen", True, phrase("LoadGen logged no error."))
 
@@ -190,11 +188,11 @@ def _of_each_answer(
         name,
         False,
         phrase(
-            "{bad} of {answers} answers {wrong} (the first: sample {sample_index}).",
+            "{bad} of {answers} answers {wrong} (the first: sample {sample}).",
             bad=formatting.count(len(bad)),
             answers=formatting.count(len(answers)),
             wrong=wrong,
-            sample_index=bad[0].sample_index,
+            sample=bad[0].sample_index,
         ),
     )
 

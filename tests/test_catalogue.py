@@ -1,0 +1,194 @@
+"""The catalogue has every sentence of the program, and Korean reports have none in English."""
+
+from __future__ import annotations
+
+import ast
+import json
+import string
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
+
+import report
+from harness import language
+from harness.config import RunConfig, Scenario
+from harness.language import text_of, translated
+from harness.mmlu import text as mmlu_text
+from harness.report import text
+from harness.rules.evidence import Evidence
+from harness.rules.verdict import judge
+from tests.builders import DATA, SAMPLES, config_json, rouge, write_evaluation, write_run
+from tests.korean import english_left
+from tests.rules import (
+    test_accuracy,
+    test_latency,
+    test_loadgen,
+    test_performance,
+    test_run,
+    test_settings,
+)
+from tests.rules.changes import Change
+from tests.rules.runs import SCENARIOS, good
+from tools import update_catalogue
+
+pytestmark = pytest.mark.usefixtures("korean")
+FILES = sorted(language.FOLDER.glob("*.po"))
+PROJECT = Path(report.__file__).parent
+SOURCES = [*PROJECT.glob("*.py"), *sorted((PROJECT / "harness").rglob("*.py"))]
+EXTRACTED = update_catalogue.extracted()
+CASES = [
+    pytest.param(scenario, change, id=f"{rule}-{number}-{scenario}")
+    for module in (
+        test_accuracy, test_latency, test_loadgen, test_performance, test_run, test_settings,
+    )
+    for rule, changes in module.CASES.items()
+    for number, (scenario, change) in enumerate(changes)
+]  # fmt: skip
+# What these runs were given in the words of the tests, and what LoadGen says.
+FOREIGN = (
+    "The articles are our own",
+    "demo: built on this machine",
+    "It is a remade subset",
+    "Number of tokens need to be greater",
+    "Ending early: Ran out of generated queries",
+)
+
+
+def messages(path: Path) -> list[Message]:
+    with path.open("rb") as stream:
+        catalog = read_po(stream, abort_invalid=True)
+    assert not catalog.obsolete, "renew it: python tools/update_catalogue.py"
+    return [message for message in catalog if message.id]
+
+
+def fields(template: str) -> set[str]:
+    return {
+        name for _text, name, _format, _conversion in string.Formatter().parse(template) if name
+    }
+
+
+def left(words: str) -> list[str]:
+    """English sentences in a Korean text, without those that the tests themselves put there."""
+    return [found for found in english_left(words) if not found.startswith(FOREIGN)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_phrase_is_made_of_a_template_that_stands_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "phrase":
+            template = node.args[0]
+            assert isinstance(template, ast.Constant), ast.unparse(node)
+
+
+def test_there_is_a_catalogue_of_every_language_but_english() -> None:
+    assert [path.stem for path in FILES] == sorted({*language.LANGUAGES} - {language.ENGLISH})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_sentence_is_in_the_catalogue_and_nothing_else(path: Path) -> None:
+    program = {message.id for message in EXTRACTED if message.id}
+    known = {message.id for message in messages(path)}
+    assert program - known == set(), "add them: python tools/update_catalogue.py"
+    assert known - program == set(), "remove them: python tools/update_catalogue.py"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_sentence_is_translated_for_good_and_keeps_its_values(path: Path) -> None:
+    for message in messages(path):
+        assert message.string and not message.fuzzy, message.id
+        assert fields(message.string) == fields(message.id), message.id
+        ends = [words[-1] in ".!" for words in (message.id, message.string)]
+        assert not ends[0] or message.string[-1] in ".!)", message.id
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_translation_is_the_english_sentence(path: Path) -> None:
+    for message in messages(path):
+        assert not english_left(message.string), message.id
+
+
+@pytest.mark.parametrize(("scenario", "change"), CASES)
+def test_a_broken_rule_is_said_in_korean(scenario: Scenario, change: Change) -> None:
+    assert_said_in_korean(change(good(scenario)))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_kept_rule_is_said_in_korean(scenario: Scenario) -> None:
+    assert_said_in_korean(good(scenario))
+
+
+def assert_said_in_korean(evidence: Evidence) -> None:
+    for rule in judge(evidence).rules:
+        for words in (rule.required, rule.found, rule.sentence, rule.remedy_why or ""):
+            assert not left(translated(words)), rule.id
+
+
+@pytest.mark.parametrize("test", sorted(path.name for path in DATA.iterdir() if path.is_dir()))
+def test_the_report_of_every_fixture_is_in_korean(
+    test: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = Scenario(test.partition("-")[0])
+    category = "edge" if scenario is Scenario.SINGLESTREAM else "datacenter"
+    settings = RunConfig(
+        scenario=scenario, category=category, model="demo", dataset="sample",
+        total_sample_count=SAMPLES,
+    )  # fmt: skip
+    folder = write_run(tmp_path / test, settings, test=test, scores=rouge(0.5))
+
+    assert report.main([str(folder), "--lang", "ko"]) == 0
+
+    summary = report.make_report(folder)
+    html = (folder / "report.html").read_text()
+    assert '<html lang="ko">' in html
+    for words in (
+        (folder / "report.md").read_text(), html, text.terminal_summary(summary),
+        capsys.readouterr().out,
+    ):  # fmt: skip
+        assert not left(words)
+
+
+def test_the_report_of_a_run_that_failed_is_in_korean(tmp_path: Path) -> None:
+    settings = RunConfig(model="demo", dataset="sample", total_sample_count=SAMPLES)
+    record = config_json(settings, status="interrupted", error="interrupted by SIGINT")
+    folder = write_run(tmp_path / "run", settings, record=record)
+    summary = report.make_report(folder)
+    assert "SIGINT 신호로 중단됨" in text.terminal_summary(summary)
+    assert not left((folder / "report.md").read_text())
+
+
+def test_the_report_of_an_evaluation_is_in_korean(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "20261123-141500-mmlu")
+    summary = report.make_report(folder)
+    assert not left((folder / "report.md").read_text())
+    assert not left(mmlu_text.terminal_summary(summary))
+
+
+def test_what_programs_read_is_the_same_in_every_language(tmp_path: Path) -> None:
+    settings = RunConfig(model="demo", dataset="sample", total_sample_count=SAMPLES)
+    folder = write_run(tmp_path / "run", settings, test="offline-valid", scores=rouge(0.5))
+    assert report.main([str(folder)]) == 0
+    files = folder / "summary.json", folder / "config.json"
+    english = [file.read_bytes() for file in files]
+    words = (folder / "report.md").read_text()
+
+    assert report.main([str(folder), "--lang", "ko"]) == 0
+
+    assert [file.read_bytes() for file in files] == english
+    assert (folder / "report.md").read_text() != words
+    assert report.main([str(folder), "--lang", "en"]) == 0
+    assert (folder / "report.md").read_text() == words
+
+
+def test_a_folder_that_is_no_run_is_refused_in_korean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main([str(tmp_path), "--lang", "ko"]) == 2
+    words = capsys.readouterr().err
+    assert "실행 폴더가 아닙니다" in words and not left(words)
+
+
+def test_text_of_an_error_that_is_no_phrase_is_its_text() -> None:
+    assert text_of(ValueError("a number")) == "a number"
+    assert json.loads(json.dumps(text_of(KeyError("name")))) == "'name'"
