@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from harness.errors import BenchmarkError
 from harness.language import phrase
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from markupsafe import Markup
 
 # What Markdown gives a meaning to in a cell of a table; # and the like have one at line starts.
@@ -43,6 +45,14 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
 
     Raises BenchmarkError when jinja2 is not installed.
     """
+    html = name.endswith(".html.j2")
+    environment = _environment(folders, language.chosen(), escapes=html)
+    return environment.get_template(name).render(**values).rstrip() + "\n"
+
+
+@functools.cache
+def _environment(folders: tuple[Path, ...], chosen: str, *, escapes: bool) -> Environment:
+    """What templates are filled in by; kept, as it holds the templates that it has compiled."""
     try:
         import jinja2
     except ImportError:
@@ -55,11 +65,11 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         finalize=language.finalized,
-        autoescape=name.endswith(".html.j2"),
+        autoescape=escapes,
     )
     environment.globals |= {
         "joined": language.joined,
-        "language": language.chosen(),
+        "language": chosen,
         "phrase": language.phrase,
     }
     environment.filters |= {
@@ -80,4 +90,4 @@ def render(name: str, /, *folders: Path, **values: Any) -> str:
         "shown": printable,
         "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",
     }
-    return environment.get_template(name).render(**values).rstrip() + "\n"
+    return environment
