@@ -39,7 +39,9 @@ def load_tokenizer(source: ModelSource) -> Any:
     if not Path(place).is_dir():
         where = {"revision": source.revision, "token": hub.user_token()}
     try:
-        return AutoTokenizer.from_pretrained(place, **where)
+        tokenizer = AutoTokenizer.from_pretrained(place, **where)
+        decode(tokenizer, encode(tokenizer, ["A trial."]))  # what loads may still not work
+        return tokenizer
     except (
         Exception
     ) as error:  # what the library raises for a damaged file is of no class of its own

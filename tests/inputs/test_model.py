@@ -170,6 +170,12 @@ def test_a_damaged_tokenizer_is_refused_in_a_sentence(tmp_path: Path) -> None:
             UsageError, match=r"its tokenizer cannot be loaded \(.+\); give a folder"
         ):
             load_tokenizer(llama)
+    path.write_text(whole)
+    load_tokenizer(llama)
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_max_length": []}))
+    with pytest.raises(UsageError, match="its tokenizer cannot be loaded"):
+        load_tokenizer(llama)  # it loads, and no text can be encoded
 
 
 @pytest.mark.parametrize(
