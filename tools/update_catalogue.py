@@ -8,9 +8,12 @@ each has its translation. With development tools installed (make venv-dev):
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -20,10 +23,20 @@ from babel.messages.pofile import read_po, write_po
 PROJECT = Path(__file__).resolve().parent.parent
 KEYWORDS = {"phrase": None}
 _METHODS = [("**.py", "python"), ("**.j2", "jinja2")]
+# One that ends in a full stop, or several of which the last is a value.
+_SENTENCE = re.compile(r"\w \w.*(?<!\.\.)\.$|[\w}]\. .*\}$", re.DOTALL)
+# Modules whose errors are in the catalogue, although they are no phrases: a program's last line
+# finds them by their text.
+ERRORS_OF = (
+    "bundle", "config", "engine_args", "flags", "run_flags", "variables",
+    "engine/capacity", "engine/process_needs", "engine/vllm",
+    "inputs/dataset", "inputs/hub", "inputs/model",
+    "measure/preparation", "results/folder", "results/room",
+)  # fmt: skip
 
 
 def extracted() -> Catalog:
-    """Every template that the program makes phrases of, with the files it is in."""
+    """Every sentence in the program that can be said in another language, with its files."""
     catalog = Catalog()
     # Babel warns of f-strings: a value may be one, and that a template is none, a test sees to.
     with contextlib.redirect_stderr(io.StringIO()):
@@ -32,12 +45,53 @@ def extracted() -> Catalog:
         )
     for file, _line, message, comments, _context in sorted(found, key=lambda row: row[:2]):
         catalog.add(message, None, [(Path(file).as_posix(), None)], auto_comments=comments)
+    for module in ERRORS_OF:
+        path = PROJECT / "harness" / f"{module}.py"
+        for template in sentences(ast.parse(path.read_text())):
+            catalog.add(template, None, [(f"harness/{module}.py", None)])
     return catalog
 
 
 def _is_ours(folder: str) -> bool:
     path = Path(folder).relative_to(PROJECT)
     return path.parts[:1] in ((), ("harness",))
+
+
+def sentences(node: ast.AST) -> Iterator[str]:
+    """Each whole sentence of a module as a template, but for docstrings and phrases."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Constant | ast.JoinedStr):
+            template = _template(child)
+            if _SENTENCE.search(template):
+                yield template
+        elif not _is_phrase(child) and not _is_docstring(child):
+            yield from sentences(child)
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_phrase(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", None) == "phrase"
+
+
+def _template(node: ast.Constant | ast.JoinedStr) -> str:
+    """A text, or an f-string with a name in the place of each expression."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    template, names = "", dict[str, str]()
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            template += str(part.value).replace("{", "{{").replace("}", "}}")
+        elif isinstance(part, ast.FormattedValue):
+            code = ast.unparse(part.value)
+            words = re.findall(r"[A-Za-z]\w*", re.sub(r"'.*?'", "", code))
+            name = words[-1].lower() if words and words[-1] != "else" else "value"
+            while names.setdefault(name, code) != code:
+                name += "_"
+            template += f"{{{name}}}"
+    return template
 
 
 def update(path: Path) -> int:

@@ -12,6 +12,7 @@ from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
+from harness.language import phrase
 from harness.machine import gpus, process_limits
 from harness.machine.system import SystemInfo
 
@@ -236,15 +237,18 @@ def _check_cpu_memory(
     copies = config.data_parallel_size
     if copies * (weights_bytes + cache_bytes) <= room.free_bytes:
         return
-    what = f"its weights take {gibibytes(copies * weights_bytes)}"
+    what = phrase("its weights take {size}", size=gibibytes(copies * weights_bytes))
     if cache_bytes:
         what += f" and the KV cache {gibibytes(copies * cache_bytes)}"
     if copies > 1:
         what += f" in {copies} copies (--data-parallel-size)"
-    limit, way_out = "", "end other programs" if config.model == DEMO_MODEL else "use --model demo"
+    limit, way_out = "", phrase("use --model demo")
+    if config.model == DEMO_MODEL:
+        way_out = phrase("end other programs")
     if process_limits.memory_is_limited():
-        limit = f" of the {gibibytes(room.total_bytes)} that this process may use"
-        way_out = f"allow it more (docker: --memory), or {way_out}"
+        total = gibibytes(room.total_bytes)
+        limit = phrase(" of the {total} that this process may use", total=total)
+        way_out = phrase("allow it more (docker: --memory), or {way_out}", way_out=way_out)
     raise UsageError(
         f"--model {config.model}: {what}, and {free} of memory{limit} are free; {way_out}."
     )

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.inputs import articles, hub_dataset, llama3_tokenizer, prompts, synthetic
 from harness.inputs.hub_dataset import official_file
 from harness.inputs.prompts import Tokenizer
+from harness.language import phrase
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 EDGE_SHUFFLE_SEED = 42  # download_cnndm.py:81-87
@@ -99,7 +100,7 @@ def _shipped_articles() -> _Articles:
     return _Articles(
         name="sample",
         entries=articles.read_entries(articles.SAMPLE_ARTICLES),
-        source="the articles shipped with this program",
+        source=phrase("the articles shipped with this program"),
         unofficial_because=(
             "The data set is the few articles shipped with this program, not CNN/DailyMail."
         ),
@@ -223,14 +224,14 @@ def _synthetic(
             "The data set is random tokens with the lengths of CNN/DailyMail's prompts, not its "
             "articles."
         ),
-        source=f"made here from seed {synthetic.SEED}",
+        source=phrase("made here from seed {seed}", seed=synthetic.SEED),
         available=total,
     )
 
 
 def without_tokenizer(config: RunConfig, vocab_size: int) -> str:
     """Why a data set of text cannot be used with a model that has no tokenizer here."""
-    way_out = "use --dataset synthetic"
+    way_out = phrase("use --dataset synthetic")
     if llama3_tokenizer.suits(vocab_size):
         way_out += f", or get it: python run.py {llama3_tokenizer.FLAG}"
     return (

