@@ -17,6 +17,7 @@ OWNERS = {
     "vllm": {"engine.vllm", "engine.cublas_fp8", "engine.one_token"},
     "mlperf_loadgen": {"loadgen.process"},
     "matplotlib": {"report.canvas"},
+    "ray": {"engine.ray_cluster"},
 }
 # Each line imports from the lines above it; within a line, packages do not import each other.
 # Modules at the top of harness/ are `root`, and everybody may use them.

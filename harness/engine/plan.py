@@ -67,6 +67,10 @@ class Site:
         used = capacity.gpus_here(config, self.device, self.system)
         return Site(self.device, system_info.of_engine(self.system, used))
 
+    def on_system(self, system: SystemInfo) -> Site:
+        """The same build on this machine, as it has been looked at again."""
+        return Site(self.device, system)
+
 
 def make(
     config: RunConfig,

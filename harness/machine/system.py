@@ -40,6 +40,7 @@ class SystemInfo:
     git_dirty: bool | None  # whether the working tree differs from the commit
     hardware: Hardware | None = None  # what a submission asks for beyond this
     limits: ProcessLimits | None = None  # what this process may use of it
+    others: tuple[SystemInfo, ...] = ()  # machines that work with this one, by way of Ray
 
     @property
     def gpu_kind(self) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import config
 from harness.config import RunConfig, Scenario
-from harness.engine import capacity, plan, process_needs
+from harness.engine import capacity, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.profiles import Profile
@@ -87,6 +87,7 @@ def prepare(
     engine.check_checkpoint(settings, model)
     settings = capacity.fit_heads(settings, asked, model)
     site = site.for_engine(settings)
+    site = site.on_system(ray_checks.with_others(settings, site.system, model))
     data, tokenizer = _data(settings, model, like, say)
     duration_s = config.min_duration_s(settings, len(data))
     needed = needed_bytes(settings, len(data), duration_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
-from harness.engine import capacity, plan, process_needs
+from harness.engine import capacity, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
@@ -67,6 +67,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     engine.check_checkpoint(run, model)
     run = capacity.fit_heads(run, asked, model)
     site = site.for_engine(run)
+    site = site.on_system(ray_checks.with_others(run, site.system, model))
     if not model.has_tokenizer:
         raise UsageError(
             f"--model {run.model} has no tokenizer here, and MMLU is text; use --weights real, or "

@@ -34,13 +34,14 @@ _NAMES = {
 
 
 def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Whatever is known of the machine, the GPU first."""
+    """Whatever is known of the machine, the GPU first, and in short of those that helped it."""
+    others = system.get("others") or ()
     if system.get("gpu_count") == 0:
         yield "GPU", phrase("none")
         system = {k: v for k, v in system.items() if not k.startswith(("gpu_", "driver_", "cuda_"))}
     limits = system.get("limits") or {}
     # A submission needs `hardware`; it tells a reader of the report little.
-    system = {k: v for k, v in system.items() if k not in ("hardware", "limits")}
+    system = {k: v for k, v in system.items() if k not in ("hardware", "limits", "others")}
     known = [key for key in _MACHINE if key in system]
     for key in known + [key for key in system if key not in _MACHINE]:
         value = system[key]
@@ -57,6 +58,20 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
             _MACHINE.get(key, " ".join(words)),
             formatting.NOT_KNOWN if value is None else value,
         )
+    for number, other in enumerate(others, start=2):
+        yield phrase("machine {number}", number=number), _in_short(other)
+
+
+def _in_short(system: dict[str, Any]) -> str:
+    """Another machine of a run; its releases are those of the first."""
+    driver = system.get("driver_version")
+    parts = (
+        f"{system.get('gpu_count')} x {system.get('gpu_name') or formatting.NOT_KNOWN}",
+        f"CPU {system.get('cpu') or formatting.NOT_KNOWN}",
+        f"driver {driver}" if driver else None,
+        f"vLLM {system.get('vllm_version') or formatting.NOT_KNOWN}",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _cores(allowed: int | None, limits: dict[str, Any]) -> str | None:

@@ -59,6 +59,7 @@ _SYSTEM = Fields(
         **_of_dataclass(SystemInfo),
         "hardware": optional(Fields(_of_dataclass(Hardware))),
         "limits": optional(Fields(_of_dataclass(ProcessLimits))),
+        "others": optional(Each(Fields(_of_dataclass(SystemInfo)))),
     }
 )
 # What a run and an evaluation have in common; `flags` tell which of them it is.

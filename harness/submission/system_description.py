@@ -144,7 +144,7 @@ def from_machine(config: dict[str, Any]) -> dict[str, Any]:
     hardware = system.get("hardware") or {}
     several = config["flags"]["distributed_executor_backend"] == "ray"
     known = {
-        "number_of_nodes": None if several else "1",
+        "number_of_nodes": _nodes(system) if several else "1",
         "host_processor_model_name": system.get("cpu"),
         "host_processors_per_node": _text(hardware.get("cpu_sockets")),
         "host_processor_core_count": _text(hardware.get("cpu_cores_per_socket")),
@@ -183,6 +183,12 @@ def _accelerator(system: dict[str, Any], hardware: dict[str, Any]) -> dict[str, 
         "accelerator_host_interconnect": hardware.get("gpu_pcie"),
         "accelerator_interconnect": NONE if count == 1 else joined,
     }
+
+
+def _nodes(system: dict[str, Any]) -> str | None:
+    """How many machines; earlier versions did not note the others."""
+    others = system.get("others")
+    return None if others is None else str(1 + len(others))
 
 
 def _text(number: int | None) -> str | None:

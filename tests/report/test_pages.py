@@ -46,3 +46,19 @@ def test_what_is_not_known_of_the_machine_is_said_to_be_unknown() -> None:
     system = {"cpu_count": None, "memory_bytes": None, "limits": LIMITS}
 
     assert [value for _, value in pages.machine_rows(system)] == ["not known", "not known"]
+
+
+def test_every_other_machine_of_a_run_has_a_row() -> None:
+    other = {
+        "gpu_count": 8,
+        "gpu_name": "NVIDIA H100",
+        "cpu": "AMD EPYC",
+        "driver_version": "580.1",
+        "vllm_version": "0.26.0",
+    }
+    system = {"cpu": "AMD EPYC", "others": [other, {**other, "gpu_count": 4}]}
+
+    assert list(pages.machine_rows(system))[1:] == [
+        ("machine 2", "8 x NVIDIA H100, CPU AMD EPYC, driver 580.1, vLLM 0.26.0"),
+        ("machine 3", "4 x NVIDIA H100, CPU AMD EPYC, driver 580.1, vLLM 0.26.0"),
+    ]

@@ -186,3 +186,10 @@ def test_the_example_of_the_pages_is_a_good_file() -> None:
     )
 
     assert described["system_name"] == "Box 9000 (8x H200)"
+
+
+def test_machines_that_ray_joined_are_counted() -> None:
+    config = with_system(others=[{"gpu_count": 8}])
+    config["flags"] = {**config["flags"], "distributed_executor_backend": "ray"}
+
+    assert describe(config)["number_of_nodes"] == "2"
