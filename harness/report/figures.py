@@ -19,8 +19,8 @@ from harness.rules.verdict import invalid_reasons
 # What each figure shows, for those who have never seen one; in the order of the report.
 CAPTIONS = {
     "tokens_per_sec": phrase(
-        "Tokens per second from the first query to the last answer. A flat top is a machine that "
-        "was busy all the time; the slopes are the start and the last answers."
+        "Tokens per second from the first query to the last answer. A level top is a steady rate; "
+        "the slopes at its ends are the start and the last answers."
     ),
     "latency_cdf": phrase("The share of the queries that were answered within a time."),
     "ttft_cdf": phrase(
@@ -28,20 +28,20 @@ CAPTIONS = {
         "limit, the mark of p99 has to stay left of it."
     ),
     "tpot_cdf": phrase(
-        "The share of the queries whose further tokens took no longer than a time each; the "
-        "limit, if there is one, is again that of p99."
+        "The share of the queries whose tokens after the first came within a time each; where "
+        "there is a limit, the mark of p99 has to stay left of it."
     ),
     "latency_over_time": phrase(
-        "How long the queries took that were issued at a moment of the run. Level bands are a "
-        "machine that keeps up; bands that rise to the right are one that falls behind."
+        "How long each query took, by the moment it was issued. Level bands are a machine that "
+        "keeps up; bands that rise to the right are one that falls behind."
     ),
     "queue_depth": phrase(
         "How many queries were issued and not yet answered. A machine that keeps up has a level "
         "queue; one that falls behind has a queue that grows until the last query is issued."
     ),
     "telemetry": phrase(
-        "What the GPUs, the engine and the processes of this run did, second by second: a dip in "
-        "the tokens above has its reason here, or in nothing that the machine tells."
+        "What the GPUs, the engine and the processes of this run did, second by second. Look here "
+        "for the reason of a dip in the tokens per second."
     ),
     "rate_search": phrase(
         "What the probes of the search found at each rate. The rate found is the highest that "

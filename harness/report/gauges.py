@@ -25,6 +25,7 @@ class Gauge:
     sentence: str  # "uses 79 % of its limit"
     kept: bool
     share: float  # of the limit
+    at_most: bool  # whether the value has to stay below the limit, not to reach it
 
     @property
     def filled_percent(self) -> float:
@@ -63,6 +64,7 @@ def _latencies(performance: dict[str, Any], broken: set[str]) -> Iterator[Gauge]
                 phrase("uses {share} of its limit", share=percent_of_limit(share)),
                 kept,
                 share,
+                at_most=True,
             )
 
 
@@ -95,6 +97,7 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
                 phrase("{share} of what is needed", share=percent_of_limit(share)),
                 share >= 1 and not rules & broken,
                 share,
+                at_most=False,
             )
 
 
@@ -107,6 +110,7 @@ def _rouge(gate: dict[str, Any]) -> Gauge:
         phrase("{share} of its gate", share=percent_of_limit(share)),
         gate["passed"] if gate["passed"] is not None else share >= 1,
         share,
+        at_most=False,
     )
 
 
@@ -129,6 +133,7 @@ def _length(gate: dict[str, Any]) -> Iterator[Gauge]:
                 phrase("{share} of this limit", share=percent_of_limit(share)),
                 share >= 1 if is_low else share <= 1,
                 share,
+                at_most=not is_low,
             )
 
 

@@ -33,8 +33,8 @@ def sentences(performance: dict[str, Any]) -> Iterator[str]:
             )
         yield (
             phrase(
-                "{text}. These counts begin when a query was issued; LoadGen's begin when it was "
-                "due and can be a little higher.",
+                "{text}. The clock starts here when a query was issued; LoadGen's starts when it "
+                "was due, so it may count a few more.",
                 text=text,
             )
         )

@@ -75,10 +75,8 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     if scenario is Scenario.OFFLINE:
         text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
     else:
-        asked_for = formatting.rate(performance.target_qps, "queries/s")
-        text = phrase(
-            "{tokens} completed, at {asked_for} asked for", tokens=tokens, asked_for=asked_for
-        )
+        target = formatting.rate(performance.target_qps, "queries/s")
+        text = phrase("{tokens} at {target}", tokens=tokens, target=target)
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
 
 

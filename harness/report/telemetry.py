@@ -52,7 +52,9 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
     power = _held_back_share(points, "power") or 0.0
     if power >= OFTEN_BY_POWER:
         yield phrase(
-            "The GPU was held back by its power limit {power:.0f} % of the time.", power=100 * power
+            "The GPU was held back by its power limit {power:.0f} % of the time: usual under full "
+            "load, and nothing against the result.",
+            power=100 * power,
         )
     heat = _held_back_share(points, "temperature") or 0.0
     if heat >= OFTEN_BY_HEAT:

@@ -30,7 +30,7 @@ _SCENARIOS = {
 }
 _VERDICTS = {
     verdict.OFFICIAL_READY: phrase(
-        "Every rule that this folder can answer is kept: the run could be part of an official "
+        "Every rule that can be checked on a run is kept: it could be part of an official "
         "submission. A result becomes official when MLCommons has reviewed and published it, not "
         "before."
     ),

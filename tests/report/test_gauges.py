@@ -76,10 +76,15 @@ def test_nothing_measured_has_no_gauge(make_run: MakeRun) -> None:
     assert by_name(make_run(test=None, status="failed", error="killed")) == {}
 
 
+def test_a_bar_says_on_which_side_of_its_limit_it_has_to_end(tmp_path: Path) -> None:
+    found = by_name(timed_run(tmp_path, "server-valid", Scenario.SERVER))
+    assert {name for name, gauge in found.items() if gauge.at_most} == {"TTFT p99", "TPOT p99"}
+
+
 def test_a_bar_has_room_for_what_lies_beyond_the_limit() -> None:
-    half = Gauge("a", "1", "at most 2", "", True, 0.5)
+    half = Gauge("a", "1", "at most 2", "", True, 0.5, at_most=True)
     assert (half.filled_percent, half.mark_percent) == (37.5, 75)
-    assert Gauge("a", "9", "at most 2", "", False, 4.5).filled_percent == 100
+    assert Gauge("a", "9", "at most 2", "", False, 4.5, at_most=True).filled_percent == 100
 
 
 def test_an_interactive_run_has_its_own_limits(tmp_path: Path) -> None:
