@@ -98,7 +98,9 @@ def update(path: Path) -> int:
     """Rewrites one .po file; returns how many sentences lack a translation."""
     with path.open("rb") as stream:
         catalog = read_po(stream)
+    created = catalog.creation_date  # kept, so that it is no line that two changes differ in
     catalog.update(extracted(), no_fuzzy_matching=True)
+    catalog.creation_date = created
     with path.open("wb") as stream:
         write_po(stream, catalog, width=100, ignore_obsolete=True, include_lineno=False)
     return sum(1 for message in catalog if message.id and not message.string)

@@ -14,7 +14,7 @@ TEMPLATES = Path(__file__).with_name("templates")  # appendix.md.j2 is for every
 WIDTH = 100  # of the terminal summary
 _MACHINE = {
     "gpu_name": "GPU",
-    "gpu_count": "GPUs",
+    "gpu_count": phrase("GPUs"),
     "gpu_memory_bytes": phrase("memory of each GPU"),
     "cpu": "CPU",
     "cpu_count": phrase("CPU cores in use"),
