@@ -20,9 +20,11 @@ venv venv-dev:  ## .venv with vLLM and LoadGen (smoke and test begin with it)
 	  "3.11 to 3.13, or name the one you have: make venv PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) tools/setup_venv.py $(if $(filter venv-dev,$@),--dev)
 
-smoke: venv  ## the main job on the demo model, then its report
-	$(IN_VENV) run.py --model demo --dataset sample --category datacenter --scenario offline \
-	  --mode both --results-dir results
+smoke: venv  ## the main job on a small real model, then its report
+	@if $(IN_VENV) run.py fetch small; then model=small; else model=demo; \
+	  echo "The demo model takes its place: the same run, with random words for answers."; fi; \
+	set -x; $(IN_VENV) run.py --model $$model --dataset sample --category datacenter \
+	  --scenario offline --mode both --total-sample-count 10 --results-dir results
 	@cat results/latest/report.md
 
 test: venv-dev  ## ruff, mypy and pytest
