@@ -11,7 +11,7 @@ from harness.config import STAND_INS, RunConfig, Scenario
 from harness.engine_args import beyond_tuning, field_name
 from harness.language import phrase
 from harness.rounds import OFFICIAL_MODEL
-from harness.rules.departures import short_label
+from harness.rules.departures import KINDS, RunFacts, departures, short_label
 from harness.rules.evidence import Evidence
 from harness.rules.proposal import SMOKE_SAMPLES, propose, too_few_queries
 from harness.rules.rule import NextStep, Rule
@@ -29,10 +29,28 @@ EDGE_FILE = "sample_cnn_eval_5000.json"  # the official subset, REF/README.md:13
 
 def short_labels(evidence: Evidence) -> list[str]:
     """How the run departs from the rules, a few words each: "smoke run of 20 of 13,368 samples"."""
-    ids = [departure.id for departure in evidence.departures]
+    recorded = {departure.id for departure in evidence.departures} | _by_its_flags(evidence)
+    known = [kind.id for kind in KINDS]
+    ids = [name for name in known if name in recorded]
+    ids += sorted(recorded - set(known))  # of another version
     if "sample_count" in ids and "min_duration" in ids:
         ids.remove("min_duration")  # the smaller part of the same thing
     return [short_label(name, evidence.flags, evidence.sample_count) for name in ids]
+
+
+def _by_its_flags(evidence: Evidence) -> set[str]:
+    """The departures that follow from the record itself, whatever it lists."""
+    config, flags = evidence.config, evidence.flags
+    facts = RunFacts(
+        evidence.sample_count,
+        config["dataset"]["unofficial_because"],
+        config["model"]["unofficial_because"],
+        prefix_caching=config["resolved"]["engine"].get("enable_prefix_caching") is True,
+        loadgen_round=config["loadgen"]["round"],
+        unusual_engine_args=beyond_tuning(flags.engine_args),
+        chat_template=config["dataset"].get("chat_template") is True,
+    )
+    return {departure.id for departure in departures(flags, facts)}
 
 
 def next_steps(evidence: Evidence, broken: Sequence[Rule]) -> list[NextStep]:

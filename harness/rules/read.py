@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import json_text, shapes
+from harness import formatting, json_text, shapes
 from harness.config import RunConfig
 from harness.errors import LogError, UsageError
 from harness.language import joined, phrase, recalled, recalled_within
@@ -51,6 +51,17 @@ def read_evidence(folder: RunFolder) -> Evidence:
             )
         )
     check_record(folder, config, record.RUN)
+    made_for, had = config["resolved"]["sample_count"], config["dataset"]["samples"]
+    if made_for != had:
+        raise LogError(
+            phrase(
+                "{file} contradicts itself: the run was made for {made_for} samples, and its data "
+                "set had {had}.",
+                file=folder.config_json,
+                made_for=formatting.count(made_for),
+                had=formatting.count(had),
+            )
+        )
     finished = config["run"]["status"] == "finished"
     problems: list[str] = []
 

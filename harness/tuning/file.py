@@ -121,7 +121,8 @@ def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | 
     ]
     if not records:
         return None
-    newest = max(records, key=lambda record: str(record["date"]))
+    # Of two of the same moment the one that was written last, which stands last.
+    newest = max(reversed(records), key=lambda record: str(record["date"]))
     chosen = newest["best"]
     if chosen is None or chosen["settings"] == newest["base"]:
         return None

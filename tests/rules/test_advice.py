@@ -37,3 +37,13 @@ def test_random_weights_lead_to_the_real_ones() -> None:
 def test_demo_leads_to_the_real_model() -> None:
     command = next_command(RunConfig(model="demo", dataset="sample"), "--model", "demo")
     assert "--model meta-llama/Llama-3.1-8B-Instruct" in command and "demo" not in command
+
+
+def test_what_a_run_is_not_is_told_whether_its_list_has_kept_it_or_not() -> None:
+    record = config_json(RunConfig(model="demo", dataset="sample", total_sample_count=20))
+    whole = advice.short_labels(Evidence(record))
+    assert "demo model" in whole and "smoke run of 20 of 13,368 samples" in whole
+
+    record["departures"] = [{"id": "of_another_version", "sentence": "Something else."}]
+
+    assert advice.short_labels(Evidence(record)) == [*whole, "of another version"]

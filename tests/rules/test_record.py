@@ -109,3 +109,13 @@ def test_the_field_and_what_it_is_are_named(
         read_evidence(RunFolder(folder))
 
     assert f"{path} is not the whole record of a run: {words}" in str(refused.value)
+
+
+def test_two_counts_of_its_samples_are_a_contradiction(folder: Path) -> None:
+    path = folder / "config.json"
+    record = json.loads(path.read_text())
+    record["resolved"]["sample_count"] = 1
+    path.write_text(json.dumps(record))
+
+    with pytest.raises(LogError, match="was made for 1 samples, and its data set had"):
+        read_evidence(RunFolder(folder))

@@ -61,6 +61,20 @@ def test_the_whole_searches_in_a_damaged_file_are_used_and_kept(tmp_path: Path) 
     assert len(json.loads(path.read_text())["searches"]) == 2
 
 
+def test_of_two_searches_of_the_same_moment_the_one_written_last_counts(tmp_path: Path) -> None:
+    record(tmp_path, CONFIG.with_values(weights="dummy"))
+    path = tmp_path / "tuning.json"
+    content = json.loads(path.read_text())
+    (first,) = content["searches"]
+    first["base"] = first["best"]["settings"]  # it found nothing better
+    path.write_text(json.dumps(content))
+    assert tuning_file.find(tmp_path, CONFIG, SYSTEM) is None
+
+    record(tmp_path)
+
+    assert tuning_file.find(tmp_path, CONFIG, SYSTEM) is not None
+
+
 def test_no_file_is_nothing_to_speak_of(tmp_path: Path) -> None:
     assert tuning_file.note_on_ignored(tmp_path) is None
     assert record(tmp_path) is None
