@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness import language
+from harness.config import RunConfig
 from harness.errors import BenchmarkError, UsageError
 from harness.language import capitalised, joined, phrase, recalled, text_of, translated
-from tests.builders import DATA
+from tests.builders import SAMPLES, rouge, write_run
 from tests.korean import english_left
 
 KOREAN = pytest.mark.usefixtures("korean")
@@ -122,12 +123,12 @@ def test_without_babel_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_english_reads_no_catalogue(tmp_path: Path) -> None:
-    folder = tmp_path / "results" / "20261123-141500-datacenter-offline"
-    folder.mkdir(parents=True)
-    (folder / "config.json").symlink_to(DATA / "none")
+    settings = RunConfig(model="demo", dataset="sample", total_sample_count=SAMPLES)
+    folder = write_run(tmp_path / "run", settings, test="offline-valid", scores=rouge(1.0))
     loaded = in_english(
         "import run, mmlu, report; "
         f"report.main([{str(folder)!r}]); "
         "print([name for name in sys.modules if name.startswith(('babel', 'harness.catalogue'))])"
     )
+    assert loaded.splitlines()[0] == str(folder / "report.md")
     assert loaded.splitlines()[-1] == "[]"

@@ -31,7 +31,9 @@ ERRORS_OF = (
     "bundle", "config", "engine_args", "flags", "run_flags", "variables",
     "engine/capacity", "engine/process_needs", "engine/vllm",
     "inputs/dataset", "inputs/hub", "inputs/model",
-    "measure/preparation", "results/folder", "results/room",
+    "loadgen/answering", "loadgen/release", "loadgen/sut",
+    "measure/performance", "measure/preparation", "mmlu/config",
+    "results/folder", "results/room",
 )  # fmt: skip
 
 
