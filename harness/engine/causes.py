@@ -132,9 +132,18 @@ def root_cause(said: str) -> str | None:
     own = [error for error in errors if not _is_consequence(error)]
     memory = [error for error in own if _has(error, _MEMORY)]
     first = next(iter(memory[:1] or own[-1:] or errors[:1]), None)
-    if first is None or len(first) <= LONGEST:
-        return first
-    return first[: LONGEST - 3] + "..."
+    return None if first is None else shortened(first)
+
+
+def raised_in(line: str) -> str | None:
+    """The error of a traceback's last line; None for others, and for one that only points on."""
+    raised = _RAISED.match(line)
+    return None if raised is None or _has(raised.group(), _WRAPPERS) else raised.group()
+
+
+def shortened(cause: str) -> str:
+    """A cause that fits into a sentence."""
+    return cause if len(cause) <= LONGEST else cause[: LONGEST - 3] + "..."
 
 
 def _errors(said: str) -> Iterator[str]:
@@ -172,6 +181,11 @@ def way_out(text: str) -> str:
         return (
             "Raise --gpu-memory-utilization, or lower --max-model-len "
             "(auto is the minimum that fits)."
+        )
+    if "eaddrinuse" in lowered or "address already in use" in lowered:
+        return (
+            "Another program has that port on the machine (ss -ltnp there names it): end it, or "
+            "wait until it has gone, and try again."
         )
     if "SIGKILL" in text or ENDED_SILENTLY in text:
         return (

@@ -15,8 +15,10 @@ from typing import Any
 
 from harness import engine_args, variables
 from harness.config import RunConfig
+from harness.engine import ray_cluster
 from harness.engine.causes import end_of_any
 from harness.engine.plan import EnginePlan
+from harness.engine.ray_causes import in_short
 from harness.engine.settings import Sampling, dtype_of
 from harness.engine.steps import StepCounts
 from harness.errors import EngineError, UsageError, first_line
@@ -174,7 +176,7 @@ class Engine:
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
             _without_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
-            raise EngineError(f"The engine did not start: {error}") from error
+            raise EngineError(f"The engine did not start: {in_short(error)}") from error
         # Ray's processes have none, and shutting down forgets it.
         resources = getattr(self._llm.engine_core, "resources", None)
         self._processes = getattr(resources, "engine_manager", None)
@@ -272,6 +274,8 @@ class Engine:
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown()
+        if self.plan.config.distributed_executor_backend == "ray":
+            ray_cluster.disconnect()  # else what its workers say comes after the end of the log
 
 
 def _without_request_statistics(llm: Any) -> None:

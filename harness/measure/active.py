@@ -10,7 +10,9 @@ import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from harness import formatting
 from harness.config import RunConfig, Scenario
+from harness.engine import loading
 from harness.engine.causes import EngineLog
 from harness.loadgen.answering import AnsweringEngine, Progress
 from harness.loadgen.planning import Pace
@@ -20,7 +22,7 @@ from harness.measure.preparation import Prepared
 from harness.measure.record import RunRecord
 from harness.measure.targets import ServerRate
 from harness.results.folder import RunFolder
-from harness.terminal import Terminal, progress_line
+from harness.terminal import Stopwatch, Terminal, progress_line
 
 
 @dataclasses.dataclass
@@ -68,13 +70,18 @@ class ActiveRun:
     ) -> AsyncIterator[None]:
         """Shows a progress line, and adds the seconds to config.json's phases.
 
+        Without `progress` the line says what the engine's machines are at, where there are several.
         What the engine said before the phase is not why it fails in it.
         """
         if self.engine_log is not None:
             self.engine_log.begin()
 
+        watch = Stopwatch()
+
         def describe() -> str | None:
-            if progress is None or progress.started_at is None:
+            if progress is None:
+                return self._at_the_machines(label, watch)
+            if progress.started_at is None:
                 return None
             return progress_line(
                 label, progress.samples_done, total, progress.tokens, progress.elapsed_s
@@ -82,3 +89,10 @@ class ActiveRun:
 
         async with self.record.phase(self.terminal, key, label, describe):
             yield
+
+    def _at_the_machines(self, label: str, watch: Stopwatch) -> str | None:
+        """A line of what each machine is at; None where there is one, or none has spoken."""
+        if self.engine_log is None or not self.prepared.plan.system.others:
+            return None
+        at = loading.sentence(self.engine_log.read())
+        return at and f"{label}: {formatting.duration(watch.seconds)}, {at}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,3 +197,44 @@ def test_vllms_other_address_of_this_machine_is_refused(monkeypatch: pytest.Monk
 
     with pytest.raises(UsageError, match=rf"knows this machine as {HERE}, and vLLM would take"):
         ray_checks.with_others(asked, system_info.collect(), resolve_model(asked))
+
+
+TALKING = """
+import ray, sys, time
+from pathlib import Path
+from harness.engine import ray_cluster
+from harness.terminal import output_to
+
+def talk():
+    print("a worker speaks")
+    print("and complains", file=sys.stderr)
+
+with ray_cluster.connected() as machines:
+    pass
+with output_to(Path(sys.argv[1])):
+    ray.init()  # as vLLM does it
+    ray_cluster.on_each(machines, talk)
+    ray_cluster.disconnect()
+time.sleep(1)  # a thread of Ray's would still be talking
+print("the end")
+"""
+
+
+def test_what_workers_say_is_in_the_log_and_not_on_the_terminal(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+
+    done = subprocess.run(
+        [sys.executable, "-c", TALKING, str(log)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
+    )
+
+    assert (done.stdout, done.stderr) == ("the end\n", "")
+    text = log.read_text()
+    assert text.count("a worker speaks") == text.count("and complains") == 2
+    assert "\x1b[" not in text

@@ -1,0 +1,38 @@
+"""How far each machine is with an engine that is being loaded, by what its processes say."""
+
+from __future__ import annotations
+
+import re
+
+# "(EngineCoreActor pid=39, ip=10.0.0.2) ": Ray leaves the address of this machine out.
+_SPEAKER = re.compile(r"^\([^()]*\bpid=\d+(?:, ip=([^)\s]+))?\)")
+HERE = "this machine"
+# What vLLM logs when it begins or ends a part of the work, in the order of the work.
+_STAGES = (
+    ("Starting to load model", "reads the weights"),
+    ("Loading weights took", "has its weights"),
+    ("Dynamo bytecode transform", "compiles"),
+    ("Available KV cache memory", "has its KV cache"),
+    ("Capturing CUDA graphs", "captures CUDA graphs"),
+    ("Graph capturing finished", "has its CUDA graphs"),
+    ("init engine (profile", "is ready"),
+)
+
+
+def by_machine(said: str) -> dict[str, str]:
+    """What each machine that has spoken is at; of several processes there, the furthest."""
+    furthest: dict[str, int] = {}
+    for line in said.splitlines():
+        speaker = _SPEAKER.match(line)
+        if speaker is None:
+            continue
+        machine = speaker[1] or HERE
+        for number, (words, _) in enumerate(_STAGES):
+            if words in line:
+                furthest[machine] = max(number, furthest.get(machine, 0))
+    return {machine: _STAGES[number][1] for machine, number in furthest.items()}
+
+
+def sentence(said: str) -> str | None:
+    """The same for a line of progress; None before anybody has said anything."""
+    return "; ".join(f"{machine} {stage}" for machine, stage in by_machine(said).items()) or None
