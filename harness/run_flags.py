@@ -95,6 +95,14 @@ def _add_target_flags(group: argparse._ArgumentGroup) -> None:
         help="queries per second in Server and Interactive; "
         "auto: 0.8 x what Offline reached; max: search",
     )
+    group.add_argument(
+        "--repeat",
+        type=int,
+        default=RunConfig.repeat,
+        metavar="N",
+        help="performance tests on the loaded engine, one after the other: the median one is the "
+        "result, and the report says the spread",
+    )
     for flag, default, text in (
         (
             "--high-accuracy",

@@ -5,12 +5,12 @@ of the engine's speed.
 from __future__ import annotations
 
 from harness import formatting
-from harness.engine import ray_energy
 from harness.errors import BenchmarkError
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.planning import Pace, Target
+from harness.machine import gpus
 from harness.measure import targets, tests
 from harness.measure.active import ActiveRun
 from harness.measure.pace import ESTIMATE_FILLS
@@ -41,19 +41,22 @@ async def collect_answers(run: ActiveRun) -> None:
     _note(run, test, progress)
 
 
-async def measure(run: ActiveRun, target: Target, watch: LatencyWatch | None = None) -> None:
+async def measure(
+    run: ActiveRun, target: Target, watch: LatencyWatch | None = None, number: int = 1
+) -> None:
     """The performance test at this target, which config.json then holds.
 
-    `watch` may have it broken off. Raises EngineError, LoadGenError.
+    `watch` may have it broken off; `number` is which of the repeated tests it is. Raises
+    EngineError, LoadGenError.
     """
     run.record.target(target)
-    test = tests.performance_test(run, target)
+    test = tests.performance_test(run, target, number)
     _announce(run, test)
-    system = run.prepared.plan.system
-    energy_before_j = ray_energy.joules(system) if run.config.extra_metrics else None
+    gpus_used = run.prepared.plan.system.gpu_count
+    energy_before_j = gpus.energy_joules(gpus_used) if run.config.extra_metrics else None
     progress = await tests.loadgen_test(run, test, watch)
-    if energy_before_j is not None and (after_j := ray_energy.joules(system)) is not None:
-        run.record.gpu_energy(after_j - energy_before_j)
+    if energy_before_j is not None and (after_j := gpus.energy_joules(gpus_used)) is not None:
+        run.record.gpu_energy(after_j - energy_before_j, number)
     _note(run, test, progress)
 
 

@@ -161,7 +161,7 @@ def _data(
 def needed_bytes(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:
     """What the run folder will hold at most, roughly. Raises UsageError for a rate too high."""
     queries = _queries(settings, sample_count, min_duration_s)
-    return room.needed_bytes(sample_count, settings.max_new_tokens, queries)
+    return room.needed_bytes(sample_count, settings.max_new_tokens, queries * settings.repeat)
 
 
 def _queries(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:

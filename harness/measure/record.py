@@ -34,6 +34,7 @@ class RunRecord:
         """`content` is what is known before the run folder is there."""
         self._content = content
         self._folder: RunFolder | None = None
+        self._gpu_energy_j: dict[int, float] = {}  # of each performance test
 
     @property
     def _run(self) -> dict[str, Any]:
@@ -94,9 +95,15 @@ class RunRecord:
         self._content["resolved"].setdefault("probes", []).append(dataclasses.asdict(probe))
         self._write()
 
-    def gpu_energy(self, joules: float) -> None:
-        """Notes the energy that the GPUs used in the performance test."""
-        self._run["gpu_energy_j"] = round(joules, 3)
+    def gpu_energy(self, joules: float, number: int = 1) -> None:
+        """Notes the energy that the GPUs used in the performance test of this number."""
+        self._gpu_energy_j[number] = round(joules, 3)
+        self.result_is_test(1)
+
+    def result_is_test(self, number: int) -> None:
+        """Notes the energy of the test that is the result: the first, until all are measured."""
+        if number in self._gpu_energy_j:
+            self._run["gpu_energy_j"] = self._gpu_energy_j[number]
 
     def ceilings(self, found: Ceilings) -> None:
         """Notes what a GPU was measured to do."""

@@ -18,7 +18,7 @@ from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.loadgen.planning import Target
 from harness.machine import ceilings
-from harness.measure import highest_rate, performance, targets, tests
+from harness.measure import highest_rate, performance, repeats, targets, tests
 from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
 from harness.measure.record import RunRecord
@@ -104,6 +104,7 @@ async def _all_tests(run: ActiveRun) -> None:
     if config.runs_performance:
         await warm_up(run)
         target = await _measure_performance(run)
+        await repeats.measure_again(run, target)
         if config.compliance:
             test = tests.test06(run, target)
             run.terminal.say(f"{test.name}: {formatting.count(test.samples)} queries")

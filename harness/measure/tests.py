@@ -18,6 +18,7 @@ from harness.loadgen.user_conf import user_conf_text
 from harness.logs.times import write_samples, write_telemetry, write_timeline
 from harness.machine.telemetry import Telemetry, watching
 from harness.measure.active import ActiveRun
+from harness.results import repeats
 from harness.results.files import write_text
 from harness.scoring.test06 import AUDIT_CONFIG, AUDITED_ANSWERS
 
@@ -58,18 +59,20 @@ def accuracy_test(run: ActiveRun, target: Target) -> LoadGenTest:
     )
 
 
-def performance_test(run: ActiveRun, target: Target) -> LoadGenTest:
-    """The test whose times count."""
+def performance_test(run: ActiveRun, target: Target, number: int = 1) -> LoadGenTest:
+    """The test whose times count; `number`: which of those that --repeat asks for."""
+    folder = repeats.folder_of(run.folder, number)
+    of = f" {number} of {run.config.repeat}" if run.config.repeat > 1 else ""
     return LoadGenTest(
-        name="performance",
+        name=f"performance{of}",
         phase="performance_s",
-        log_dir=run.folder.performance,
+        log_dir=folder.performance,
         user_conf=run.folder.user_conf,
         target=target,
         samples=target.samples,
-        samples_csv=run.folder.samples_csv,
-        timeline_csv=run.folder.timeline_csv,
-        telemetry_csv=run.folder.telemetry_csv,
+        samples_csv=folder.samples_csv,
+        timeline_csv=folder.timeline_csv,
+        telemetry_csv=folder.telemetry_csv,
     )
 
 

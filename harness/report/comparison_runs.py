@@ -17,6 +17,7 @@ from harness.logs.performance import performance_result
 from harness.logs.times import read_samples, read_telemetry, read_timeline
 from harness.metrics import PerformanceResult, SampleTimes, TelemetryPoint, TimelinePoint
 from harness.report.comparison_statistics import Array
+from harness.results import repeats
 from harness.results.folder import RunFolder
 from harness.rules.read import is_evaluation, read_config
 from harness.rules.validity import invalid_reasons
@@ -178,14 +179,11 @@ def _read(folder: RunFolder, label: str) -> ComparedRun:
 
 
 def _repeats(folder: RunFolder) -> tuple[TimedTest, ...]:
-    """The further tests of a run that was repeated: a folder each, with files of the same names."""
-    folders = sorted(path.parent for path in folder.path.glob("Repeats/*/samples.csv"))
+    """The further performance tests of a run. Raises LogError."""
     return tuple(
         TimedTest.of(
-            read_samples(path / folder.samples_csv.name),
-            read_timeline(path / folder.timeline_csv.name)
-            if (path / folder.timeline_csv.name).is_file()
-            else [],
+            read_samples(other.samples_csv),
+            read_timeline(other.timeline_csv) if other.timeline_csv.is_file() else [],
         )
-        for path in folders
+        for other in repeats.others(folder).values()
     )

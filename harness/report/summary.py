@@ -14,7 +14,7 @@ from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.language import phrase
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
-from harness.report import efficiency, examples, telemetry
+from harness.report import efficiency, examples, repeats, telemetry
 from harness.rules import advice
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
 from harness.rules.verdict import Verdict, invalid_reasons, judge
@@ -26,17 +26,18 @@ def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
     verdict = judge(evidence)
     machine = telemetry.summarise(evidence.telemetry)
+    performance = _performance(evidence, (machine or {}).get("gpu_power_w_mean"))
     steps = advice.next_steps(evidence, verdict.failed)
     return {
         "schema_version": SCHEMA_VERSION,
-        "headline": headline(evidence),
+        "headline": with_spread(headline(evidence), performance),
         "not_official": advice.short_labels(evidence),
         "departures": [departure["sentence"] for departure in evidence.config["departures"]],
         "meta": _meta(evidence),
         "system": evidence.config["system"],
         "run": {
             "accuracy": _accuracy(evidence),
-            "performance": _performance(evidence, (machine or {}).get("gpu_power_w_mean")),
+            "performance": performance,
             "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
         },
         "telemetry": machine,
@@ -78,6 +79,21 @@ def headline(evidence: Evidence) -> dict[str, Any]:
         target = formatting.rate(performance.target_qps, "queries/s")
         text = phrase("{tokens} at {target}", tokens=tokens, target=target)
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
+
+
+def with_spread(figure: dict[str, Any], performance: dict[str, Any] | None) -> dict[str, Any]:
+    """The headline with its "±", where repeated tests have measured one."""
+    repeated = (performance or {}).get("repeats") or {"figures": []}
+    found = repeats.of_headline(repeated, figure["metric"])
+    if found is None or found.half_interval is None:
+        return figure
+    text = phrase(
+        "{headline} ± {half}, the median of {tests} tests",
+        headline=figure["text"],
+        half=repeats.as_text(found.half_interval, found),
+        tests=repeated["measured"],
+    )
+    return {**figure, "text": text}
 
 
 def _accuracy_headline(evidence: Evidence) -> dict[str, Any]:
@@ -183,6 +199,7 @@ def _performance(evidence: Evidence, gpu_power_w: float | None) -> dict[str, Any
         "limits_ms": dataclasses.asdict(limits) if limits else None,
         "early_stopping_min_queries": _min_queries(evidence),
         **_against_limits(evidence, result),
+        "repeats": repeats.summarise(evidence),
         "probes": [dataclasses.asdict(probe) for probe in evidence.probes],
         "loadgen_errors": list(result.loadgen.errors),
         "extra": _extra(evidence, result),

@@ -10,7 +10,7 @@ from typing import Any
 from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
 from harness.language import joined, phrase, translated
-from harness.report import efficiency, figures, latency_text, pages, telemetry
+from harness.report import efficiency, figures, latency_text, pages, repeats, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
@@ -62,6 +62,7 @@ _FILES = {
     "user.conf": phrase("what LoadGen was told"),
     "Performance/mlperf_log_summary.txt": phrase("LoadGen's own result"),
     "Performance/mlperf_log_detail.txt": phrase("the same in full, with the seeds"),
+    "Repeats": phrase("the other performance tests, a folder each, by their numbers"),
     "samples.csv": phrase("when each sample was issued and answered"),
     "timeline.csv": phrase("the engine's state over the run"),
     "telemetry.csv": phrase("what the machine did, second by second"),
@@ -98,6 +99,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "stand_ins": STAND_INS,
         "verdict_text": _VERDICTS[record["verdict"]["result"]],
         "limits": (performance or {}).get("limits_ms"),
+        **repeats.values(performance),
         "limit_sentences": list(latency_text.sentences(performance)) if performance else [],
         "probes": probes,  # of a run that failed after its search, too
         "search_result": latency_text.search_result(probes, (performance or {}).get("target_qps")),
@@ -264,8 +266,8 @@ def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
         if stats and performance["scenario"] != "Offline":
             ms = {p: formatting.milliseconds(stats[p]) for p in ("p50", "p90", "p99")}
             yield phrase("{name} p50 {p50}, p90 {p90}, p99 {p99}", name=name, **ms)
-    if line := latency_text.terminal_line(performance):
-        yield line
+    yield from filter(None, (latency_text.terminal_line(performance),))
+    yield from list(repeats.sentences(performance["repeats"]))[:1]
 
 
 def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:

@@ -28,6 +28,15 @@ ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """A performance test beside the one in Performance/."""
+
+    number: int  # in the order of measuring, from 1
+    performance: PerformanceResult
+    samples: Sequence[SampleTimes] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a run folder holds; what the run did not come to is None or empty."""
 
@@ -45,6 +54,8 @@ class Evidence:
     samples: Sequence[SampleTimes] = ()
     timeline: Sequence[TimelinePoint] = ()
     telemetry: Sequence[TelemetryPoint] = ()  # absent in folders of earlier versions
+    own_number: int = 1  # which of repeated performance tests lies in Performance/
+    repeats: tuple[Repeat, ...] = ()  # the others
     problems: tuple[str, ...] = ()  # a sentence for each log of a failed run that cannot be read
 
     @cached_property

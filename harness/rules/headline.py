@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.config import Scenario
 from harness.language import phrase
 from harness.logs.detail import number
+from harness.metrics import LoadGenRun
 from harness.rules.rule import Finding, failed, not_applicable, passed
 from harness.rules.validity import BROKEN_OFF, PerformanceTest
 
@@ -23,10 +24,15 @@ _HEADLINES = {
 }
 
 
+def figure_of(loadgen: LoadGenRun, scenario: Scenario) -> float | None:
+    """The published figure of a test; None where LoadGen's log has none."""
+    return number(loadgen.results, _HEADLINES[scenario][0])
+
+
 def headline_figure(test: PerformanceTest) -> tuple[str, str, float | None]:
     """LoadGen's key of the published figure, what it is in words, and the figure (None: absent)."""
     key, words = _HEADLINES[test.scenario]
-    return key, words, number(test.loadgen.results, key)
+    return key, words, figure_of(test.loadgen, test.scenario)
 
 
 def headline(test: PerformanceTest) -> Finding:

@@ -23,6 +23,7 @@ from harness.metrics import (
     Generation,
     ReadableAnswer,
 )
+from harness.results import repeats
 from harness.results.folder import (
     ACCURACY_LOG,
     DETAIL_LOG,
@@ -32,7 +33,7 @@ from harness.results.folder import (
     RunFolder,
 )
 from harness.rules import record
-from harness.rules.evidence import Evidence
+from harness.rules.evidence import Evidence, Repeat
 from harness.scoring import test06
 from harness.scoring.accuracy import contradiction, from_rouge_json
 
@@ -76,6 +77,11 @@ def read_evidence(folder: RunFolder) -> Evidence:
             problems.append(str(error))  # a run that broke off leaves torn files
             return absent
 
+    others = []
+    for number, other in repeats.others(folder).items():
+        result = read(performance_result, other.path, None)
+        if result is not None and result.loadgen.ended:  # a test that broke off measured nothing
+            others.append(Repeat(number, result, read(read_samples, other.samples_csv, [])))
     answers = read(read_answers, folder.accuracy / ACCURACY_LOG, list[Generation]())
     return Evidence(
         config=config,
@@ -92,6 +98,8 @@ def read_evidence(folder: RunFolder) -> Evidence:
         samples=read(read_samples, folder.samples_csv, []),
         timeline=read(read_timeline, folder.timeline_csv, []),
         telemetry=read(read_telemetry, folder.telemetry_csv, []),
+        own_number=repeats.own_number(folder),
+        repeats=tuple(others),
         problems=tuple(dict.fromkeys(problems)),
     )
 

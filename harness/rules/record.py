@@ -137,6 +137,7 @@ RUN = Fields(
                 "max_new_tokens": COUNT,
                 "extra_metrics": YES_NO,
                 "price_per_hour": optional(ABOVE_0),
+                "repeat": _COPIES,
                 "data_parallel_size": _COPIES,
                 "pipeline_parallel_size": _COPIES,
                 "high_accuracy": optional(YES_NO),

@@ -17,6 +17,7 @@ from harness.rules.evidence import Evidence
 from harness.rules.latency import LATENCY
 from harness.rules.loadgen import LOADGEN
 from harness.rules.performance import PERFORMANCE_RULES
+from harness.rules.repeats import median_of_repeats
 from harness.rules.rule import (
     FAILED,
     NOT_APPLICABLE,
@@ -63,6 +64,7 @@ SPECS: tuple[Spec, ...] = (
     *PERFORMANCE_RULES,
     *LATENCY,
     *ACCURACY,
+    median_of_repeats,
     _other_departures,
 )
 _OF_THE_PERFORMANCE_TEST = tuple(

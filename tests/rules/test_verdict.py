@@ -17,6 +17,7 @@ from tests.rules import (
     test_latency,
     test_loadgen,
     test_performance,
+    test_repeats,
     test_run,
     test_settings,
 )
@@ -52,6 +53,7 @@ CASES = {
     **test_performance.CASES,
     **test_latency.CASES,
     **test_accuracy.CASES,
+    **test_repeats.CASES,
     "other-departures": [(OFFLINE, departed("something new"))],
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +13,13 @@ import pytest
 
 from harness.errors import UsageError
 from harness.rounds import ROUNDS
+from harness.rules.evidence import Repeat
 from harness.submission import checks as submission_checks
 from harness.submission import system_description
 from harness.submission import tree as submission
 from harness.submission.finished_run import FinishedRun
 from tests import submission_rules
-from tests.submission.conftest import NAME, WORDS, make
+from tests.submission.conftest import NAME, WORDS, changed, make
 
 
 @pytest.mark.parametrize("category", ["datacenter", "edge"])
@@ -63,6 +65,34 @@ def test_answers_that_people_can_read_stay_out_of_the_tree(
         "mlperf_log_summary.txt",
     ]  # fmt: skip
     assert list(out.rglob("answers.jsonl")) == []
+
+
+def test_of_repeated_tests_the_one_in_performance_is_submitted_alone(
+    good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
+) -> None:
+    once, often = tmp_path / "once", tmp_path / "often"
+    once.mkdir()
+    often.mkdir()
+    expected = make(good, once, project, system_json)
+    repeated = [with_a_repeat(one) for one in good]
+    out = make(repeated, often, project, system_json)
+    for one in good:
+        shutil.rmtree(one.folder.path / "Repeats")
+
+    assert submission_rules.problems(out, "5.1") == []
+    assert [path.relative_to(out) for path in sorted(out.rglob("*"))] == [
+        path.relative_to(expected) for path in sorted(expected.rglob("*"))
+    ]
+
+
+def with_a_repeat(run: FinishedRun) -> FinishedRun:
+    """The same run, its performance test repeated once with the same logs."""
+    shutil.copytree(run.folder.performance, run.folder.path / "Repeats" / "2" / "Performance")
+    asked = changed(run, "flags", "repeat", value=2)
+    assert asked.evidence.performance is not None
+    again = Repeat(2, asked.evidence.performance, asked.evidence.samples)
+    evidence = dataclasses.replace(asked.evidence, repeats=(again,))
+    return dataclasses.replace(asked, evidence=evidence)
 
 
 def test_the_accuracy_log_is_cut_as_the_official_tool_does_and_its_hash_is_of_the_whole(

@@ -1,0 +1,194 @@
+"""What repeated performance tests say of each figure: its median, its spread, an interval.
+
+The interval is that of the mean of the tests, by Student's t; "±" stands for half of it, and for
+nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from harness import formatting
+from harness.config import Scenario
+from harness.language import phrase
+from harness.metrics import PerformanceResult
+from harness.rules.evidence import Evidence
+from harness.rules.repeats import middle
+from harness.rules.verdict import invalid_reasons
+
+TOKENS = "tokens_per_second"
+SAMPLES = "samples_per_second"
+_LATENCIES = {
+    "latency_ms": ("latency", phrase("whole answer")),
+    "ttft_ms": ("ttft", phrase("first token (TTFT)")),
+    "tpot_ms": ("tpot", phrase("each further token (TPOT)")),
+}
+_PERCENTILES = ("p50", "p90", "p99")
+
+
+@dataclass(frozen=True)
+class RepeatedFigure:
+    """A figure over all tests of the run."""
+
+    key: str
+    unit: str
+    median: float  # the middle one; of two, the worse
+    lowest: float
+    highest: float
+    spread: float | None  # the standard deviation as a share of the mean; None: one test
+    half_interval: float | None  # of the 95 % interval of the mean; None: one test
+    interval_low: float | None
+    interval_high: float | None
+
+
+def summarise(evidence: Evidence) -> dict[str, Any] | None:
+    """summary.json's run.performance.repeats; None where the test was not to be repeated."""
+    own = evidence.performance
+    if own is None or not (evidence.repeats or evidence.flags.repeat > 1):
+        return None
+    results = {evidence.own_number: own} | {r.number: r.performance for r in evidence.repeats}
+    reasons = {evidence.own_number: invalid_reasons(evidence)}
+    for repeat in evidence.repeats:
+        alone = dataclasses.replace(
+            evidence, performance=repeat.performance, samples=repeat.samples, repeats=()
+        )
+        reasons[repeat.number] = invalid_reasons(alone)
+    numbers = sorted(results)
+    return {
+        "asked": evidence.flags.repeat,
+        "measured": len(numbers),
+        "valid": sum(not reasons[number] for number in numbers),
+        "in_performance": evidence.own_number,
+        "tests": [
+            {
+                "number": number,
+                "valid": not reasons[number],
+                "invalid_reasons": list(reasons[number]),
+                "duration_s": results[number].duration_s,
+                "tokens_per_sec": results[number].tokens_per_second,
+                "samples_per_sec": results[number].samples_per_second,
+            }
+            for number in numbers
+        ],
+        "figures": [
+            dataclasses.asdict(found)
+            for found in _figures({n: results[n] for n in numbers}, evidence.scenario)
+        ],
+    }
+
+
+def _figures(
+    results: Mapping[int, PerformanceResult], scenario: Scenario
+) -> Iterator[RepeatedFigure]:
+    tests = list(results.values())
+    rates = {TOKENS: "tokens/s", SAMPLES: "samples/s"}
+    for key, unit in rates.items():
+        if found := _figure(key, unit, [getattr(test, key) for test in tests]):
+            yield found
+    if scenario is Scenario.OFFLINE:
+        return
+    for key, (attribute, _) in _LATENCIES.items():
+        stats = [getattr(test, attribute) for test in tests]
+        for percentile in _PERCENTILES:
+            values = [None if s is None else getattr(s, f"{percentile}_ms") for s in stats]
+            if found := _figure(f"{key}.{percentile}", "ms", values):
+                yield found
+
+
+def _figure(key: str, unit: str, values: list[float | None]) -> RepeatedFigure | None:
+    """None where a test lacks the figure."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    median = middle(known, more_is_better=unit != "ms")
+    spread = half = low = high = None
+    mean = fmean(known)
+    if len(known) > 1:
+        from harness.report.comparison_statistics import student_quantile  # numpy, for this alone
+
+        deviation = stdev(known)
+        spread = deviation / mean if mean else None
+        half = student_quantile(len(known) - 1) * deviation / len(known) ** 0.5
+        low, high = mean - half, mean + half
+    return RepeatedFigure(key, unit, median, min(known), max(known), spread, half, low, high)
+
+
+def of_headline(record: Mapping[str, Any], metric: str | None) -> RepeatedFigure | None:
+    """The figure of the headline over all tests; None where it was measured once."""
+    wanted = "latency_ms.p90" if metric == "latency_p90" else metric
+    found = [figure for figure in record["figures"] if figure["key"] == wanted]
+    figure = RepeatedFigure(**found[0]) if found else None
+    return figure if figure and figure.half_interval is not None else None
+
+
+def as_text(value: float, figure: RepeatedFigure) -> str:
+    """A value of the figure with its unit."""
+    if figure.unit == "ms":
+        return formatting.milliseconds(value)
+    return formatting.rate(value, figure.unit)
+
+
+def values(performance: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the templates of a report are filled with."""
+    record = (performance or {}).get("repeats")
+    return {"repeat_sentences": list(sentences(record)), "repeat_rows": list(rows(record))}
+
+
+def sentences(record: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the tests of a run were; nothing where there was one."""
+    if record is None:
+        return
+    if record["measured"] < record["asked"]:
+        yield phrase(
+            "Of {asked} performance tests {measured} were measured. Test {own} is the one in "
+            "Performance/, the others lie in Repeats/.",
+            asked=record["asked"],
+            measured=record["measured"],
+            own=record["in_performance"],
+        )
+    else:
+        yield phrase(
+            "The performance test ran {measured} times on the loaded engine, and {valid} of these "
+            "tests were VALID. The figures of this report are those of test {own}, the median by "
+            "the headline's figure; the others lie in Repeats/.",
+            measured=record["measured"],
+            valid=record["valid"],
+            own=record["in_performance"],
+        )
+    if record["measured"] > 1:
+        yield phrase(
+            "The spread is the standard deviation of the tests as a share of their mean; the "
+            "interval holds the mean with 95 % confidence, and ± is half of it."
+        )
+
+
+def rows(record: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, str, str]]:
+    """A line for each figure: name, median, spread, lowest to highest, interval."""
+    for values in (record or {"figures": []})["figures"]:
+        figure = RepeatedFigure(**values)
+        if figure.half_interval is None or figure.interval_low is None:
+            continue
+        assert figure.interval_high is not None  # both ends are known, or neither
+        lowest, low = (as_text(v, figure) for v in (figure.lowest, figure.interval_low))
+        highest, high = (as_text(v, figure) for v in (figure.highest, figure.interval_high))
+        half = as_text(figure.half_interval, figure)
+        yield (
+            _name(figure.key),
+            f"{as_text(figure.median, figure)} ± {half}",
+            f"{formatting.percent(figure.spread, 2)} %",
+            phrase("{low} to {high}", low=lowest, high=highest),
+            phrase("{low} to {high}", low=low, high=high),
+        )
+
+
+def _name(key: str) -> str:
+    if key == TOKENS:
+        return phrase("tokens per second")
+    if key == SAMPLES:
+        return phrase("samples per second")
+    what, percentile = key.split(".")
+    return phrase("{what}, {percentile}", what=_LATENCIES[what][1], percentile=percentile)
