@@ -5,12 +5,12 @@ of the engine's speed.
 from __future__ import annotations
 
 from harness import formatting
+from harness.engine import ray_energy
 from harness.errors import BenchmarkError
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
 from harness.loadgen.planning import Pace, Target
-from harness.machine import gpus
 from harness.measure import targets, tests
 from harness.measure.active import ActiveRun
 from harness.measure.pace import ESTIMATE_FILLS
@@ -52,10 +52,10 @@ async def measure(
     run.record.target(target)
     test = tests.performance_test(run, target, number)
     _announce(run, test)
-    gpus_used = run.prepared.plan.system.gpu_count
-    energy_before_j = gpus.energy_joules(gpus_used) if run.config.extra_metrics else None
+    system = run.prepared.plan.system
+    energy_before_j = ray_energy.joules(system) if run.config.extra_metrics else None
     progress = await tests.loadgen_test(run, test, watch)
-    if energy_before_j is not None and (after_j := gpus.energy_joules(gpus_used)) is not None:
+    if energy_before_j is not None and (after_j := ray_energy.joules(system)) is not None:
         run.record.gpu_energy(after_j - energy_before_j, number)
     _note(run, test, progress)
 
