@@ -14,7 +14,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 PROGRAMS = ("run", "mmlu", "report", "util_logs")
 # Only these modules may import these libraries, at the top or inside a function.
 OWNERS = {
-    "vllm": {"engine.vllm", "engine.cublas_fp8", "engine.one_token"},
+    "vllm": {
+        "engine.vllm",
+        "engine.cublas_fp8",
+        "engine.fp8_cache",
+        "engine.fp8_rows",
+        "engine.one_token",
+    },
     "mlperf_loadgen": {"loadgen.process"},
     "matplotlib": {"report.canvas"},
     "ray": {"engine.ray_cluster"},

@@ -1,4 +1,4 @@
-"""fp8 matrix products by cuBLASLt, and an activation that leaves its result in fp8.
+"""fp8 matrix products by cuBLASLt, and layers that leave their results in fp8 for them.
 
 vLLM's worker processes import this module by the name that harness/engine/fp8.py gives them, and in
 a run nothing else does: importing it changes vLLM. It uses vLLM 0.26's places for kernels from
@@ -8,10 +8,12 @@ in steps of 5,120 tokens, and 1.33 times in steps of 1,408, and was no more exac
 (docs/performance.md).
 """
 
+import importlib.util
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
-from vllm import _custom_ops as ops
 from vllm.model_executor.kernels.linear import register_linear_kernel
 from vllm.model_executor.kernels.linear.scaled_mm import (
     FP8ScaledMMLinearKernel,
@@ -19,18 +21,20 @@ from vllm.model_executor.kernels.linear.scaled_mm import (
 )
 from vllm.model_executor.layers.activation import SiluAndMul
 from vllm.model_executor.layers.fusion.quant_activation import QuantizedActivation
+from vllm.model_executor.layers.layernorm import RMSNorm
 from vllm.model_executor.layers.quantization.utils.quant_utils import (
     QuantKey,
     kFp8DynamicTokenSym,
     kFp8StaticChannelSym,
 )
+from vllm.model_executor.models import ModelRegistry
+from vllm.model_executor.models.llama import LlamaDecoderLayer, LlamaForCausalLM
 from vllm.platforms import PlatformEnum
 from vllm.utils.torch_utils import direct_register_custom_op
 
+from harness.engine import fp8_cache
 from harness.engine.fp8 import ALIGNED_TO
-
-FP8 = torch.float8_e4m3fn
-_library = torch.library.Library("mlperf_fp8", "FRAGMENT")
+from harness.engine.fp8_rows import FP8, library
 
 
 class WorkerExtension:
@@ -68,9 +72,8 @@ class CublasFP8LinearKernel(FP8ScaledMMLinearKernel):
     ) -> torch.Tensor:
         """x: (tokens, inputs), bfloat16 or fp8 with its scales. Returns (tokens, outputs)."""
         if isinstance(x, torch.Tensor) and layer.prefix.endswith("o_proj"):
-            # What comes from attention cannot be fused with anything: vLLM's own kernel reads it
-            # once, where a compiled one reads it twice.
-            rows, scales = ops.scaled_fp8_quant(x, use_per_token_if_dynamic=True)
+            # What comes from attention cannot be fused with anything, but it can be read once.
+            rows, scales = torch.ops.mlperf_fp8.quantise(x)
             x = QuantizedActivation(rows, scales, x.dtype, x.shape, kFp8DynamicTokenSym)
         return super().apply_weights(layer, x, bias)
 
@@ -109,6 +112,44 @@ class SiluMulFP8(SiluAndMul):
         return QuantizedActivation(rows, scales, x.dtype, shape, kFp8DynamicTokenSym)
 
 
+class NormFP8(RMSNorm):
+    """RMS norm, left in fp8 where the layer behind it multiplies; see Fp8DecoderLayer."""
+
+    leaves_fp8 = False
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> Any:
+        """x, residual: (tokens, n) bfloat16. Returns the norm of the sum, and the sum."""
+        if not self.leaves_fp8:
+            return super().forward(x, residual)
+        total = None
+        if residual is None:
+            rows, scales = torch.ops.mlperf_fp8.norm(x, self.weight, self.variance_epsilon)
+        else:
+            rows, scales, total = torch.ops.mlperf_fp8.add_norm(
+                x, residual, self.weight, self.variance_epsilon
+            )
+        normed = QuantizedActivation(rows, scales, x.dtype, x.shape, kFp8DynamicTokenSym)
+        return normed if total is None else (normed, total)
+
+
+class Fp8DecoderLayer(LlamaDecoderLayer):
+    """vLLM's, whose two norms are each read by one product alone."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """As vLLM's."""
+        super().__init__(*given, **named)
+        for norm in (self.input_layernorm, self.post_attention_layernorm):
+            norm.leaves_fp8 = isinstance(norm, NormFP8)
+
+
+class Fp8Llama(LlamaForCausalLM):
+    """vLLM's, of those layers."""
+
+    def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
+        """As vLLM makes its own."""
+        super().__init__(vllm_config=vllm_config, prefix=prefix, layer_type=Fp8DecoderLayer)
+
+
 @triton.jit
 def _silu_mul_rows(x, rows, scales, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
     token = tl.program_id(0).to(tl.int64)
@@ -144,7 +185,11 @@ def _silu_mul_shape(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 direct_register_custom_op(
-    "silu_mul", silu_mul, fake_impl=_silu_mul_shape, target_lib=_library, dispatch_key="CUDA"
+    "silu_mul", silu_mul, fake_impl=_silu_mul_shape, target_lib=library, dispatch_key="CUDA"
 )
 SiluAndMul.register_oot(SiluMulFP8)
+RMSNorm.register_oot(NormFP8)
+ModelRegistry.register_model("LlamaForCausalLM", Fp8Llama)
+if importlib.util.find_spec("flashinfer") is not None:
+    fp8_cache.write_it_here()
 register_linear_kernel(CublasFP8LinearKernel, PlatformEnum.CUDA, "fp8")

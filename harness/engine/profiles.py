@@ -93,7 +93,11 @@ _ENVIRONMENT = {
 }
 # fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
-    "offline": (_seats(1024, 5120), f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts"),
+    "offline": (
+        _seats(1024, 5120),
+        "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-29: 7,909 tokens/s "
+        "of 2,500 prompts",
+    ),
     "server": (
         _seats(1024, 5120),
         f"{_H100_80GB}: p99 TTFT 1,008 ms, p99 TPOT 84 ms of 5,000 queries at 62 queries/s",
@@ -104,11 +108,13 @@ _FLASHINFER = {
     ),
 }
 
-# One query at a time, by the kernels for steps of one token.
-_H100_ONE_TOKEN = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-29"
+# One query at a time, by the kernels for steps of one token; p90 of 64 queries.
+_ONE_TOKEN_ON = "with vLLM 0.26.0, dummy weights, 2026-11-29"
 _ONE_TOKEN = {
-    "bf16": f"{_H100_ONE_TOKEN}: p90 718 ms of 64 queries; 787 ms compiled by Inductor",
-    "fp8": f"{_H100_ONE_TOKEN}: p90 442 ms of 64 queries; 598 ms compiled by Inductor",
+    ("H100", "bf16"): f"measured on two H100 of 80 GB {_ONE_TOKEN_ON}: p90 718 and 747 ms",
+    ("H100", "fp8"): f"measured on two H100 of 80 GB {_ONE_TOKEN_ON}: p90 442 and 490 ms",
+    ("H200", "bf16"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 542 ms",
+    ("H200", "fp8"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 361 ms",
 }
 
 _CPU = Profile(
@@ -176,9 +182,8 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
 
 
 def _one_token(place: Place, precision: str) -> Profile:
-    source = _ONE_TOKEN[precision]
-    if "H100" not in (place.gpu_name or ""):
-        source += "; not on this GPU"
+    family = next(family for family in _MEASURED if family in (place.gpu_name or ""))
+    source = _ONE_TOKEN[family, precision]
     return Profile(f"one-token-{precision}-singlestream", _seats(1, 4096), source)
 
 

@@ -75,7 +75,10 @@ OTHER_SCALES = {
 
 
 def test_the_layers_of_a_block_meet_in_fp8() -> None:
-    """Traced as vLLM traces them: two products by _scaled_mm, and one activation between them."""
+    """Traced as vLLM traces them: norm, product, activation, product, with or without a residual.
+
+    Nothing is quantised in between; the norm after the last layer stays bfloat16.
+    """
     found = in_a_worker(
         """
         import json, torch
@@ -110,12 +113,22 @@ def test_the_layers_of_a_block_meet_in_fp8() -> None:
         with set_current_vllm_config(VllmConfig()):
             up, down = Layer(192, 64, "0.gate_up_proj"), Layer(64, 96, "0.down_proj")
             act = SiluAndMul()
-            graph = torch._dynamo.export(lambda x: down(act(up(x))))(
-                torch.zeros(5, 64, dtype=torch.bfloat16)).graph_module.code
+            norm, last = (fp8_products.RMSNorm(64, dtype=torch.bfloat16) for _ in range(2))
+            norm.leaves_fp8 = True
+
+            def block(x, residual):
+                rows, residual = norm(x, residual)
+                x = down(act(up(rows)))
+                return last(x, residual)[0], down(act(up(norm(x))))
+
+            given = [torch.zeros(5, 64, dtype=torch.bfloat16) for _ in range(2)]
+            graph = torch._dynamo.export(block)(*given).graph_module.code
             listed = _POSSIBLE_FP8_KERNELS[PlatformEnum.CUDA]
             print(json.dumps({
                 "products": graph.count("_scaled_mm"),
                 "activations": graph.count("mlperf_fp8.silu_mul"),
+                "norms": graph.count("mlperf_fp8.norm") + graph.count("mlperf_fp8.add_norm"),
+                "class": type(norm).__name__,
                 "quantised": graph.count("float8_e4m3fn"),
                 "whole_matrix": Kernel.can_implement(asked(kFp8StaticTensorSym))[0],
                 "odd_shape": Kernel.can_implement(asked(kFp8StaticChannelSym, (64, 100)))[0],
@@ -124,7 +137,9 @@ def test_the_layers_of_a_block_meet_in_fp8() -> None:
         """
     )
 
-    assert (found["products"], found["activations"], found["quantised"]) == (2, 1, 1)
+    assert (found["products"], found["activations"], found["norms"]) == (4, 2, 2)
+    assert found["class"] == "NormFP8"
+    assert found["quantised"] == 0
     assert not found["whole_matrix"]
     assert not found["odd_shape"]
     # The list of vLLM 0.32, which has all of 0.26's.
@@ -144,7 +159,7 @@ def test_a_product_is_that_of_what_was_quantised() -> None:
         from vllm.model_executor.layers.quantization.utils.quant_utils import (
             kFp8DynamicTokenSym, kFp8StaticChannelSym)
 
-        def quantised(x, use_per_token_if_dynamic=True):
+        def quantised(x):
             scales = x.float().abs().amax(1, keepdim=True) / 448
             return (x.float() / scales).to(torch.float8_e4m3fn), scales
 
@@ -155,8 +170,7 @@ def test_a_product_is_that_of_what_was_quantised() -> None:
 
         asked = []
         torch._scaled_mm = scaled_mm
-        fp8_products.ops.scaled_fp8_quant = lambda x, **given: (
-            asked.append(tuple(x.shape)), quantised(x))[1]
+        torch.ops.mlperf_fp8.quantise = lambda x: (asked.append(tuple(x.shape)), quantised(x))[1]
         config = FP8ScaledMMLinearLayerConfig(
             weight_quant_key=kFp8StaticChannelSym, activation_quant_key=kFp8DynamicTokenSym,
             weight_shape=(96, 64), input_dtype=torch.bfloat16, out_dtype=torch.bfloat16)
@@ -180,4 +194,79 @@ def test_a_product_is_that_of_what_was_quantised() -> None:
     )
 
     assert all(share < 0.05 for share in found["off"].values()), found
-    assert found["asked"] == [[5, 64]]  # attention's result alone, by vLLM's kernel
+    assert found["asked"] == [[5, 64]]  # attention's result alone, by a kernel for it
+
+
+def test_norms_and_attentions_result_are_read_once_and_left_in_fp8() -> None:
+    """To a step of fp8, but for what the interpreter rounds otherwise."""
+    found = in_a_worker(
+        """
+        import json, torch
+        from harness.engine import fp8_rows
+
+        torch.manual_seed(0)
+        x = torch.randn(9, 224).bfloat16() * torch.logspace(-2, 2, 9)[:, None].bfloat16()
+        residual, weight = torch.randn(9, 224).bfloat16(), torch.rand(224).bfloat16() + 0.5
+        x[4], residual[4] = 0, 0
+
+        def normed(x):
+            value = x * torch.rsqrt((x * x).mean(1, keepdim=True) + 1e-5)
+            return value.bfloat16().float() * weight.float()
+
+        def off(rows, scales, wanted):
+            return ((rows.float() * scales - wanted).norm() / wanted.norm()).item()
+
+        rows, scales, total = fp8_rows.add_norm(x, residual, weight, 1e-5)
+        print(json.dumps({
+            "result": off(*fp8_rows.quantise(x), x.float()),
+            "norm": off(*fp8_rows.norm(x, weight, 1e-5), normed(x.float())),
+            "add": off(rows, scales, normed(x.float() + residual.float())),
+            "total": ((total.float() - (x.float() + residual.float())).abs().max()
+                      / x.abs().max()).item(),
+            "strided": bool((fp8_rows.quantise(torch.cat([x, x], 1)[:, :224])[0].float()
+                             == fp8_rows.quantise(x)[0].float()).all()),
+            "zero": rows[4].float().abs().sum().item(),
+            "least": scales[4].item() * 448 * 512,
+        }))
+        """
+    )
+
+    assert max(found[name] for name in ("result", "norm", "add")) < 0.1, found
+    assert found["total"] < 0.01
+    assert found["strided"]
+    assert (found["zero"], round(found["least"], 3)) == (0, 1)
+
+
+def test_keys_and_values_go_where_their_slots_say() -> None:
+    found = in_a_worker(
+        """
+        import json, torch
+        from types import SimpleNamespace
+        from harness.engine import fp8_cache
+
+        torch.manual_seed(0)
+        tokens, heads, dim, block = 7, 2, 64, 16
+        qkv = torch.randn(tokens, 3 * heads * dim).bfloat16()
+        keys = qkv[:, heads * dim : 2 * heads * dim].view(tokens, heads, dim)
+        values = qkv[:, 2 * heads * dim :].view(tokens, heads, dim)
+        slots = torch.tensor([3, 40, 17, -1, 63, 0, 16])
+        layer = SimpleNamespace(_k_scale=torch.tensor(0.5), _v_scale=torch.tensor(2.0))
+        offs = []
+        for order in ("HND", "NHD"):
+            cache = torch.zeros(4, heads, block, 2 * dim, dtype=torch.uint8)
+            if order == "NHD":
+                cache = torch.zeros(4, block, heads, 2 * dim, dtype=torch.uint8).transpose(1, 2)
+            fp8_cache.into_cache(keys, values, slots, cache, layer)
+            pages = cache.view(torch.float8_e4m3fn).float()
+            wanted = torch.zeros_like(pages)
+            for row, slot in enumerate(slots.tolist()):
+                if slot >= 0:
+                    where = wanted[slot // block, :, slot % block]
+                    where[:, :dim], where[:, dim:] = keys[row] / 0.5, values[row] / 2
+            offs.append(((pages - wanted).norm() / wanted.norm()).item())
+            offs.append(pages[wanted == 0].abs().sum().item())
+        print(json.dumps({"offs": offs}))
+        """
+    )
+
+    assert max(found["offs"]) < 0.1, found
