@@ -35,7 +35,7 @@ _MEMORY = ("out of memory", "memoryerror", "can't allocate memory")
 # the engine's own follows from it.
 _ENDS = (
     re.compile(r"Worker proc (\S+) died unexpectedly \(exit code: (-?\d+)\)"),
-    re.compile(r"process (\S+) was killed by \w+ \(exit code (-\d+)\)"),
+    re.compile(r"process (\S+) was killed by [\w ]+ \(exit code (-\d+)\)"),
     re.compile(r"'(\w+)': (-\d+)"),  # Failed core proc(s): {'EngineCore_DP0': -9}
 )
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -128,7 +128,7 @@ def root_cause(said: str) -> str | None:
     Of several the last, as those before it were survived; but one about memory before all, and
     what is only a consequence of another process's end where there is nothing else.
     """
-    errors = [error for error in _errors(said) if not _has(error, _WRAPPERS)]
+    errors = list(_causes(said))
     own = [error for error in errors if not _is_consequence(error)]
     memory = [error for error in own if _has(error, _MEMORY)]
     first = next(iter(memory[:1] or own[-1:] or errors[:1]), None)
@@ -144,6 +144,15 @@ def raised_in(line: str) -> str | None:
 def shortened(cause: str) -> str:
     """A cause that fits into a sentence."""
     return cause if len(cause) <= LONGEST else cause[: LONGEST - 3] + "..."
+
+
+def has_own_cause(said: str) -> bool:
+    """Whether an error stands there that does not only follow from another process's end."""
+    return not all(_is_consequence(error) for error in _causes(said))
+
+
+def _causes(said: str) -> Iterator[str]:
+    return (error for error in _errors(said) if not _has(error, _WRAPPERS))
 
 
 def _errors(said: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from harness.engine.causes import (
     ENDED_SILENTLY,
     EngineLog,
     ended_silently,
+    has_own_cause,
     killed,
     root_cause,
     way_out,
@@ -21,6 +22,7 @@ from harness.engine.vllm import Engine
 from harness.errors import EngineError, EngineStall
 
 LOOK_EVERY_S = 1.0
+LAST_WORDS_S = 2.0  # for a process that has seen another's end to log it
 
 
 async def load(engine: Engine, stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S) -> None:
@@ -60,8 +62,24 @@ def explain(error: EngineError, engine_log: EngineLog) -> str:
 
     vLLM says "see root cause above"; the engine's log is where that cause stands.
     """
-    text = with_cause(error, engine_log.read())
+    text = with_cause(error, _last_words(error, engine_log))
     return f"{text}. {way_out(text)}"
+
+
+def _last_words(error: EngineError, engine_log: EngineLog) -> str:
+    """What the engine said, once the cause is in it or it has had the time to say one.
+
+    vLLM's core may report what follows from a worker's end before its watch on the workers has
+    said that one has ended.
+    """
+    said = engine_log.read()
+    if isinstance(error, EngineStall):  # nothing has ended
+        return said
+    give_up = time.monotonic() + LAST_WORDS_S
+    while not (killed(f"{said}\n{error}") or has_own_cause(said)) and time.monotonic() < give_up:
+        time.sleep(0.1)
+        said = engine_log.read()
+    return said
 
 
 def with_cause(error: EngineError, said: str) -> str:

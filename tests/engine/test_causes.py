@@ -95,6 +95,24 @@ def test_a_core_that_ended_before_its_exit_code_was_known_is_not_left_unexplaine
     assert "without a word" not in explained(error, tmp_path, logged("ValueError: that one"))
 
 
+def test_the_end_of_a_worker_is_waited_for_that_is_logged_after_what_follows_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EngineLog(tmp_path / "run.log")
+    log.path.write_text(f"{logged('RuntimeError: cancelled')}\n")
+
+    def the_watch_speaks(_seconds: float) -> None:
+        with log.path.open("a") as file:
+            file.write(logged("Worker proc VllmWorker-0 died unexpectedly (exit code: -9), ..."))
+
+    monkeypatch.setattr("harness.engine.life.time.sleep", the_watch_speaks)
+    said = life.explain(EngineError("The engine failed while answering: it has died"), log)
+
+    assert (
+        "it has died (its process VllmWorker-0 was killed by SIGKILL (exit code -9)). Where" in said
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "since", "words"),
     [
