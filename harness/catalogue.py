@@ -43,6 +43,8 @@ class Catalogue:
 
     def recognise(self, text: str) -> tuple[str, dict[str, str]] | None:
         """The template and the values that a text was made of; None: of nothing known here."""
+        if " " in text and text in self._translations:
+            return text, {}
         if text not in self._recognised:
             # A single word is rather a name: "accuracy" of --mode.
             self._recognised[text] = self._search(text) if " " in text else None

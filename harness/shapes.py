@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard, TypeVar
 
+from harness.language import phrase
+
 # Nothing that is measured or counted here is so large; NaN is not smaller either.
 LARGEST_NUMBER = 1e15
 _SHOWN = 60  # characters of a value in a sentence
@@ -60,21 +62,24 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and is_number(value) and value >= 0
 
 
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-YES_NO = Kind("true or false", lambda value: isinstance(value, bool))
-NUMBER = Kind("a number", is_number)
-COUNT = Kind("a whole number from 0 on", _is_count)
-SHARE = Kind("a share from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
-ABOVE_0 = Kind("a number above 0", lambda value: is_number(value) and value > 0)
-POSITIVE = Kind("a whole number from 1 on", lambda value: _is_count(value) and value != 0)
+TEXT = Kind(phrase("a text"), lambda value: isinstance(value, str))
+YES_NO = Kind(phrase("true or false"), lambda value: isinstance(value, bool))
+NUMBER = Kind(phrase("a number"), is_number)
+COUNT = Kind(phrase("a whole number from 0 on"), _is_count)
+SHARE = Kind(phrase("a share from 0 to 1"), lambda value: is_number(value) and 0 <= value <= 1)
+ABOVE_0 = Kind(phrase("a number above 0"), lambda value: is_number(value) and value > 0)
+POSITIVE = Kind(phrase("a whole number from 1 on"), lambda value: _is_count(value) and value != 0)
 NULL = Kind("null", lambda value: value is None)
-OBJECT = Kind("an object", lambda value: isinstance(value, dict))
+OBJECT = Kind(phrase("an object"), lambda value: isinstance(value, dict))
 
 
 def one_of(values: Collection[str]) -> Kind:
     """One of a few texts."""
     names = ", ".join(values)
-    return Kind(f"one of {names}", lambda value: isinstance(value, str) and value in values)
+    return Kind(
+        phrase("one of {names}", names=names),
+        lambda value: isinstance(value, str) and value in values,
+    )
 
 
 def maybe(shape: S) -> S:
@@ -98,18 +103,21 @@ def fault(value: object, shape: Shape, place: str = "") -> str | None:
         return None if shape.holds(value) else _is_not(value, shape.words, place)
     if isinstance(shape, Each) and shape.of is list:
         if not isinstance(value, list):
-            return _is_not(value, "a list", place)
+            return _is_not(value, phrase("a list"), place)
         parts = [(f"{place}[{number}]", part, shape.shape) for number, part in enumerate(value)]
     elif not isinstance(value, dict):
-        return _is_not(value, "an object", place)
+        return _is_not(value, phrase("an object"), place)
     elif isinstance(shape, Each):
         parts = [(_within(place, name), part, shape.shape) for name, part in value.items()]
     else:
         if strange := shape.closed and value.keys() - shape.fields.keys():
-            return f"{_named(place)} has {min(strange)}, which nothing here knows"
+            return phrase(
+                "{place} has {field}, which nothing here knows",
+                place=_named(place), field=min(strange),
+            )  # fmt: skip
         absent = [n for n, f in shape.fields.items() if n not in value and not f.may_be_absent]
         if absent:
-            return f"{_named(place)} has no {absent[0]}"
+            return phrase("{place} has no {field}", place=_named(place), field=absent[0])
         parts = [(_within(place, n), value[n], f) for n, f in shape.fields.items() if n in value]
     return next(filter(None, (fault(part, inner, name) for name, part, inner in parts)), None)
 
@@ -121,7 +129,9 @@ def shown(value: object) -> str:
 
 
 def _is_not(value: object, words: str, place: str) -> str:
-    return f"{_named(place)} is {shown(value)} and not {words}"
+    return phrase(
+        "{place} is {value} and not {words}", place=_named(place), value=shown(value), words=words
+    )
 
 
 def _within(place: str, name: str) -> str:
@@ -129,4 +139,4 @@ def _within(place: str, name: str) -> str:
 
 
 def _named(place: str) -> str:
-    return place or "it"
+    return place or phrase("it")

@@ -15,11 +15,16 @@ import report
 import run
 from harness import language
 from harness.config import RunConfig, Scenario
+from harness.engine import life
+from harness.engine.causes import EngineLog
+from harness.errors import EngineError, LogError, UsageError
 from harness.language import text_of, translated
+from harness.logs.answers import read_accuracy_log
 from harness.mmlu import text as mmlu_text
 from harness.report import text
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import judge
+from harness.submission import checks, system_description
 from tests.builders import DATA, SAMPLES, config_json, rouge, write_evaluation, write_run
 from tests.korean import english_left
 from tests.rules import (
@@ -47,20 +52,6 @@ CASES = [
     for rule, changes in module.CASES.items()
     for number, (scenario, change) in enumerate(changes)
 ]  # fmt: skip
-# Their errors are said in English, whatever is chosen.
-ENGLISH_ERRORS = {
-    "ahead_flags", "engine/ray_checks", "engine/ray_cluster", "inputs/articles", "inputs/cache",
-    "inputs/demo_model", "inputs/fetch", "inputs/fetch_bundle", "inputs/hub_dataset",
-    "inputs/hub_download", "inputs/model_files", "inputs/model_source", "inputs/official_files",
-    "inputs/prompts", "inputs/punkt", "inputs/quantization", "inputs/recorded_model",
-    "inputs/tokenizer", "inputs/weight_files", "inputs/wheels", "language", "logs/answers",
-    "logs/cross_check", "logs/detail", "logs/readable", "logs/text", "logs/times",
-    "machine/sockets", "measure/rescore", "mmlu/files", "mmlu/preparation", "mmlu/prompts",
-    "mmlu/questions", "mmlu/results", "paths", "report/comparison", "report/comparison_differences",
-    "report/comparison_runs", "report/run_table", "scoring/sentences", "submission/checks",
-    "submission/source_copy", "submission/system_description", "submission/tree", "templates",
-    "tuning/session", "tuning/trial",
-}  # fmt: skip
 # What these runs were given in the words of the tests, and what LoadGen says.
 FOREIGN = (
     "The articles are our own",
@@ -95,17 +86,6 @@ def test_every_phrase_is_made_of_a_template_that_stands_there(path: Path) -> Non
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "phrase":
             template = node.args[0]
             assert isinstance(template, ast.Constant), ast.unparse(node)
-
-
-def test_errors_are_in_the_catalogue_but_for_those_of_these_modules() -> None:
-    modules = {
-        path.relative_to(PROJECT / "harness").with_suffix("").as_posix()
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if path.is_relative_to(PROJECT / "harness") and isinstance(node, ast.Raise)
-        if any(update_catalogue.sentences(node))
-    }
-    assert modules - {*update_catalogue.ERRORS_OF} == ENGLISH_ERRORS
 
 
 def test_there_is_a_catalogue_of_every_language_but_english() -> None:
@@ -238,3 +218,44 @@ def test_an_error_of_a_user_is_said_in_korean(
 def test_text_of_an_error_that_is_no_phrase_is_its_text() -> None:
     assert text_of(ValueError("a number")) == "a number"
     assert json.loads(json.dumps(text_of(KeyError("name")))) == "'name'"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[{", "응답 0개 뒤에서 끊겼습니다"),
+        ("{}", "LoadGen의 정확도 로그가 아닙니다(log의 값이 {}인데 올바른 형식은 '목록'임)"),
+        ("[{}]", "LoadGen의 정확도 로그가 아닙니다(log[0]에 qsl_idx 필드가 없음)"),
+    ],
+)
+def test_what_is_wrong_with_a_log_is_said_in_korean(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    log = tmp_path / "mlperf_log_accuracy.json"
+    log.write_text(content)
+    with pytest.raises(LogError) as error:
+        read_accuracy_log(log)
+    assert words in translated(text_of(error.value))
+
+
+def test_a_submission_of_nothing_and_its_lacking_words_are_refused_in_korean() -> None:
+    with pytest.raises(UsageError) as error:
+        checks.check([], "closed")
+    assert "실행 폴더를 지정하십시오" in translated(text_of(error.value))
+    config = config_json(RunConfig(model="demo", dataset="sample"))
+    with pytest.raises(UsageError) as error:
+        system_description.describe(config, {}, submitter="Us", division="open")
+    said = translated(text_of(error.value))
+    assert "시스템 설명에서 필드" in said
+    assert "  host_memory_configuration: 메모리 모듈(예: 16 x 64 GB DDR5-4800)" in said
+    assert not left(said)
+
+
+def test_the_cause_of_an_engines_end_is_said_in_korean(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text("process EngineCore was killed by SIGKILL (exit code -9)\n")
+    said = translated(
+        life.explain(EngineError("The engine was abandoned before it started."), EngineLog(log))
+    )
+    assert "(프로세스 EngineCore, SIGKILL 신호로 강제 종료됨(종료 코드 -9)). 누가 강제로" in said
+    assert not left(said)

@@ -25,15 +25,13 @@ KEYWORDS = {"phrase": None}
 _METHODS = [("**.py", "python"), ("**.j2", "jinja2")]
 # One that ends in a full stop, or several of which the last is a value.
 _SENTENCE = re.compile(r"\w \w.*(?<!\.\.)\.$|[\w}]\. .*\}$", re.DOTALL)
-# Modules whose errors are in the catalogue, although they are no phrases: a program's last line
-# finds them by their text.
-ERRORS_OF = (
-    "bundle", "config", "engine_args", "flags", "run_flags", "variables",
-    "engine/capacity", "engine/process_needs", "engine/vllm",
-    "inputs/dataset", "inputs/hub", "inputs/model",
-    "loadgen/answering", "loadgen/release", "loadgen/sut",
-    "measure/performance", "measure/preparation", "mmlu/config",
-    "results/folder", "results/room",
+# Modules whose sentences nobody can be told in another language.
+ENGLISH_ALONE = (
+    "language",  # says that no language could be chosen
+    # The words of `run.py check` and of comparisons.
+    "measure/check", "measure/check_gpus", "measure/check_inputs", "measure/check_limits",
+    "measure/check_software", "report/comparison", "report/comparison_differences",
+    "report/comparison_plots", "report/comparison_runs", "report/comparison_text",
 )  # fmt: skip
 
 
@@ -47,10 +45,11 @@ def extracted() -> Catalog:
         )
     for file, _line, message, comments, _context in sorted(found, key=lambda row: row[:2]):
         catalog.add(message, None, [(Path(file).as_posix(), None)], auto_comments=comments)
-    for module in ERRORS_OF:
-        path = PROJECT / "harness" / f"{module}.py"
-        for template in sentences(ast.parse(path.read_text())):
-            catalog.add(template, None, [(f"harness/{module}.py", None)])
+    # Errors are no phrases: a program's last line finds them by their text.
+    for path in sorted((PROJECT / "harness").rglob("*.py")):
+        if path.relative_to(PROJECT / "harness").with_suffix("").as_posix() not in ENGLISH_ALONE:
+            for template in sentences(ast.parse(path.read_text())):
+                catalog.add(template, None, [(path.relative_to(PROJECT).as_posix(), None)])
     return catalog
 
 
@@ -60,11 +59,14 @@ def _is_ours(folder: str) -> bool:
 
 
 def sentences(node: ast.AST) -> Iterator[str]:
-    """Each whole sentence of a module as a template, but for docstrings and phrases."""
+    """Each whole sentence of a module as a template, but for docstrings and phrases.
+
+    What has several lines is no sentence: a prompt, the help of a program, a file.
+    """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Constant | ast.JoinedStr):
             template = _template(child)
-            if _SENTENCE.search(template):
+            if "\n" not in template and _SENTENCE.search(template):
                 yield template
         elif not _is_phrase(child) and not _is_docstring(child):
             yield from sentences(child)

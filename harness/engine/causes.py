@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.language import phrase
+
 LONGEST = 300  # characters of a cause
 _ERROR = ("ERROR", "CRITICAL")
 # "(EngineCore pid=39) ", "[rank0]: ": which process speaks.
@@ -29,7 +31,7 @@ _CONSEQUENCES = (
     "RuntimeError: cancelled",
     "ZMQError",
 )
-ENDED_SILENTLY = "ended without a word, as one does that is killed"
+ENDED_SILENTLY = phrase("ended without a word, as one does that is killed")
 _MEMORY = ("out of memory", "memoryerror", "can't allocate memory")
 # How a process ended, in the words of vLLM and of engine/vllm.py; a worker's end comes first, as
 # the engine's own follows from it.
@@ -81,8 +83,13 @@ class Killed:
 def end_of(process: str, exit_code: int) -> str:
     """How a process ended, in words that `killed` understands."""
     if exit_code >= 0:
-        return f"its process {process} ended (exit code {exit_code})"
-    return f"its process {process} was killed by {_signal(exit_code)} (exit code {exit_code})"
+        return phrase(
+            "its process {process} ended (exit code {code})", process=process, code=exit_code
+        )
+    return phrase(
+        "its process {process} was killed by {signal} (exit code {code})",
+        process=process, signal=_signal(exit_code), code=exit_code,
+    )  # fmt: skip
 
 
 def end_of_any(manager: Any) -> str | None:
@@ -118,8 +125,8 @@ def ended_silently(said: str) -> str | None:
     if root_cause(said) is not None:
         return None
     if "WorkerProc initialization failed" in said:
-        return "a worker of it"
-    return "its core process" if "Failed core proc(s): {}" in said else None
+        return phrase("a worker of it")
+    return phrase("its core process") if "Failed core proc(s): {}" in said else None
 
 
 def root_cause(said: str) -> str | None:

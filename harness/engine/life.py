@@ -12,6 +12,7 @@ from harness.config import DEFAULT_STALL_TIMEOUT_S
 from harness.engine.causes import (
     ENDED_SILENTLY,
     EngineLog,
+    end_of,
     ended_silently,
     has_own_cause,
     killed,
@@ -20,6 +21,7 @@ from harness.engine.causes import (
 )
 from harness.engine.vllm import Engine
 from harness.errors import EngineError, EngineStall
+from harness.language import edited, joined, phrase, text_of
 
 LOOK_EVERY_S = 1.0
 LAST_WORDS_S = 2.0  # for a process that has seen another's end to log it
@@ -52,7 +54,7 @@ async def _until_loaded(loaded: asyncio.Future[None], stall_timeout_s: float) ->
         if (pid := watch.look(processes.children())) is not None:
             raise EngineError(
                 f"The engine did not start: its process {pid} has been stopped for "
-                f"{stall_timeout_s:g} s (kill -STOP, or a debugger); it was given up"
+                f"{stall_timeout_s:g} s (kill -STOP, or a debugger); it was given up."
             )
     loaded.result()
 
@@ -63,7 +65,7 @@ def explain(error: EngineError, engine_log: EngineLog) -> str:
     vLLM says "see root cause above"; the engine's log is where that cause stands.
     """
     text = with_cause(error, _last_words(error, engine_log))
-    return f"{text}. {way_out(text)}"
+    return joined("", (text, ". ", way_out(text)))
 
 
 def _last_words(error: EngineError, engine_log: EngineLog) -> str:
@@ -87,17 +89,21 @@ def with_cause(error: EngineError, said: str) -> str:
 
     An engine that was killed or stopped from outside has nothing to say about it.
     """
-    text = " ".join(str(error).split()).rstrip(".")
+    text = " ".join(str(error).split())
+    text = edited(text_of(error) if text == str(error) else text, lambda words: words.rstrip("."))
     death = killed(f"{said}\n{text}")
-    reasons = [str(death)] if death else []
+    reasons = [end_of(death.process, death.exit_code)] if death else []
     if isinstance(error, EngineStall):
-        reasons += [f"its process {pid} is stopped (kill -STOP)" for pid in _stopped_children()]
+        reasons += [
+            phrase("its process {pid} is stopped (kill -STOP)", pid=pid)
+            for pid in _stopped_children()
+        ]
     cause = None if death and death.from_outside else root_cause(said)
     reasons += [cause] if cause else []
     if death is None and (process := ended_silently(f"{said}\n{text}")):
-        reasons.append(f"{process} {ENDED_SILENTLY}")
+        reasons.append(joined(" ", (process, ENDED_SILENTLY)))
     new = [reason for reason in reasons if reason not in text]
-    return f"{text} ({'; '.join(new)})" if new else text
+    return joined("", (text, " (", joined("; ", new), ")")) if new else text
 
 
 def _stopped_children() -> list[int]:

@@ -18,13 +18,14 @@ from harness.engine.ray_probe import Answer, Question
 from harness.errors import UsageError, first_line
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
+from harness.language import joined, phrase
 from harness.machine import gpus
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
 
 PROJECT = Path(__file__).resolve().parents[2]
 _LEAST_RAY = re.compile(r'required_version = version\.parse\("([\d.]+)"\)')
-_SAME = "the same environment and the same source belong at the same paths on every machine"
+_SAME = phrase("the same environment and the same source belong at the same paths on every machine")
 
 
 def with_others(config: RunConfig, system: SystemInfo, model: ModelSource) -> SystemInfo:
@@ -125,19 +126,26 @@ def placement(
 
 
 def _too_few(asked: int, config: RunConfig, machines: Sequence[Machine], copies_here: int) -> str:
-    there = ", ".join(
-        f"{machine.address}{' (this machine)' if machine.is_here else ''} has {machine.gpus}"
-        + ("" if machine.free_gpus == machine.gpus else f", {machine.free_gpus} of them free")
-        for machine in machines
-    )
+    there = joined(", ", map(_gpus_of, machines))
     rule = ""
     if config.data_parallel_size > 1:
         each = copies_here * capacity.gpus_of_a_copy(config)
-        rule = f" and vLLM takes {each} of every machine"
-    return (
-        f"{FLAG}: the parallel sizes take {asked} GPUs together{rule}; of the cluster's machines "
-        f"{there}. Lower the sizes, end what holds the others (`ray status`), or join more "
-        "machines."
+        rule = phrase(" and vLLM takes {each} of every machine", each=each)
+    return phrase(
+        "{flag}: the parallel sizes take {asked} GPUs together{rule}; of the cluster's machines "
+        "{there}. Lower the sizes, end what holds the others (`ray status`), or join more "
+        "machines.",
+        flag=FLAG, asked=asked, rule=rule, there=there,
+    )  # fmt: skip
+
+
+def _gpus_of(machine: Machine) -> str:
+    here = phrase(" (this machine)") if machine.is_here else ""
+    values = {"address": machine.address, "here": here, "gpus": machine.gpus}
+    if machine.free_gpus == machine.gpus:
+        return phrase("{address}{here} has {gpus}", **values)
+    return phrase(
+        "{address}{here} has {gpus}, {free} of them free", **values, free=machine.free_gpus
     )
 
 
@@ -160,12 +168,20 @@ def check_alike(address: str, own: Answer, answer: Answer | Exception) -> None:
         here = own.python if name == "Python" else own.releases.get(name)
         if here != there:
             raise UsageError(
-                f"{FLAG}: {address} has {_named(name, there)}, and this machine "
-                f"{_named(name, here)}; {_SAME}."
-            )
+                phrase(
+                    "{flag}: {address} has {there}, and this machine {here}; {same}.",
+                    flag=FLAG, address=address, there=_named(name, there),
+                    here=_named(name, here), same=_SAME,
+                )
+            )  # fmt: skip
     if answer.source != own.source:
-        what = "no copy" if answer.source is None else "another version"
-        raise UsageError(f"{FLAG}: {address} has {what} of this project at {PROJECT}; {_SAME}.")
+        if answer.source is None:
+            raise UsageError(
+                f"{FLAG}: {address} has no copy of this project at {PROJECT}; {_SAME}."
+            )
+        raise UsageError(
+            f"{FLAG}: {address} has another version of this project at {PROJECT}; {_SAME}."
+        )
     if answer.missing:
         raise UsageError(
             f"{FLAG}: {address} has no {answer.missing[0]}, where the model is to be loaded from; "
@@ -179,7 +195,7 @@ def check_alike(address: str, own: Answer, answer: Answer | Exception) -> None:
 
 
 def _named(part: str, release: str | None) -> str:
-    return f"no {part}" if release is None else f"{part} {release}"
+    return phrase("no {part}", part=part) if release is None else f"{part} {release}"
 
 
 def _systems(
@@ -221,8 +237,9 @@ def check_gpus(
 ) -> None:
     """Raises UsageError for other GPUs than here, or one that another program holds."""
     if own.gpu_name is not None and system.gpu_name != own.gpu_name:
+        no_name = phrase("no GPU that its driver names")
         raise UsageError(
-            f"{FLAG}: {address} has {system.gpu_name or 'no GPU that its driver names'}, and this "
+            f"{FLAG}: {address} has {system.gpu_name or no_name}, and this "
             f"machine {own.gpu_name}; what is measured of both would be of neither."
         )
     free, total = memory

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import UsageError, first_line
+from harness.language import phrase
 from harness.terminal import output_to
 
 _T = TypeVar("_T")
@@ -173,7 +174,7 @@ def _address() -> str:
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_WITHIN_S).close()
     except (OSError, ValueError) as error:
-        whence = ADDRESS if given else "the last `ray start` on this machine"
+        whence = ADDRESS if given else phrase("the last `ray start` on this machine")
         raise UsageError(
             f"{FLAG}: no Ray cluster answers at {address} ({first_line(error)}), which {whence} "
             "names; begin it with `ray start`, or correct the address."

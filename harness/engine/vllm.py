@@ -24,6 +24,7 @@ from harness.engine.steps import StepCounts
 from harness.errors import EngineError, UsageError, first_line
 from harness.inputs.model_source import ModelSource
 from harness.inputs.quantization import Quantization
+from harness.language import phrase
 from harness.metrics import EngineState
 from harness.terminal import output_to
 
@@ -176,7 +177,9 @@ class Engine:
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
             _without_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
-            raise EngineError(f"The engine did not start: {in_short(error)}") from error
+            raise EngineError(
+                phrase("The engine did not start: {why}", why=in_short(error))
+            ) from error
         # Ray's processes have none, and shutting down forgets it.
         resources = getattr(self._llm.engine_core, "resources", None)
         self._processes = getattr(resources, "engine_manager", None)
@@ -256,10 +259,12 @@ class Engine:
             raise
         except Exception as error:
             name = type(error).__name__
-            why = error or name
+            why: object = error or name
             if name == "EngineDeadError":  # its text says no more than that there is another one
-                why = end_of_any(self._processes) or "it has died"
-            raise EngineError(f"The engine failed while answering: {why}") from error
+                why = end_of_any(self._processes) or phrase("it has died")
+            raise EngineError(
+                phrase("The engine failed while answering: {why}", why=why)
+            ) from error
 
     def abandon(self) -> bool:
         """Gives up a `load` that runs in another thread.

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness import formatting, json_text
 from harness.errors import UsageError, first_line
+from harness.language import phrase
 
 SAMPLE_ARTICLES = Path(__file__).parent / "data" / "sample_articles.json"
 
@@ -45,7 +46,7 @@ def check_kinds(flag: str, entries: Sequence[Mapping[str, Any]], prompt_field: s
     """Every entry has a prompt and a summary, each of the right kind."""
     if not entries:
         raise UsageError(f"{flag}: the data set holds no articles; give one that does.")
-    kind = "a list of token ids" if prompt_field == "tok_input" else "a text"
+    kind = phrase("a list of token ids") if prompt_field == "tok_input" else phrase("a text")
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             raise UsageError(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from harness import bundle, formatting
 from harness.errors import UsageError
+from harness.language import phrase
 from harness.terminal import Terminal
 
-ELSEWHERE = "set XDG_CACHE_HOME to a folder that has it"
+ELSEWHERE = phrase("set XDG_CACHE_HOME to a folder that has it")
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what an error says of a disk that takes no more
 
 
@@ -40,7 +41,12 @@ def locked(folder: Path, name: str) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                Terminal().say(f"waiting for another process that makes {name} in {folder} ...")
+                Terminal().say(
+                    phrase(
+                        "waiting for another process that makes {name} in {folder} ...",
+                        name=name, folder=folder,
+                    )
+                )  # fmt: skip
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -68,9 +74,12 @@ def writing(flag: str, folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[Non
         yield
     except OSError as error:
         if error.errno in FULL:
-            text = f"the disk is full: {folder} cannot take more; make room"
+            text = phrase("the disk is full: {folder} cannot take more; make room", folder=folder)
         else:
-            text = f"{folder} cannot be written ({error.strerror or error}); make it writable"
+            text = phrase(
+                "{folder} cannot be written ({error}); make it writable",
+                folder=folder, error=error.strerror or error,
+            )  # fmt: skip
         raise UsageError(f"{flag}: {text}, or {elsewhere}; then type the command again.") from error
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
+from harness.language import phrase
+
 BLOCK_BYTES = 2**20
 STALL_TIMEOUT_S = 30  # without a byte
 ATTEMPTS = 5  # at a download that breaks off; each goes on where the one before stopped
@@ -92,7 +94,7 @@ def _append(
                 except (OSError, HTTPException) as error:
                     raise BrokeOff(_reason(error)) from error
                 if not block:
-                    raise BrokeOff("the connection was closed")
+                    raise BrokeOff(phrase("the connection was closed"))
                 file.write(block)
                 offset += len(block)
                 show(offset)

@@ -16,9 +16,10 @@ from harness.inputs import model as models
 from harness.inputs.cache import cache_folder, check_room, writing
 from harness.inputs.downloads import part_of, size_of
 from harness.inputs.fetch import Piece
+from harness.language import phrase
 from harness.terminal import Terminal
 
-ELSEWHERE = "name another folder"
+ELSEWHERE = phrase("name another folder")
 README = """\
 All that this run of the MLPerf Llama-3.1-8B benchmark downloads:
 

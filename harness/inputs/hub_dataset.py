@@ -9,6 +9,7 @@ from harness.config import RunConfig
 from harness.errors import UsageError, first_line
 from harness.inputs import hub
 from harness.inputs.official_files import OFFICIAL_FILES
+from harness.language import phrase
 from harness.rounds import OFFICIAL_DATASET, OFFICIAL_DATASET_CONFIG, OFFICIAL_DATASET_SPLIT
 
 
@@ -27,7 +28,7 @@ def validation_rows(config: RunConfig, *, ask_hub: bool = True) -> Any:
     except Exception as error:  # the library raises whatever the files lead it to
         why = first_line(error if error.__cause__ is None else error.__cause__)
         if "OfflineModeIsEnabled" in why and not constants.HF_HUB_OFFLINE:
-            why = "it does not answer"  # the mode is ours, see below
+            why = phrase("it does not answer")  # the mode is ours, see below
         if folder:
             raise UsageError(
                 f"{flag}: the folder cannot be read as {OFFICIAL_DATASET} in the hub's format "

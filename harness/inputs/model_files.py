@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import json_text
 from harness.errors import UsageError, first_line
+from harness.language import phrase
 
 # Each of these holds the tokens of a tokenizer.
 VOCABULARIES = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
@@ -17,7 +18,7 @@ def read_object(requested: str, path: Path) -> dict[str, Any]:
     """A file's JSON object. Raises UsageError that names the model and the file."""
     try:
         if is_lfs_pointer(path):
-            raise ValueError("it is a Git LFS pointer, not the file itself")
+            raise ValueError(phrase("it is a Git LFS pointer, not the file itself"))
         content = json_text.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(

@@ -40,7 +40,7 @@ def load_tokenizer(source: ModelSource) -> Any:
         where = {"revision": source.revision, "token": hub.user_token()}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **where)
-        decode(tokenizer, encode(tokenizer, ["A trial."]))  # what loads may still not work
+        decode(tokenizer, encode(tokenizer, ["A trial"]))  # what loads may still not work
         return tokenizer
     except (
         Exception

@@ -22,6 +22,7 @@ from harness.errors import UsageError
 from harness.inputs import downloads
 from harness.inputs.cache import check_room, locked, writing
 from harness.inputs.downloads import BLOCK_BYTES, BrokeOff, part_of, sha256_of, size_of
+from harness.language import phrase
 from harness.terminal import Terminal
 
 # One more try and 15 s: pip itself asks an index that cannot be reached for minutes.
@@ -155,12 +156,13 @@ def _pip(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _not_found(wheel: Wheel, flag: str, said: str) -> UsageError:
     """pip's refusal in a sentence."""
     if "No module named pip" in said:
-        text = "this Python has no pip to download it with; run `make venv`"
+        text = phrase("this Python has no pip to download it with; run `make venv`")
     else:
         errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
-        reason = errors[-1].removeprefix("ERROR: ") if errors else "pip said nothing of why"
-        text = (
-            f"no package index that pip knows gives it ({reason}); behind a proxy set HTTPS_PROXY, "
-            "an index or a folder of wheels of your own goes into PIP_INDEX_URL or PIP_FIND_LINKS"
+        reason = errors[-1].removeprefix("ERROR: ") if errors else phrase("pip said nothing of why")
+        text = phrase(
+            "no package index that pip knows gives it ({reason}); behind a proxy set HTTPS_PROXY, "
+            "an index or a folder of wheels of your own goes into PIP_INDEX_URL or PIP_FIND_LINKS",
+            reason=reason,
         )
     return UsageError(f"{flag} is downloaded once, as {wheel}: {text}, then type it again.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import json_text
 from harness.errors import LogError
+from harness.language import phrase
 from harness.logs.text import read_text
 from harness.metrics import AuditedAnswer, Generation
 from harness.shapes import COUNT, TEXT, Each, Fields, fault, optional
@@ -59,8 +60,10 @@ def read_answers(path: Path) -> list[Generation]:
 
 
 def _check_entries(entries: object, shape: Fields, path: Path) -> None:
-    if wrong := fault(entries, Each(shape), "the log"):
-        raise LogError(f"{path} is not a LoadGen accuracy log: {wrong}.")
+    if wrong := fault(entries, Each(shape), "log"):
+        raise LogError(
+            phrase("{path} is not a LoadGen accuracy log: {wrong}.", path=path, wrong=wrong)
+        )
 
 
 def _tokens(entry: dict[str, Any], path: Path) -> tuple[int, ...]:
@@ -114,9 +117,9 @@ def check_complete(generations: Sequence[Generation], expected_count: int) -> No
     times = Counter(generation.sample_index for generation in generations)
     expected = range(expected_count)
     for indexes, problem in (
-        ([i for i in expected if i not in times], "have no answer"),
-        ([i for i in times if times[i] > 1], "were answered more than once"),
-        ([i for i in times if i not in expected], "are not in the data set"),
+        ([i for i in expected if i not in times], phrase("have no answer")),
+        ([i for i in times if times[i] > 1], phrase("were answered more than once")),
+        ([i for i in times if i not in expected], phrase("are not in the data set")),
     ):
         if indexes:
             some = ", ".join(str(index) for index in indexes[:5]) + ", ..." * (len(indexes) > 5)

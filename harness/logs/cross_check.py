@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import formatting
 from harness.errors import LogError
+from harness.language import phrase
 from harness.logs.detail import number
 from harness.metrics import LoadGenRun, SampleTimes
 from harness.shapes import shown
@@ -192,9 +193,9 @@ def _compare_times(run: LoadGenRun, samples: Sequence[SampleTimes], folder: Path
     latest_s = max(sample.completed_s for sample in samples)
     # Each is what the harness measured, and by LoadGen the lowest and highest that it can be.
     for what, seconds, low, high in (
-        ("the last answer", latest_s, _lasted_s(run), _lasted_s(run)),
-        ("the slowest answer", max(map(_latency_s, samples)), None, _seconds(run, "max")),
-        ("the mean answer", sum(map(_latency_s, samples)) / len(samples), None,
+        (phrase("the last answer"), latest_s, _lasted_s(run), _lasted_s(run)),
+        (phrase("the slowest answer"), max(map(_latency_s, samples)), None, _seconds(run, "max")),
+        (phrase("the mean answer"), sum(map(_latency_s, samples)) / len(samples), None,
          _seconds(run, "mean")),
     ):  # fmt: skip
         too_early = low is not None and seconds < low - _TIME_TOLERANCE_S - low / 100

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import json_text
 from harness.errors import LogError
+from harness.language import phrase
 from harness.logs.text import read_text
 from harness.metrics import LoadGenRun
 from harness.shapes import COUNT, TEXT, Fields, fault, one_of, optional, shown
@@ -60,7 +61,7 @@ def read_detail_log(path: Path) -> LoadGenRun:
     if "effective_performance_sample_count" not in values:
         raise LogError(f"{path} breaks off before the test began; run.log says why.")
     if wrong := fault(values, Fields(_KINDS)):
-        raise LogError(f"{path} is damaged: {wrong}.")
+        raise LogError(phrase("{path} is damaged: {wrong}.", path=path, wrong=wrong))
     mode = values["effective_test_mode"]
     if mode == "AccuracyOnly":  # LoadGen gives no result and has no last word in this mode
         sample_count = loaded_samples

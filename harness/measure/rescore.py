@@ -13,6 +13,7 @@ from harness.inputs.dataset import Dataset
 from harness.inputs.model_source import ModelSource
 from harness.inputs.recorded_model import recorded_model
 from harness.inputs.tokenizer import load_tokenizer
+from harness.language import joined, phrase, text_of
 from harness.measure import record
 from harness.measure.score import (
     ScoringInputs,
@@ -59,9 +60,9 @@ def _check(folder: RunFolder, config: dict[str, Any]) -> None:
         )
     log = folder.accuracy / ACCURACY_LOG
     if not log.is_file():
-        way_out = "run it again"
+        way_out = phrase("run it again")
         if config["flags"]["mode"] == "performance":
-            way_out = "run it with --mode both"
+            way_out = phrase("run it with --mode both")
         raise UsageError(
             f"--rescore: there is no accuracy log to score ({log} is missing); {way_out}."
         )
@@ -75,7 +76,7 @@ def _inputs(settings: RunConfig, config: dict[str, Any]) -> ScoringInputs:
         because = not_judged_because(settings, data)
         tokenizer = tokenizer_of_answers(model, tokenizer, judged=because is None)
     except UsageError as error:
-        raise UsageError(f"--rescore: {error}") from error
+        raise UsageError(joined("", ("--rescore: ", text_of(error)))) from error
     # The end tokens of the run itself; earlier versions recorded none.
     end_token_ids = config["resolved"].get("end_token_ids") or model.eos_token_ids
     return ScoringInputs(settings, data, tokenizer, tuple(end_token_ids), because)

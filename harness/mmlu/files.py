@@ -9,6 +9,7 @@ from typing import Any
 from harness import formatting, json_text
 from harness.errors import UsageError, first_line
 from harness.inputs.hub_dataset import datasets_library
+from harness.language import joined, phrase
 from harness.mmlu.questions import LETTERS, Question, QuestionSet
 from harness.mmlu.subjects import DOMAIN_OF
 
@@ -46,14 +47,17 @@ def _from_jsonl(path: Path, flag: str, name: str, source: str) -> QuestionSet:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        place = f"line {number}"
+        place = phrase("line {number}", number=number)
         try:
             row = json_text.loads(line)
         except ValueError as error:
             raise UsageError(
-                f"{flag}: {place} is not JSON ({first_line(error)}); each line holds one object "
-                f"with {', '.join(_FIELDS)} and split."
-            ) from None
+                phrase(
+                    "{flag}: {place} is not JSON ({error}); each line holds one object with "
+                    "{fields} and split.",
+                    flag=flag, place=place, error=first_line(error), fields=", ".join(_FIELDS),
+                )
+            ) from None  # fmt: skip
         split = _split_of(flag, place, row)
         if split in rows:
             rows[split].append((place, row))
@@ -64,16 +68,21 @@ def _split_of(flag: str, place: str, row: Any) -> str:
     """The split that a line belongs to, one that is not used included."""
     if not isinstance(row, Mapping):
         raise UsageError(
-            f"{flag}: {place} is not an object; each line holds one with {', '.join(_FIELDS)} and "
-            "split."
-        )
+            phrase(
+                "{flag}: {place} is not an object; each line holds one with {fields} and split.",
+                flag=flag, place=place, fields=", ".join(_FIELDS),
+            )
+        )  # fmt: skip
     split = row.get("split")
     if not isinstance(split, str) or split not in {ASKED, SHOWN, *_IGNORED}:
-        found = "no split" if split is None else f"the split {split!r}"
+        found = phrase("no split") if split is None else phrase("the split {split!r}", split=split)
         raise UsageError(
-            f"{flag}: {place} has {found}; {ASKED} (asked) or {SHOWN} (shown as an example) is "
-            "needed."
-        )
+            phrase(
+                "{flag}: {place} has {found}; {asked} (asked) or {shown} (shown as an example) is "
+                "needed.",
+                flag=flag, place=place, found=found, asked=ASKED, shown=SHOWN,
+            )
+        )  # fmt: skip
     return split
 
 
@@ -98,7 +107,9 @@ def _from_parquet(folder: Path, flag: str) -> QuestionSet:
                     ) from None
                 for number, row in enumerate(table):
                     row.setdefault("subject", each.name)
-                    found.append((f"row {number} of {place}", row))
+                    found.append(
+                        (phrase("row {number} of {place}", number=number, place=place), row)
+                    )
     if not rows[ASKED]:
         raise UsageError(
             f"{flag}: the folder has no {HUB_CONFIG}/{ASKED}-*.parquet and no folders of subjects "
@@ -119,7 +130,10 @@ def _from_hub() -> QuestionSet:
                 f"hub ({first_line(error)}); give --dataset-path FOLDER with its parquet files, or "
                 "use --dataset sample."
             ) from error
-        rows[split] = [(f"row {number} of {split}", row) for number, row in enumerate(loaded)]
+        rows[split] = [
+            (phrase("row {number} of {place}", number=number, place=split), row)
+            for number, row in enumerate(loaded)
+        ]
     return _question_set(
         "--dataset mmlu", "mmlu", f"{HUB_DATASET} from the hub", rows[ASKED], rows[SHOWN]
     )
@@ -162,25 +176,36 @@ def _numbered(flag: str, rows: Iterable[tuple[str, Any]]) -> list[Question]:
 def _check(flag: str, place: str, row: Mapping[str, Any]) -> None:
     """Raises UsageError with the place and what is wrong there."""
 
-    def refuse(what: str, way_out: str = "correct the file") -> UsageError:
-        return UsageError(f"{flag}: {place} {what}; {way_out}.")
+    def refuse(what: str, way_out: str = phrase("correct the file")) -> UsageError:
+        return UsageError(joined("", (f"{flag}: ", place, " ", what, "; ", way_out, ".")))
 
     absent = [name for name in _FIELDS if row.get(name) is None]
     if absent:
-        raise refuse(f"has no {absent[0]}", f"each question needs {', '.join(_FIELDS)}")
+        raise refuse(
+            phrase("has no {field}", field=absent[0]),
+            phrase("each question needs {fields}", fields=", ".join(_FIELDS)),
+        )
     subject, question, choices, answer = (row[name] for name in _FIELDS)
     if not isinstance(subject, str) or subject not in DOMAIN_OF:
         raise refuse(
-            f"has the subject {subject!r}, which is none of MMLU's {len(DOMAIN_OF)}",
-            "use the hub's names, such as high_school_physics",
+            phrase(
+                "has the subject {subject!r}, which is none of MMLU's {count}",
+                subject=subject,
+                count=len(DOMAIN_OF),
+            ),
+            phrase("use the hub's names, such as high_school_physics"),
         )
     if not isinstance(question, str) or not question.strip():
-        raise refuse("has an empty question")
+        raise refuse(phrase("has an empty question"))
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise refuse("has choices that are not a list of texts")
+        raise refuse(phrase("has choices that are not a list of texts"))
     if len(choices) != len(LETTERS):
-        raise refuse(f"has {formatting.count(len(choices))} choices", f"{len(LETTERS)} are needed")
+        raise refuse(
+            phrase("has {count} choices", count=formatting.count(len(choices))),
+            phrase("{count} are needed", count=len(LETTERS)),
+        )
     if type(answer) is not int or not 0 <= answer < len(LETTERS):
         raise refuse(
-            f"has the answer {answer!r}", "a whole number from 0 (the first choice) to 3 is needed"
+            phrase("has the answer {answer!r}", answer=answer),
+            phrase("a whole number from 0 (the first choice) to 3 is needed"),
         )

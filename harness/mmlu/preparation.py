@@ -17,6 +17,7 @@ from harness.inputs import model as models
 from harness.inputs.model_source import ModelSource
 from harness.inputs.prompts import check_vocabulary
 from harness.inputs.tokenizer import load_tokenizer
+from harness.language import phrase
 from harness.machine import process_limits, sockets
 from harness.machine import system as system_info
 from harness.measure.record import SCHEMA_VERSION, RunRecord, model_part, run_part
@@ -121,13 +122,17 @@ def _max_model_len(
     limit = model.max_position_embeddings if given is None else given
     if needed > limit:
         what = (
-            f"--model {config.run.model} ends at {limit} tokens"
+            phrase("--model {model} ends at {limit} tokens", model=config.run.model, limit=limit)
             if given is None
             else f"--max-model-len {given}"
         )
-        way_out = "use --max-model-len auto" if given is not None else "choose other --subjects"
+        way_out = (
+            phrase("choose other --subjects")
+            if given is None
+            else phrase("use --max-model-len auto")
+        )
         if config.num_fewshot:
-            way_out += ", or fewer examples (--num-fewshot)"
+            way_out = phrase("{way_out}, or fewer examples (--num-fewshot)", way_out=way_out)
         raise UsageError(
             f"{what}: the longest prompt ({subject}, {config.num_fewshot} examples) has "
             f"{len(prompts[longest])} tokens and its answer up to {answer}, so {needed} are "

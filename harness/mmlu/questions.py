@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
+from harness.language import phrase
 from harness.mmlu.subjects import DOMAIN_OF
 
 LETTERS = "ABCD"
@@ -80,12 +81,17 @@ def choose(
         if subject not in there:
             close = difflib.get_close_matches(subject, sorted(there), n=1)
             hint = (
-                f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(there))}."
+                phrase("did you mean {close}?", close=close[0])
+                if close
+                else phrase("there are {subjects}.", subjects=", ".join(sorted(there)))
             )
             raise UsageError(
-                f"--subjects {subject}: the questions ({data.name}) have none of that subject; "
-                f"{hint}"
-            )
+                phrase(
+                    "--subjects {subject}: the questions ({name}) have none of that subject; "
+                    "{hint}",
+                    subject=subject, name=data.name, hint=hint,
+                )
+            )  # fmt: skip
     asked = [one for one in data.questions if not subjects or one.subject in subjects]
     if total_limit is not None and total_limit < len(asked):
         asked = _stratified(asked, total_limit)

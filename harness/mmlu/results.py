@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import json_text, shapes
 from harness.errors import LogError
+from harness.language import phrase
 from harness.mmlu.config import MmluConfig
 from harness.mmlu.score import Answered, Score, Tally, score, write_samples_csv
 from harness.mmlu.subjects import DOMAIN_OF
@@ -89,7 +90,9 @@ def read(folder: RunFolder, config: dict[str, Any]) -> Results | None:
     written = {name: _read(folder.path / name) for name in (OVERALL, BY_DOMAIN, BY_SUBJECT)}
     path = folder.path / BY_SUBJECT
     if fault := shapes.fault(written[BY_SUBJECT], _BY_SUBJECT) or _miscounted(written[BY_SUBJECT]):
-        raise LogError(f"{path} is damaged ({fault}); repeat the evaluation.")
+        raise LogError(
+            phrase("{path} is damaged ({fault}); repeat the evaluation.", path=path, fault=fault)
+        )
     tallies = {
         name: Tally(row["correct"], row["total"], row["unparsed"])
         for name, row in written[BY_SUBJECT]["subjects"].items()
@@ -118,7 +121,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json_text.loads(path.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
-            raise ValueError("it is no object")
+            raise ValueError(phrase("it is no object"))
     except (OSError, ValueError) as error:
         raise LogError(f"{path} cannot be read ({error}); repeat the evaluation.") from None
     return value
@@ -127,12 +130,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _miscounted(by_subject: dict[str, Any]) -> str | None:
     """What is wrong with the counts of the subjects, in a few words; None: nothing."""
     if not by_subject["subjects"]:
-        return "there are no subjects"
+        return phrase("there are no subjects")
     for name, row in by_subject["subjects"].items():
         if name not in DOMAIN_OF:
-            return f"{shapes.shown(name)} is no subject of MMLU"
+            return phrase("{name} is no subject of MMLU", name=shapes.shown(name))
         if row["correct"] + row["unparsed"] > row["total"]:
-            return f"of {name}, more are right or unreadable than were asked"
+            return phrase("of {name}, more are right or unreadable than were asked", name=name)
     return None
 
 

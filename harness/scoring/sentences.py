@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import UsageError, first_line
+from harness.language import phrase
 
 # Entries of each part of English punkt_tab. A part that was cut short still loads, and would put
 # the sentences of rougeLsum elsewhere.
@@ -12,7 +13,7 @@ _ENTRIES = {
     "sent_starters": 39,
     "ortho_context": 20_366,
 }
-_WAY_OUT = "run `make venv`, or `python run.py fetch punkt`"
+_WAY_OUT = phrase("run `make venv`, or `python run.py fetch punkt`")
 
 
 def check_sentence_splitter() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from harness import precision
 from harness.config import Scenario
 from harness.errors import UsageError
+from harness.language import joined, phrase
 from harness.logs.text import read_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, TEST06_VERIFIED
 from harness.rules.user_conf import is_of_run
@@ -18,11 +19,11 @@ from harness.submission.open_division import rejections
 # What one machine and its software have in common over all runs of a submission.
 SAME_SYSTEM = {
     "gpu_name": "GPU",
-    "gpu_count": "number of GPUs",
+    "gpu_count": phrase("number of GPUs"),
     "driver_version": "NVIDIA driver",
     "cpu": "CPU",
-    "memory_bytes": "memory",
-    "os": "operating system",
+    "memory_bytes": phrase("memory"),
+    "os": phrase("operating system"),
     "torch_version": "PyTorch",
     "vllm_version": "vLLM",
     "loadgen_version": "LoadGen",
@@ -34,24 +35,30 @@ def check(runs: Sequence[FinishedRun], division: str) -> None:
     if not runs:
         raise UsageError("--submission: give the folders of the runs, for example results/latest.")
     for look in (_what_is_missing, _differences, _other_settings):
-        _refuse("--submission: these runs cannot stand together or are not whole:", look(runs))
+        _refuse(
+            phrase("--submission: these runs cannot stand together or are not whole:"), look(runs)
+        )
     if division == "closed":
         reasons = [*_scenarios_missing(runs), *_verdicts(runs)]
         _refuse(
-            "--submission: the closed division does not take these runs "
-            "(--division open has fewer rules):",
+            phrase(
+                "--submission: the closed division does not take these runs "
+                "(--division open has fewer rules):"
+            ),
             reasons,
         )
     else:
         _refuse(
-            "--submission: the official checkers reject these runs in the open division, too:",
+            phrase(
+                "--submission: the official checkers reject these runs in the open division, too:"
+            ),
             [reason for run in runs for reason in _rejections(run)],
         )
 
 
 def _refuse(beginning: str, reasons: Sequence[str]) -> None:
     if reasons:
-        raise UsageError("\n  ".join([beginning, *reasons]))
+        raise UsageError(joined("\n  ", (beginning, *reasons)))
 
 
 def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
@@ -60,7 +67,8 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
     for run in runs:
         folder, evidence = run.folder, run.evidence
         if run.result == NOT_FINISHED:
-            missing.append(f"{folder.name}: {' '.join(run.reasons) or 'the run failed.'}")
+            reasons = joined(" ", run.reasons) if run.reasons else phrase("the run failed.")
+            missing.append(joined(": ", (folder.name, reasons)))
             continue
         places = (folder.performance, folder.accuracy)
         needed = [place / log for place in places for log in (SUMMARY_LOG, DETAIL_LOG)]
@@ -76,8 +84,12 @@ def _what_is_missing(runs: Sequence[FinishedRun]) -> list[str]:
             missing.append(f"{folder.name}: its answers were not scored.")
         elif evidence.accuracy.log_sha256 not in (None, evidence.accuracy_log_sha256):
             missing.append(
-                f"{folder.name}: its scores are of another accuracy log; score this one: "
-                f"python report.py {folder.path} --rescore"
+                phrase(
+                    "{name}: its scores are of another accuracy log; score this one: "
+                    "python report.py {path} --rescore",
+                    name=folder.name,
+                    path=folder.path,
+                )
             )
     return missing
 
@@ -98,17 +110,17 @@ def _differences(runs: Sequence[FinishedRun]) -> list[str]:
     systems = [config["system"] for config in configs]
     compared: list[tuple[str, list[Any], str]] = [
         (
-            "round",
+            phrase("round"),
             [config["flags"]["version"] for config in configs],
             "make a submission of each round.",
         ),
         (
-            "category",
+            phrase("category"),
             [config["flags"]["category"] for config in configs],
             "make a submission of each category.",
         ),
         (
-            "commit of this program",
+            phrase("commit of this program"),
             [system.get("git_commit") for system in systems],
             "run them again with one version: the rules ask for the same code.",
         ),
@@ -123,7 +135,12 @@ def _differences(runs: Sequence[FinishedRun]) -> list[str]:
             for run, value in zip(runs, values, strict=True):
                 names.setdefault(value, []).append(run.folder.name)
             listed = "; ".join(f"{value}: {', '.join(of)}" for value, of in names.items())
-            differences.append(f"The {words} differs ({listed}). So {way_out}")
+            differences.append(
+                phrase(
+                    "The {words} differs ({listed}). So {way_out}",
+                    words=words, listed=listed, way_out=way_out,
+                )
+            )  # fmt: skip
     scenarios = [run.evidence.scenario for run in runs]
     for scenario in dict.fromkeys(scenarios):
         if scenarios.count(scenario) > 1:
@@ -151,13 +168,13 @@ def _verdicts(runs: Sequence[FinishedRun]) -> list[str]:
     refused = []
     for run in runs:
         if run.result != OFFICIAL_READY:
-            reasons = "".join(f"\n    {reason}" for reason in run.reasons)
-            refused.append(f"{run.folder.name} is {run.result}:{reasons}")
+            first = phrase("{name} is {result}:", name=run.folder.name, result=run.result)
+            refused.append(joined("\n    ", (first, *run.reasons)))
     return refused
 
 
 def _rejections(run: FinishedRun) -> list[str]:
-    return [f"{run.folder.name}, {why.in_words()}" for why in rejections(run.evidence)]
+    return [joined(", ", (run.folder.name, why.in_words())) for why in rejections(run.evidence)]
 
 
 def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
@@ -182,6 +199,8 @@ def doubts(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
                 "it of the reference weights (rules:680-701)."
             )
         if run.result != OFFICIAL_READY:
-            reasons = "".join(f"\n    {reason}" for reason in run.reasons)
-            doubtful.append(f"{run.folder.name} is {run.result}, which open takes:{reasons}")
+            first = phrase(
+                "{name} is {result}, which open takes:", name=run.folder.name, result=run.result
+            )
+            doubtful.append(joined("\n    ", (first, *run.reasons)))
     return tuple(doubtful)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import Scenario
+from harness.language import phrase
 from harness.logs.detail import number
 from harness.metrics import LoadGenRun
 from harness.rules.evidence import Evidence
@@ -19,9 +20,13 @@ from harness.rules.headline import headline_figure
 from harness.rules.loadgen_release import SEEDS
 from harness.rules.needs import performance_test
 
-BOTH = "both official checkers"
-OF_V5_1 = "the checker of v5.1.1"  # tools/submission/submission_checker.py: knows v5.1 alone
-NEWEST = "the newest checker"  # tools/submission/submission_checker/: CHK, knows every round
+BOTH = phrase("both official checkers")
+OF_V5_1 = phrase(
+    "the checker of v5.1.1"
+)  # tools/submission/submission_checker.py: knows v5.1 alone
+NEWEST = phrase(
+    "the newest checker"
+)  # tools/submission/submission_checker/: CHK, knows every round
 
 _DRAWN_FROM = "performance_sample_count"  # LoadGen's word
 
@@ -36,7 +41,10 @@ class Rejected:
 
     def in_words(self) -> str:
         """The rule, what was found, and who rejects it."""
-        return f"{self.rule}: {self.found} (rejected by {self.checkers})."
+        return phrase(
+            "{rule}: {found} (rejected by {checkers}).",
+            rule=self.rule, found=self.found, checkers=self.checkers,
+        )  # fmt: skip
 
 
 def rejections(evidence: Evidence) -> list[Rejected]:
@@ -48,7 +56,7 @@ def rejections(evidence: Evidence) -> list[Rejected]:
     if evidence.official.name == "5.1":
         return found
     return [
-        Rejected(rejected.rule, rejected.found, "the official checker")
+        Rejected(rejected.rule, rejected.found, phrase("the official checker"))
         for rejected in found
         if rejected.checkers != OF_V5_1
     ]
@@ -58,7 +66,10 @@ def _seeds(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     wrong = [s for s in SEEDS if getattr(log, s) != getattr(evidence.official.seeds, s)]
     if not wrong:
         return None
-    found = f"not v{evidence.official.name}'s in the performance log: {', '.join(wrong)}"
+    found = phrase(
+        "not v{version}'s in the performance log: {seeds}",
+        version=evidence.official.name, seeds=", ".join(wrong),
+    )  # fmt: skip
     return Rejected("seeds", found, BOTH)
 
 
@@ -66,7 +77,7 @@ def _drawn_from(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     whole, count = evidence.category.dataset_samples, number(log.effective, _DRAWN_FROM)
     if count is not None and count >= whole:
         return None
-    found = f"the performance test drew from {_of(count, whole)}"
+    found = phrase("the performance test drew from {count}", count=_of(count, whole))
     return Rejected("performance-samples", found, BOTH)
 
 
@@ -74,9 +85,7 @@ def _samples_of_the_query(evidence: Evidence, log: LoadGenRun) -> Rejected | Non
     whole, count = evidence.category.dataset_samples, number(log.effective, "samples_per_query")
     if evidence.scenario is not Scenario.OFFLINE or (count is not None and count >= whole):
         return None
-    found = (
-        f"Offline's query was of {formatting.count(count)} samples, not {formatting.count(whole)}"
-    )
+    found = phrase("Offline's query was of {count}", count=_of(count, whole))
     return Rejected("performance-samples", found, OF_V5_1)
 
 
@@ -86,7 +95,10 @@ def _duration(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if configured_ms is not None and configured_ms >= 1000 * minimum_s:
         return None
     lasted = formatting.duration(None if configured_ms is None else configured_ms / 1000)
-    found = f"the performance test could end after {lasted}, not {formatting.duration(minimum_s)}"
+    found = phrase(
+        "the performance test could end after {lasted}, not {minimum}",
+        lasted=lasted, minimum=formatting.duration(minimum_s),
+    )  # fmt: skip
     return Rejected("minimum-duration", found, BOTH)
 
 
@@ -94,19 +106,21 @@ def _queries(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     minimum = number(log.effective, "min_query_count")
     if evidence.scenario is not Scenario.OFFLINE or (minimum is not None and minimum >= 1):
         return None
-    return Rejected("minimum-queries", f"min_query_count is {formatting.count(minimum)}", BOTH)
+    found = phrase("min_query_count is {count}", count=formatting.count(minimum))
+    return Rejected("minimum-queries", found, BOTH)
 
 
 def _scenario(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if log.scenario == evidence.scenario.loadgen_name:
         return None
-    return Rejected("loadgen-scenario", f"the performance log is of {log.scenario}", BOTH)
+    found = phrase("the performance log is of {scenario}", scenario=log.scenario)
+    return Rejected("loadgen-scenario", found, BOTH)
 
 
 def _tokens(_evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if log.requested.get("use_token_latencies") is True:
         return None
-    return Rejected("token-latencies", "use_token_latencies is off", BOTH)
+    return Rejected("token-latencies", phrase("use_token_latencies is off"), BOTH)
 
 
 def _ttft(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
@@ -129,7 +143,10 @@ def _latency(name: str, logged_ns: float | None, evidence: Evidence) -> Rejected
     if p99_ms is not None and p99_ms < own_ms:
         return None
     checkers = OF_V5_1 if p99_ms is not None and p99_ms < servers_ms else BOTH
-    found = f"p99 is {formatting.milliseconds(p99_ms)}, not below {formatting.milliseconds(own_ms)}"
+    found = phrase(
+        "p99 is {p99}, not below {limit}",
+        p99=formatting.milliseconds(p99_ms), limit=formatting.milliseconds(own_ms),
+    )  # fmt: skip
     return Rejected(name, found, checkers)
 
 
@@ -139,14 +156,15 @@ def _target_latency(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if evidence.limits is None or (logged_ns is not None and logged_ns <= 1e6 * most_ms):
         return None
     latency = formatting.milliseconds(None if logged_ns is None else logged_ns / 1e6)
-    found = f"the target latency is {latency}, above {formatting.milliseconds(most_ms)}"
+    most = formatting.milliseconds(most_ms)
+    found = phrase("the target latency is {latency}, above {most}", latency=latency, most=most)
     return Rejected("target-latency", found, BOTH)
 
 
 def _early_stopping(evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if evidence.scenario is Scenario.OFFLINE or log.results.get("early_stopping_met") is True:
         return None
-    return Rejected("early-stopping", "LoadGen says that it was not met", NEWEST)
+    return Rejected("early-stopping", phrase("LoadGen says that it was not met"), NEWEST)
 
 
 def _headline(evidence: Evidence, _log: LoadGenRun) -> Rejected | None:
@@ -155,39 +173,45 @@ def _headline(evidence: Evidence, _log: LoadGenRun) -> Rejected | None:
     key, _words, figure = headline_figure(test)
     if figure is not None and figure > 0:
         return None
-    return Rejected("headline-figure", f"the log has no usable {key}", BOTH)
+    return Rejected("headline-figure", phrase("the log has no usable {key}", key=key), BOTH)
 
 
 def _valid(_evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if log.valid:
         return None
-    said = "does not say that the test is valid" if log.valid is None else "says INVALID"
-    return Rejected("loadgen-valid", f"LoadGen {said}", OF_V5_1)
+    said = phrase("LoadGen says INVALID")
+    if log.valid is None:
+        said = phrase("LoadGen does not say that the test is valid")
+    return Rejected("loadgen-valid", said, OF_V5_1)
 
 
 def _errors(_evidence: Evidence, log: LoadGenRun) -> Rejected | None:
     if not log.errors and log.results.get("num_errors") == 0:
         return None
     first = f": {log.errors[0].rstrip(' .')}" if log.errors else ""
-    return Rejected("performance-errors", f"the performance log has errors{first}", OF_V5_1)
+    found = phrase("the performance log has errors{first}", first=first)
+    return Rejected("performance-errors", found, OF_V5_1)
 
 
 def _accuracy(evidence: Evidence, log: LoadGenRun) -> list[Rejected]:
     """Of the accuracy test open asks for the log alone, whatever the answers are worth."""
     found = []
     if log.errors:
-        text = f"the accuracy log has errors: {log.errors[0].rstrip(' .')}"
+        text = phrase("the accuracy log has errors: {first}", first=log.errors[0].rstrip(" ."))
         found.append(Rejected("accuracy-errors", text, NEWEST))
     whole = evidence.category.dataset_samples
     count = number(log.effective, "accuracy_sample_count") or log.dataset_samples
     if count != whole:
-        text = f"the accuracy test is of {_of(count, whole)}"
+        text = phrase("the accuracy test is of {count}", count=_of(count, whole))
         found.append(Rejected("accuracy-samples", text, NEWEST))
     return found
 
 
 def _of(count: float | None, whole: int) -> str:
-    return f"{formatting.count(count)} samples, not {formatting.count(whole)}"
+    return phrase(
+        "{count} samples, not {whole}",
+        count=formatting.count(count), whole=formatting.count(whole),
+    )  # fmt: skip
 
 
 _Check = Callable[[Evidence, LoadGenRun], Rejected | None]

@@ -11,44 +11,45 @@ from typing import Any
 
 from harness import formatting, json_text
 from harness.errors import UsageError
+from harness.language import joined, phrase
 
 # Every field and its meaning. Those of MEANINGFUL must say something, the others may be empty.
 FIELDS = {
-    "division": "closed or open; set by --division",
-    "submitter": "who submits; set by --submitter",
-    "status": "available, preview or rdi (research, development, internal)",
-    "system_name": "the system's name as it shall stand in the results table",
-    "number_of_nodes": "how many machines",
-    "host_processor_model_name": "the CPU",
-    "host_processors_per_node": "CPU sockets of a machine",
-    "host_processor_core_count": "cores of a CPU",
-    "host_memory_capacity": "memory of a machine",
-    "host_storage_capacity": "disk space of a machine",
-    "host_storage_type": "kind of disk, such as NVMe SSD",
-    "accelerators_per_node": "GPUs of a machine",
-    "accelerator_model_name": "the GPU",
-    "accelerator_memory_capacity": "memory of a GPU",
-    "framework": "the inference software",
-    "operating_system": "the operating system",
-    "system_type": "datacenter or edge; set by the runs",
-    "other_software_stack": "driver, CUDA and what else matters",
-    "host_processor_frequency": "clock of the CPU",
-    "host_processor_caches": "caches of the CPU",
-    "host_memory_configuration": "memory modules, such as 16 x 64 GB DDR5-4800",
-    "host_processor_interconnect": "what joins the CPUs",
-    "host_networking": "the network, such as 100 GbE",
-    "host_networking_topology": "how machines are joined; N/A for a single one",
-    "accelerator_frequency": "clock of the GPU",
-    "accelerator_host_interconnect": "what joins GPU and CPU, such as PCIe Gen5 x16",
-    "accelerator_interconnect": "what joins the GPUs, such as NVLink; N/A for a single one",
-    "accelerator_interconnect_topology": "how the GPUs are joined",
-    "accelerator_memory_configuration": "kind of the GPU's memory, such as HBM3e",
-    "accelerator_on-chip_memories": "caches of the GPU",
-    "cooling": "air, liquid, ...",
-    "hw_notes": "remarks on the hardware",
-    "sw_notes": "remarks on the software",
-    "host_network_card_count": "network cards of a machine, such as 2 x 100 GbE",
-    "system_type_detail": "remarks on the kind of system",
+    "division": phrase("closed or open; set by --division"),
+    "submitter": phrase("who submits; set by --submitter"),
+    "status": phrase("available, preview or rdi (research, development, internal)"),
+    "system_name": phrase("the system's name as it shall stand in the results table"),
+    "number_of_nodes": phrase("how many machines"),
+    "host_processor_model_name": phrase("the CPU"),
+    "host_processors_per_node": phrase("CPU sockets of a machine"),
+    "host_processor_core_count": phrase("cores of a CPU"),
+    "host_memory_capacity": phrase("memory of a machine"),
+    "host_storage_capacity": phrase("disk space of a machine"),
+    "host_storage_type": phrase("kind of disk, such as NVMe SSD"),
+    "accelerators_per_node": phrase("GPUs of a machine"),
+    "accelerator_model_name": phrase("the GPU"),
+    "accelerator_memory_capacity": phrase("memory of a GPU"),
+    "framework": phrase("the inference software"),
+    "operating_system": phrase("the operating system"),
+    "system_type": phrase("datacenter or edge; set by the runs"),
+    "other_software_stack": phrase("driver, CUDA and what else matters"),
+    "host_processor_frequency": phrase("clock of the CPU"),
+    "host_processor_caches": phrase("caches of the CPU"),
+    "host_memory_configuration": phrase("memory modules, such as 16 x 64 GB DDR5-4800"),
+    "host_processor_interconnect": phrase("what joins the CPUs"),
+    "host_networking": phrase("the network, such as 100 GbE"),
+    "host_networking_topology": phrase("how machines are joined; N/A for a single one"),
+    "accelerator_frequency": phrase("clock of the GPU"),
+    "accelerator_host_interconnect": phrase("what joins GPU and CPU, such as PCIe Gen5 x16"),
+    "accelerator_interconnect": phrase("what joins the GPUs, such as NVLink; N/A for a single one"),
+    "accelerator_interconnect_topology": phrase("how the GPUs are joined"),
+    "accelerator_memory_configuration": phrase("kind of the GPU's memory, such as HBM3e"),
+    "accelerator_on-chip_memories": phrase("caches of the GPU"),
+    "cooling": phrase("air, liquid, ..."),
+    "hw_notes": phrase("remarks on the hardware"),
+    "sw_notes": phrase("remarks on the software"),
+    "host_network_card_count": phrase("network cards of a machine, such as 2 x 100 GbE"),
+    "system_type_detail": phrase("remarks on the kind of system"),
 }
 MEANINGFUL = (
     "division",
@@ -79,7 +80,11 @@ MEANINGFUL = (
     "other_software_stack",
 )
 STATUSES = ("available", "preview", "rdi")
-SET_ELSEWHERE = ("division", "submitter", "system_type")
+SET_ELSEWHERE = {
+    "division": phrase("set by --division"),
+    "submitter": phrase("set by --submitter"),
+    "system_type": phrase("set by the runs"),
+}
 NONE = "N/A"
 _ACCELERATOR = tuple(name for name in FIELDS if name.startswith("accelerator_"))
 
@@ -101,9 +106,11 @@ def read_json(path: Path | None) -> dict[str, Any]:
         )
     if fixed := [name for name in SET_ELSEWHERE if name in given]:
         raise UsageError(
-            f"--system-json {path}: {fixed[0]} is {FIELDS[fixed[0]].partition('; ')[2]}; "
-            "take it out of the file."
-        )
+            phrase(
+                "--system-json {path}: {field} is {set_elsewhere}; take it out of the file.",
+                path=path, field=fixed[0], set_elsewhere=SET_ELSEWHERE[fixed[0]],
+            )
+        )  # fmt: skip
     return given
 
 
@@ -123,13 +130,15 @@ def describe(
     described = {name: {**known, **given, **fixed}.get(name, "") for name in FIELDS}
     missing = [name for name in MEANINGFUL if not described[name]]
     if missing:
-        lines = [f"  {name}: {FIELDS[name]}" for name in missing]
-        raise UsageError(
-            f"The system description lacks {formatting.count(len(missing))} "
-            f"{'field' if len(missing) == 1 else 'fields'} that no program can know. Write them "
-            "into a JSON file, such as "
-            f'{{"{missing[0]}": "..."}}, and give it with --system-json FILE:\n' + "\n".join(lines)
+        first = phrase(
+            "The system description lacks {count} {fields} that no program can know. Write them "
+            "into a JSON file, such as {example}, and give it with --system-json FILE:",
+            count=formatting.count(len(missing)),
+            fields=phrase("field") if len(missing) == 1 else phrase("fields"),
+            example=f'{{"{missing[0]}": "..."}}',
         )
+        lines = (joined("", (f"  {name}: ", FIELDS[name])) for name in missing)
+        raise UsageError(joined("\n", (first, *lines)))
     if str(described["status"]).lower() not in STATUSES:
         raise UsageError(
             f"--system-json: status is {described['status']!r}; it must be one of "
