@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from vllm import _custom_ops as ops
 from vllm.model_executor.kernels.linear import register_linear_kernel
 from vllm.model_executor.kernels.linear.scaled_mm import (
     FP8ScaledMMLinearKernel,
@@ -33,7 +34,7 @@ from vllm.platforms import PlatformEnum
 from vllm.utils.torch_utils import direct_register_custom_op
 
 from harness.engine import fp8_cache
-from harness.engine.fp8 import ALIGNED_TO
+from harness.engine.fp8 import ALIGNED_TO, row_kernels
 from harness.engine.fp8_rows import FP8, library
 
 
@@ -72,8 +73,12 @@ class CublasFP8LinearKernel(FP8ScaledMMLinearKernel):
     ) -> torch.Tensor:
         """x: (tokens, inputs), bfloat16 or fp8 with its scales. Returns (tokens, outputs)."""
         if isinstance(x, torch.Tensor) and layer.prefix.endswith("o_proj"):
-            # What comes from attention cannot be fused with anything, but it can be read once.
-            rows, scales = torch.ops.mlperf_fp8.quantise(x)
+            # What comes from attention cannot be fused with anything: vLLM's own kernel reads it
+            # once, where a compiled one reads it twice.
+            if row_kernels():
+                rows, scales = torch.ops.mlperf_fp8.quantise(x)
+            else:
+                rows, scales = ops.scaled_fp8_quant(x, use_per_token_if_dynamic=True)
             x = QuantizedActivation(rows, scales, x.dtype, x.shape, kFp8DynamicTokenSym)
         return super().apply_weights(layer, x, bias)
 
@@ -188,8 +193,9 @@ direct_register_custom_op(
     "silu_mul", silu_mul, fake_impl=_silu_mul_shape, target_lib=library, dispatch_key="CUDA"
 )
 SiluAndMul.register_oot(SiluMulFP8)
-RMSNorm.register_oot(NormFP8)
-ModelRegistry.register_model("LlamaForCausalLM", Fp8Llama)
-if importlib.util.find_spec("flashinfer") is not None:
-    fp8_cache.write_it_here()
+if row_kernels():
+    RMSNorm.register_oot(NormFP8)
+    ModelRegistry.register_model("LlamaForCausalLM", Fp8Llama)
+    if importlib.util.find_spec("flashinfer") is not None:
+        fp8_cache.write_it_here()
 register_linear_kernel(CublasFP8LinearKernel, PlatformEnum.CUDA, "fp8")

@@ -16,12 +16,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 H100 = "NVIDIA H100 80GB HBM3"
 
 
-def in_a_worker(program: str) -> dict[str, Any]:
+def in_a_worker(program: str, row_kernels: str = "1") -> dict[str, Any]:
     """What the program prints last, run beside vLLM with Triton's interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=PROJECT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "VLLM_LOGGING_LEVEL": "ERROR"},
+        env=os.environ
+        | {"TRITON_INTERPRET": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+        | {fp8.ROW_KERNELS: row_kernels},
         capture_output=True,
         text=True,
         check=False,
@@ -195,6 +197,26 @@ def test_a_product_is_that_of_what_was_quantised() -> None:
 
     assert all(share < 0.05 for share in found["off"].values()), found
     assert found["asked"] == [[5, 64]]  # attention's result alone, by a kernel for it
+
+
+def test_without_the_switch_norms_and_attentions_result_are_vllms() -> None:
+    found = in_a_worker(
+        """
+        import json, torch
+        from harness.engine import cublas_fp8
+        from vllm.config import VllmConfig, set_current_vllm_config
+        from vllm.model_executor.models import ModelRegistry
+
+        with set_current_vllm_config(VllmConfig()):
+            norm = cublas_fp8.RMSNorm(64)
+        print(json.dumps({
+            "norm": type(norm).__name__,
+            "model": "Fp8Llama" in str(ModelRegistry.models["LlamaForCausalLM"]),
+        }))
+        """,
+        row_kernels="",
+    )
+    assert found == {"norm": "RMSNorm", "model": False}
 
 
 def test_norms_and_attentions_result_are_read_once_and_left_in_fp8() -> None:
