@@ -113,7 +113,7 @@ def _figure(key: str, unit: str, values: list[float | None]) -> RepeatedFigure |
         deviation = stdev(known)
         spread = deviation / mean if mean else None
         half = student_quantile(len(known) - 1) * deviation / len(known) ** 0.5
-        low, high = mean - half, mean + half
+        low, high = max(mean - half, 0.0), mean + half  # no time and no rate is below 0
     return RepeatedFigure(key, unit, median, min(known), max(known), spread, half, low, high)
 
 
@@ -130,6 +130,13 @@ def as_text(value: float, figure: RepeatedFigure) -> str:
     if figure.unit == "ms":
         return formatting.milliseconds(value)
     return formatting.rate(value, figure.unit)
+
+
+def plus_minus(figure: RepeatedFigure) -> str:
+    """Half the interval with its unit, in as many digits as the median has."""
+    assert figure.half_interval is not None
+    digits = len(as_text(figure.median, figure).split(" ")[0].partition(".")[2])
+    return f"± {figure.half_interval:,.{digits}f} {figure.unit}"
 
 
 def values(performance: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -175,10 +182,9 @@ def rows(record: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, str,
         assert figure.interval_high is not None  # both ends are known, or neither
         lowest, low = (as_text(v, figure) for v in (figure.lowest, figure.interval_low))
         highest, high = (as_text(v, figure) for v in (figure.highest, figure.interval_high))
-        half = as_text(figure.half_interval, figure)
         yield (
             _name(figure.key),
-            f"{as_text(figure.median, figure)} ± {half}",
+            f"{as_text(figure.median, figure)} {plus_minus(figure)}",
             f"{formatting.percent(figure.spread, 2)} %",
             phrase("{low} to {high}", low=lowest, high=highest),
             phrase("{low} to {high}", low=low, high=high),

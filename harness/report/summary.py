@@ -88,9 +88,9 @@ def with_spread(figure: dict[str, Any], performance: dict[str, Any] | None) -> d
     if found is None or found.half_interval is None:
         return figure
     text = phrase(
-        "{headline} ± {half}, the median of {tests} tests",
+        "{headline} {plus_minus}, the median of {tests} tests",
         headline=figure["text"],
-        half=repeats.as_text(found.half_interval, found),
+        plus_minus=repeats.plus_minus(found),
         tests=repeated["measured"],
     )
     return {**figure, "text": text}
