@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure
 
@@ -25,6 +26,7 @@ SVG_PANELS_IN = 4.8  # the height of two panels and a long legend
 SVG_LABEL_LETTERS = 56  # of a line below the x axis
 LETTER_IN, KEY_IN = 0.083, 0.57  # of a legend: a letter of 10 points, and what stands before a text
 SVG_DOTS = 1200  # more take a page beyond what can be forwarded
+HOVER = "hover: "  # before the name of a part of an SVG that says itself when pointed at
 _SMALL = "small"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -41,6 +43,11 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "text.parse_math": False,  # a "$" in a path is no formula
 }
+
+
+def says(artist: Artist, text: str) -> None:
+    """What a page shows when somebody points at this part of a figure."""
+    artist.set_gid(HOVER + text)
 
 
 @contextmanager

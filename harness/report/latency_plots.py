@@ -26,6 +26,7 @@ from harness.report.canvas import (
     dots,
     figure_at,
     legend_above,
+    says,
     thousands,
 )
 
@@ -141,7 +142,8 @@ def _mark_percentiles(axes: Axes, marks: LatencyStats, factor: float) -> None:
             x = latency_ms * factor
             text = f"p{percentile}: {formatting.milliseconds(latency_ms)}"
             axes.plot([x, x], [0, percentile], color=color, linestyle=":", linewidth=1.4)
-            axes.plot(x, percentile, "o", color=color, label=text)
+            (point,) = axes.plot(x, percentile, "o", color=color, label=text)
+            says(point, text)
 
 
 def _draw_limit(

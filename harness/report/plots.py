@@ -26,6 +26,7 @@ from harness.report.canvas import (
     SKY,
     figure_at,
     legend_above,
+    says,
     thousands,
 )
 
@@ -174,7 +175,12 @@ def answer_lengths(
     bins: Counter[int] = Counter(-(-length // step) * step for length in lengths)
     with figure_at(path, "How long the answers are", run) as figure:
         axes = figure.subplots()
-        axes.bar(list(bins), list(bins.values()), width=-0.9 * step, align="edge", color=BLUE)
+        bars = axes.bar(
+            list(bins), list(bins.values()), width=-0.9 * step, align="edge", color=BLUE
+        )
+        for bar, (longest, answers) in zip(bars, bins.items(), strict=True):
+            lengths_of = f"{longest - step + 1} to {longest}" if step > 1 else str(longest)
+            says(bar, f"answers of {lengths_of} tokens: {formatting.count(answers)}")
         if max_new_tokens is not None:
             cut = sum(length >= max_new_tokens for length in lengths)
             text = (
@@ -208,7 +214,7 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
             places = [x for x, bar in enumerate(shown) if bar.kind == kind]
             heights = [shown[x].tokens_per_second for x in places]
             if places:
-                axes.bar(
+                bars = axes.bar(
                     places,
                     heights,
                     width=0.7,
@@ -217,6 +223,8 @@ def history(path: Path, runs: Sequence[HistoryRun], *, run: str) -> bool:
                     edgecolor="white",
                     label=label,
                 )
+                for bar, height in zip(bars, heights, strict=True):
+                    says(bar, f"{formatting.rate(height, 'tokens/s')}, {label}")
         _name_bars(axes, shown)
         axes.set_xlim(-0.6, max(len(shown), 6) - 0.4)
         axes.set_ylim(0, 1.15 * max(bar.tokens_per_second for bar in shown) or 1)
@@ -238,7 +246,8 @@ def _name_bars(axes: Axes, runs: Sequence[HistoryRun]) -> None:
                 text, weight = f"this run\n{text}", "bold"
             axes.text(x, height, text, ha="center", va="bottom", fontweight=weight)
         if bar.this_run:
-            axes.bar(x, height, width=0.7, fill=False, edgecolor=INK, linewidth=2)
+            (frame,) = axes.bar(x, height, width=0.7, fill=False, edgecolor=INK, linewidth=2)
+            says(frame, f"this run: {formatting.rate(height, 'tokens/s')}")
     every = -(-len(runs) // 12)
     ticks = range((len(runs) - 1) % every, len(runs), every)  # the newest is always named
     axes.set_xticks(ticks, [_when(runs[x].finished) for x in ticks], fontsize=9)

@@ -17,6 +17,7 @@ from harness.report.canvas import (
     SVG_PANELS_IN,
     figure_at,
     legend_above,
+    says,
     thousands,
 )
 from harness.rounds import LatencyLimits
@@ -61,7 +62,11 @@ def _panel(axes: Axes, p99s: Sequence[tuple[Probe, float]], limit_ms: float, nam
         # The shape says it too, for those who cannot see the colours.
         marker, color = ("o", BLUE) if probe.holds else ("X", ORANGE)
         height = min(ms, 0.93 * top)
-        axes.plot(probe.qps, height, marker, color=color, markersize=8)
+        (point,) = axes.plot(probe.qps, height, marker, color=color, markersize=8)
+        says(
+            point,
+            f"{formatting.rate(probe.qps, 'queries/s')}: {name} p99 {formatting.milliseconds(ms)}",
+        )
         if ms > ceiling:
             text = f"{formatting.milliseconds(ms)}  "
             axes.text(probe.qps, height, text, ha="right", va="center", color=INK, fontsize=9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from harness.report.canvas import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, SKY
+from harness.report.canvas import BLUE, GREEN, GREY, HOVER, INK, ORANGE, PALE, RED, SKY
 
 # The page defines these variables, once for light and once for dark.
 VARIABLES = {
@@ -19,6 +19,7 @@ VARIABLES = {
     PALE: "--pale",
     "#ffffff": "--paper",
 }
+_HOVERED = re.compile(rf'<g id="{HOVER}([^"]+)">')
 _DIGITS = re.compile(r"(\d\.\d)\d+")  # a tenth of a point is less than a screen can show
 _NAME = re.compile(r' id="([^"]+)"')
 _USED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
@@ -32,6 +33,7 @@ def inline(svg: str, name: str, description: str) -> str:
     """
     element = svg[svg.find("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = _HOVERED.sub(r"<g><title>\1</title>", element)
     element = _shortened(element)
     element = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{name}-", element)
     for color, variable in VARIABLES.items():

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from harness.metrics import TimelinePoint
 from harness.report import plots
+from harness.report.svg import inline
 from tests.report.conftest import legend
 
 RUN = "20261123-141500-datacenter-offline: Offline, demo, bf16, 20 samples"
@@ -171,3 +172,32 @@ def test_history_of_forty_runs_marks_this_one_and_names_the_newest(
     assert [text.get_text() for text in axes.texts] == ["this run\n1,059"]
     assert axes.get_xticks()[-1] == plots.MAX_HISTORY - 1
     assert len(axes.get_xticks()) <= 12
+
+
+def test_the_parts_of_a_figure_say_their_values_when_pointed_at(tmp_path: Path) -> None:
+    path = tmp_path / "lengths.svg"
+    plots.answer_lengths(path, [5, 5, 128], max_new_tokens=128, run="a <run>")
+
+    text = inline(path.read_text(), "a", "answer lengths")
+
+    assert "<g><title>answers of 5 to 6 tokens: 2</title><path" in text
+    assert "<g><title>answers of 127 to 128 tokens: 1</title><path" in text
+    assert "hover: " not in text
+
+
+def test_a_history_says_each_run_when_pointed_at(tmp_path: Path) -> None:
+    path = tmp_path / "history.svg"
+    runs = [
+        plots.HistoryRun(
+            finished="2026-11-23T14:15:00", tokens_per_second=7570.0, kind="full", this_run=False
+        ),
+        plots.HistoryRun(
+            finished="2026-11-24T14:15:00", tokens_per_second=59.1, kind="smoke", this_run=True
+        ),
+    ]
+    plots.history(path, runs, run="a run")
+
+    text = inline(path.read_text(), "a", "history")
+
+    for said in ("7,570 tokens/s, full size, VALID", "59.1 tokens/s, smoke run", "this run: 59.1"):
+        assert f"<title>{said}" in text
