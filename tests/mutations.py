@@ -45,6 +45,8 @@ ANSWER, SENTENCE = "answer", "sentence"  # how a mutation may pass
 SAID_ONCE = {
     r"/run/accuracy/(rouge|gates/\d/value|run_gen_len)": "only scoring again could tell",
     r"/run/accuracy/not_judged_because": "a reason, and no figure",
+    r"/not_official": "the same in a few words; those that its flags tell cannot be lost",
+    r"/run/performance/efficiency": "by the cards and the price that the record alone holds",
     r"/departures": "words of the run itself; the rules are judged by its logs and flags",
     r"(/run/performance)?/total_new_tokens": "to five digits, as LoadGen's rates tell it",
     r"(/run/performance)?/duration_s": "our own clock, which may be 5 s beside LoadGen's",
@@ -151,8 +153,14 @@ def differences(before: Any, after: Any, *, official: bool, path: str = "") -> I
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for number, inner in enumerate(zip(before, after, strict=True)):
             yield from differences(*inner, official=official, path=f"{path}/{number}")
-    elif before != after and (official or after not in (None, [])):
+    elif before != after and (official or not _is_nothing(after)):
         yield f"{path}: {before!r} became {after!r}"
+
+
+def _is_nothing(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_nothing, value.values()))
+    return value in (None, [])
 
 
 @contextlib.contextmanager

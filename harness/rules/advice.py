@@ -39,16 +39,18 @@ def short_labels(evidence: Evidence) -> list[str]:
 
 
 def _by_its_flags(evidence: Evidence) -> set[str]:
-    """The departures that follow from the record itself, whatever it lists."""
+    """The departures that its flags, model and data set tell, whatever the record lists.
+
+    What its engine and LoadGen were is left to that list, and to the rules.
+    """
     config, flags = evidence.config, evidence.flags
     facts = RunFacts(
         evidence.sample_count,
         config["dataset"]["unofficial_because"],
         config["model"]["unofficial_because"],
-        prefix_caching=config["resolved"]["engine"].get("enable_prefix_caching") is True,
-        loadgen_round=config["loadgen"]["round"],
+        prefix_caching=False,
+        loadgen_round=flags.round.name,
         unusual_engine_args=beyond_tuning(flags.engine_args),
-        chat_template=config["dataset"].get("chat_template") is True,
     )
     return {departure.id for departure in departures(flags, facts)}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import formatting, json_text, shapes
+from harness import json_text, shapes
 from harness.config import RunConfig
 from harness.errors import LogError, UsageError
 from harness.language import joined, phrase, recalled, recalled_within
@@ -52,17 +52,7 @@ def read_evidence(folder: RunFolder) -> Evidence:
             )
         )
     check_record(folder, config, record.RUN)
-    made_for, had = config["resolved"]["sample_count"], config["dataset"]["samples"]
-    if made_for != had:
-        raise LogError(
-            phrase(
-                "{file} contradicts itself: the run was made for {made_for} samples, and its data "
-                "set had {had}.",
-                file=folder.config_json,
-                made_for=formatting.count(made_for),
-                had=formatting.count(had),
-            )
-        )
+    _check_against_itself(folder, config)
     finished = config["run"]["status"] == "finished"
     problems: list[str] = []
 
@@ -136,6 +126,25 @@ def check_record(folder: RunFolder, config: object, shape: shapes.Shape) -> None
                 fault=fault,
             )
         )
+
+
+def _check_against_itself(folder: RunFolder, config: dict[str, Any]) -> None:
+    """Raises LogError where config.json says one thing twice and differently."""
+    flags, resolved, data = config["flags"], config["resolved"], config["dataset"]
+    for name, one, other in (
+        ("resolved.sample_count, dataset.samples", resolved["sample_count"], data["samples"]),
+        ("flags.model, model.requested", flags["model"], config["model"]["requested"]),
+    ):
+        if one != other:
+            raise LogError(
+                phrase(
+                    "{file} contradicts itself ({name}): {one} and {other}.",
+                    file=folder.config_json,
+                    name=name,
+                    one=shapes.shown(one),
+                    other=shapes.shown(other),
+                )
+            )
 
 
 def is_evaluation(config: dict[str, Any]) -> bool:

@@ -111,11 +111,20 @@ def test_the_field_and_what_it_is_are_named(
     assert f"{path} is not the whole record of a run: {words}" in str(refused.value)
 
 
-def test_two_counts_of_its_samples_are_a_contradiction(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "key", "value", "words"),
+    [
+        ("resolved", "sample_count", 1, "resolved.sample_count, dataset.samples"),
+        ("flags", "model", "another", "flags.model, model.requested"),
+    ],
+)
+def test_what_it_says_twice_and_differently_is_a_contradiction(
+    folder: Path, part: str, key: str, value: object, words: str
+) -> None:
     path = folder / "config.json"
     record = json.loads(path.read_text())
-    record["resolved"]["sample_count"] = 1
+    record[part][key] = value
     path.write_text(json.dumps(record))
 
-    with pytest.raises(LogError, match="was made for 1 samples, and its data set had"):
+    with pytest.raises(LogError, match=f"contradicts itself .{words}"):
         read_evidence(RunFolder(folder))
