@@ -186,14 +186,22 @@ def at_most(cpu_s: int, seconds: int) -> Iterator[None]:
 class Blank:
     """Stands for a figure and everything in it: takes any call and shows nothing."""
 
+    def __init__(self, parts: int = 2) -> None:
+        self._parts = parts
+
     def __getattr__(self, _name: str) -> Blank:
         return self
 
-    def __call__(self, *_arguments: object, **_options: object) -> Blank:
-        return self
+    def __call__(self, *arguments: object, **_options: object) -> Blank:
+        """Of a list as many parts as it has, as bars have; else two, as a pair of axes."""
+        return Blank(len(arguments[0])) if arguments and isinstance(arguments[0], list) else Blank()
+
+    def plot(self, *_arguments: object, **_options: object) -> Blank:
+        """A line."""
+        return Blank(1)
 
     def __iter__(self) -> Iterator[Blank]:
-        return iter((self, self))
+        return iter([Blank()] * self._parts)
 
 
 @contextlib.contextmanager
