@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from harness import formatting, tables
-from harness.language import translated
+from harness.language import joined, phrase, translated
 
 PLAIN_LINE_EVERY_S = 10.0
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
@@ -93,7 +93,9 @@ class Terminal:
             from rich.text import Text
 
             with Live(
-                get_renderable=lambda: Text("  " + describe(), overflow="ellipsis", no_wrap=True),
+                get_renderable=lambda: Text(
+                    "  " + translated(describe()), overflow="ellipsis", no_wrap=True
+                ),
                 console=self._console,
                 transient=True,
                 redirect_stdout=False,
@@ -127,7 +129,7 @@ class Terminal:
             console=self._console,
             transient=True,
         ) as bar:
-            task = bar.add_task(what, total=total_bytes)
+            task = bar.add_task(translated(what), total=total_bytes)
             yield lambda done: bar.update(task, completed=done)
 
     def _plain_bytes(self, what: str, total_bytes: int) -> Callable[[int], None]:
@@ -137,15 +139,20 @@ class Terminal:
             nonlocal last
             if last.seconds >= PLAIN_LINE_EVERY_S:
                 last = Stopwatch()
-                done_text = formatting.megabytes(done)
-                self.say(f"  {what}: {done_text} of {formatting.megabytes(total_bytes)}")
+                self.say(
+                    phrase(
+                        "  {what}: {done} of {total}",
+                        what=what, done=formatting.megabytes(done),
+                        total=formatting.megabytes(total_bytes),
+                    )
+                )  # fmt: skip
 
         return show
 
     async def _plain_lines(self, describe: Callable[[], str]) -> None:
         while True:
             await asyncio.sleep(PLAIN_LINE_EVERY_S)
-            self.say("  " + describe())
+            self.say(joined("", ("  ", describe())))
 
 
 def open_closed_streams() -> None:
@@ -193,15 +200,22 @@ def _flush() -> None:
 
 
 def progress_line(
-    label: str, done: int, total: int, tokens: int, elapsed_s: float, noun: str = "samples"
+    label: str, done: int, total: int, tokens: int, elapsed_s: float, *, of_questions: bool = False
 ) -> str:
     """'performance: 120 of 13,368 samples, 5,120 tokens/s, about 9 min left'."""
-    text = f"{label}: {formatting.count(done)} of {formatting.count(total)} {noun}"
+    counts = {"done": formatting.count(done), "total": formatting.count(total)}
+    counted = (
+        phrase("{done} of {total} questions", **counts)
+        if of_questions
+        else phrase("{done} of {total} samples", **counts)
+    )
+    parts = [joined(": ", (label, counted))]
     if elapsed_s > 0 and tokens:
-        text += f", {formatting.rate(tokens / elapsed_s, 'tokens/s')}"
+        parts.append(formatting.rate(tokens / elapsed_s, "tokens/s"))
     if done and done < total:
-        text += f", about {formatting.duration(elapsed_s * (total - done) / done)} left"
-    return text
+        left = formatting.duration(elapsed_s * (total - done) / done)
+        parts.append(phrase("about {duration} left", duration=left))
+    return joined(", ", parts)
 
 
 class Stopwatch:
@@ -231,7 +245,7 @@ async def timed_phase(
     log.info("%s: begins", label)
     try:
         async with terminal.progress(
-            lambda: describe() or f"{label}: {formatting.duration(watch.seconds)}"
+            lambda: describe() or joined(": ", (label, formatting.duration(watch.seconds)))
         ):
             yield
     finally:

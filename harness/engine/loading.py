@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 
+from harness.language import joined, phrase
+
 # "(EngineCoreActor pid=39, ip=10.0.0.2) ": Ray leaves the address of this machine out.
 _SPEAKER = re.compile(r"^\([^()]*\bpid=\d+(?:, ip=([^)\s]+))?\)")
-HERE = "this machine"
+HERE = phrase("this machine")
 # What vLLM logs when it begins or ends a part of the work, in the order of the work.
 _STAGES = (
-    ("Starting to load model", "reads the weights"),
-    ("Loading weights took", "has its weights"),
-    ("Dynamo bytecode transform", "compiles"),
-    ("Available KV cache memory", "has its KV cache"),
-    ("Capturing CUDA graphs", "captures CUDA graphs"),
-    ("Graph capturing finished", "has its CUDA graphs"),
-    ("init engine (profile", "is ready"),
+    ("Starting to load model", phrase("reads the weights")),
+    ("Loading weights took", phrase("has its weights")),
+    ("Dynamo bytecode transform", phrase("compiles")),
+    ("Available KV cache memory", phrase("has its KV cache")),
+    ("Capturing CUDA graphs", phrase("captures CUDA graphs")),
+    ("Graph capturing finished", phrase("has its CUDA graphs")),
+    ("init engine (profile", phrase("is ready")),
 )
 
 
@@ -35,4 +37,4 @@ def by_machine(said: str) -> dict[str, str]:
 
 def sentence(said: str) -> str | None:
     """The same for a line of progress; None before anybody has said anything."""
-    return "; ".join(f"{machine} {stage}" for machine, stage in by_machine(said).items()) or None
+    return joined("; ", (joined(" ", at) for at in by_machine(said).items())) or None

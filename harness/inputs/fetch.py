@@ -19,6 +19,7 @@ from harness.inputs import (
 )
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder, writing
+from harness.language import joined, phrase, translated
 
 FLAG_OF_DATASET = "fetch dataset"
 FROM_HUB = "cnn_dailymail"  # a folder in the cache, in the hub's format
@@ -46,16 +47,18 @@ def one(what: str, config: RunConfig, *, accepted: bool) -> str:
         piece = sentence_data()
     else:
         piece = model(config.with_values(model=SMALL_MODEL, weights="real"))
-    where = "is part of the program" if piece.path is None else f"is in {piece.path}"
-    return f"{piece.name} {where}.\nUsed by: {piece.used_by}"
+    where = phrase("{name} is part of the program.", name=piece.name)
+    if piece.path is not None:
+        where = phrase("{name} is in {path}.", name=piece.name, path=piece.path)
+    return joined("\n", (where, phrase("Used by: {users}", users=piece.used_by)))
 
 
 def model(config: RunConfig) -> Piece:
     """The model of --model, whole. Raises UsageError."""
-    name, used_by = f"the model {config.model}", f"--model {config.model}"
+    name, used_by = phrase("the model {name}", name=config.model), f"--model {config.model}"
     source = models.resolve_model(config)
     if source.path == str(model_source.SHIPPED_CONFIG_FOLDER):
-        return Piece("the model's shape", None, f"{used_by} --weights dummy")
+        return Piece(phrase("the model's shape"), None, f"{used_by} --weights dummy")
     if not Path(source.path).is_dir():
         path = hub_download.ensure(config.model, source.path, source.revision)
         return Piece(name, path, used_by)
@@ -69,18 +72,20 @@ def model(config: RunConfig) -> Piece:
 def dataset(config: RunConfig) -> Piece:
     """The articles of a run: MLCommons' own file, or the user's, verified. Raises UsageError."""
     if config.dataset != "cnndm":
-        return Piece(f"the {config.dataset} data set", None, f"--dataset {config.dataset}")
+        name = phrase("the {name} data set", name=config.dataset)
+        return Piece(name, None, f"--dataset {config.dataset}")
     if config.dataset_path is None:
         path = _official_articles(config)
-        name = path.name if path.is_file() else "CNN/DailyMail of the hub"
+        name = path.name if path.is_file() else phrase("CNN/DailyMail of the hub")
         return Piece(name, path, f"--dataset-path {path}", "--dataset-path")
     path = Path(config.dataset_path).expanduser()
     if path.is_dir():
         hub_dataset.validation_rows(config)
-        name = "CNN/DailyMail in the hub's format (which has no checksum)"
+        name = phrase("CNN/DailyMail in the hub's format (which has no checksum)")
     else:
         official_files.verify(config.category, path, f"--dataset-path {config.dataset_path}")
-        name = f"MLCommons' {hub_dataset.official_file(config)}, by its checksum"
+        file = hub_dataset.official_file(config)
+        name = phrase("MLCommons' {file}, by its checksum", file=file)
     return Piece(name, path.absolute(), f"--dataset-path {path}", "--dataset-path")
 
 
@@ -88,18 +93,21 @@ def tokenizer(*, accepted: bool) -> Piece:
     """Llama 3's tokenizer, after its licence was agreed to. Raises UsageError."""
     if llama3_tokenizer.fetched() is None:
         _agree(accepted=accepted)
-    used_by = "--weights dummy with --dataset sample or --dataset-path FILE"
+    used_by = phrase("--weights dummy with --dataset sample or --dataset-path FILE")
     return Piece(llama3_tokenizer.WHEEL.holds, llama3_tokenizer.ensure(), used_by)
 
 
 def sentence_data() -> Piece:
     """nltk's punkt_tab, to the byte. Raises UsageError."""
-    return Piece("punkt_tab", punkt.ensure(), "every run with an accuracy test")
+    return Piece("punkt_tab", punkt.ensure(), phrase("every run with an accuracy test"))
 
 
 def _agree(*, accepted: bool) -> None:
     """Raises UsageError unless the user agrees to Meta's licence, in a flag or here and now."""
-    licence = f"Meta's {llama3_tokenizer.LICENCE} ({llama3_tokenizer.LICENCE_PAGE})"
+    licence = phrase(
+        "Meta's {licence} ({page})",
+        licence=llama3_tokenizer.LICENCE, page=llama3_tokenizer.LICENCE_PAGE,
+    )  # fmt: skip
     if accepted:
         return
     if not sys.stdin.isatty():
@@ -107,7 +115,10 @@ def _agree(*, accepted: bool) -> None:
             f"{llama3_tokenizer.FLAG}: Llama 3's tokenizer comes under {licence}; read that, and "
             "add --accept-license if you agree to it."
         )
-    answer = input(f"Llama 3's tokenizer comes under {licence}. Do you agree to it? [y/N] ")
+    question = phrase(
+        "Llama 3's tokenizer comes under {licence}. Do you agree to it? [y/N] ", licence=licence
+    )
+    answer = input(translated(question))
     if answer.strip().lower() not in ("y", "yes"):
         raise UsageError(
             f"{llama3_tokenizer.FLAG}: nothing was downloaded, as its licence was not agreed to."

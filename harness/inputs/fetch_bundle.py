@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness import bundle, formatting, paths
@@ -16,27 +16,10 @@ from harness.inputs import model as models
 from harness.inputs.cache import cache_folder, check_room, writing
 from harness.inputs.downloads import part_of, size_of
 from harness.inputs.fetch import Piece
-from harness.language import phrase
+from harness.language import joined, phrase
 from harness.terminal import Terminal
 
 ELSEWHERE = phrase("name another folder")
-README = """\
-All that this run of the MLPerf Llama-3.1-8B benchmark downloads:
-
-{pieces}
-
-On a machine without a network, in the folder of the program, type
-
-  export {variable}=/the/path/of/this/folder
-  {command}
-
-The program and its Python environment are not in here: install them there beforehand, as the
-program's README says (make venv, or the Docker image).
-"""
-LICENCE_NOTE = f"""
-Llama 3's tokenizer is in here. It is Meta's, under the {llama3_tokenizer.LICENCE}
-({llama3_tokenizer.LICENCE_PAGE}): who gets this folder gets it under those terms.
-"""
 
 
 def fill(folder: Path, config: RunConfig, flags: Sequence[str], *, accepted: bool) -> str:
@@ -56,18 +39,47 @@ def fill(folder: Path, config: RunConfig, flags: Sequence[str], *, accepted: boo
                 continue
             place = _place(piece.path)
             _copy(piece, folder / place, folder)
-            listed.append(f"  {piece.name}: {place}")
+            listed.append(joined("", ("  ", piece.name, f": {place}")))
             has_tokenizer |= place == Path(llama3_tokenizer.FOLDER)
             if piece.flag is not None:
                 command = with_flag(command, piece.flag, f"${bundle.VARIABLE}/{place}")
-        text = README.format(
-            pieces="\n".join(listed), variable=bundle.VARIABLE, command=_typed(command)
-        )
-        text += LICENCE_NOTE if has_tokenizer else ""
+        text = _readme(listed, _typed(command))
+        text = joined("", (text, _licence_note())) if has_tokenizer else text
         part = part_of(folder / bundle.README)
         part.write_text(text, encoding="utf-8")
         part.replace(folder / bundle.README)
     return text
+
+
+def _readme(pieces: Iterable[str], command: str) -> str:
+    return phrase(
+        """All that this run of the MLPerf Llama-3.1-8B benchmark downloads:
+
+{pieces}
+
+On a machine without a network, in the folder of the program, type
+
+  export {variable}=/the/path/of/this/folder
+  {command}
+
+The program and its Python environment are not in here: install them there beforehand, as the
+program's README says (make venv, or the Docker image).
+""",
+        pieces=joined("\n", pieces),
+        variable=bundle.VARIABLE,
+        command=command,
+    )
+
+
+def _licence_note() -> str:
+    return phrase(
+        """
+Llama 3's tokenizer is in here. It is Meta's, under the {licence}
+({page}): who gets this folder gets it under those terms.
+""",
+        licence=llama3_tokenizer.LICENCE,
+        page=llama3_tokenizer.LICENCE_PAGE,
+    )
 
 
 def _check(folder: Path) -> None:
@@ -124,7 +136,12 @@ def _copy(piece: Piece, target: Path, folder: Path) -> None:
     needed = sum(size_of(source) for source, _ in missing)
     check_room(_flag(folder), piece.name, needed, folder, ELSEWHERE)
     if needed:
-        Terminal().say(f"copying {piece.name}: {formatting.megabytes(needed)} to {target} ...")
+        Terminal().say(
+            phrase(
+                "copying {name}: {size} to {folder} ...",
+                name=piece.name, size=formatting.megabytes(needed), folder=target,
+            )
+        )  # fmt: skip
     for source, copy in missing:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, part_of(copy))

@@ -10,6 +10,7 @@ from harness.errors import UsageError, first_line
 from harness.inputs import hub, weight_files
 from harness.inputs.cache import FULL, writing
 from harness.inputs.downloads import BLOCK_BYTES, sha256_of
+from harness.language import phrase
 from harness.terminal import Terminal
 
 # Meta's own format of the same weights lies in original/, as large again.
@@ -41,7 +42,7 @@ def verify(requested: str, folder: Path) -> None:
 
     The cache names a file by its checksum.
     """
-    Terminal().say(f"verifying the checksums in {folder} ...")
+    Terminal().say(phrase("verifying the checksums in {folder} ...", folder=folder))
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.is_symlink() and not _is_whole(path.resolve()):
             path.resolve().unlink()

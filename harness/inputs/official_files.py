@@ -10,6 +10,7 @@ from harness.errors import UsageError
 from harness.inputs import downloads
 from harness.inputs.cache import cache_folder, check_room, locked, writing
 from harness.inputs.downloads import BrokeOff, part_of, sha256_of, size_of
+from harness.language import phrase
 from harness.terminal import Terminal
 
 # What language/llama3.1-8b/README.md:131-179 of mlcommons/inference leads to.
@@ -96,9 +97,11 @@ def _download(file: OfficialFile, path: Path, flag: str) -> None:
     check_room(flag, file.name, size_bytes - size_of(part), path.parent)
     terminal = Terminal()
     terminal.say(
-        f"downloading {file.name} from MLCommons: {formatting.megabytes(size_bytes)}, to "
-        f"{path.parent} ..."
-    )
+        phrase(
+            "downloading {name} from MLCommons: {size}, to {folder} ...",
+            name=file.name, size=formatting.megabytes(size_bytes), folder=path.parent,
+        )
+    )  # fmt: skip
     try:
         with terminal.downloading(file.name, size_bytes) as show:
             downloads.resume(file.address, part, size_bytes, show)

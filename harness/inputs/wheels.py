@@ -99,9 +99,12 @@ def _download(wheel: Wheel, path: Path, flag: str) -> None:
     part = part_of(path)
     terminal = Terminal()
     terminal.say(
-        f"downloading {wheel}: {formatting.megabytes(wheel.size_bytes)}, "
-        f"licence {wheel.licence}, once, to {path.parent} ..."
-    )
+        phrase(
+            "downloading {wheel}: {size}, licence {licence}, once, to {folder} ...",
+            wheel=wheel, size=formatting.megabytes(wheel.size_bytes), licence=wheel.licence,
+            folder=path.parent,
+        )
+    )  # fmt: skip
     url = _address(wheel, flag)
     try:
         with terminal.downloading(wheel.holds, wheel.size_bytes) as show:

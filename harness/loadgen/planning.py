@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness import formatting
 from harness.config import LONGEST_TEST_S
+from harness.language import phrase
 
 # LoadGen issues 1.1 x min_duration x target_qps samples in Offline, padded to whole passes of the
 # data set (loadgen/test_settings_internal.cc:146-160, loadgen.cc:320-325).
@@ -55,15 +56,17 @@ class Target:
 def beyond_reason(target: Target) -> str | None:
     """What a test should not be tried for, in words; None: it can be."""
     if target.samples > MOST_QUERIES:
-        return (
-            f"the test would have {formatting.count(target.samples)} queries, and LoadGen, which "
-            f"keeps them all in memory, should have {formatting.count(MOST_QUERIES)} at most"
-        )
+        return phrase(
+            "the test would have {count} queries, and LoadGen, which keeps them all in memory, "
+            "should have {most} at most",
+            count=formatting.count(target.samples), most=formatting.count(MOST_QUERIES),
+        )  # fmt: skip
     if target.expected_duration_s > LONGEST_TEST_S:
-        return (
-            f"the test of {formatting.count(target.samples)} queries would take "
-            f"{formatting.duration(target.expected_duration_s)}, and a week is the most"
-        )
+        return phrase(
+            "the test of {count} queries would take {duration}, and a week is the most",
+            count=formatting.count(target.samples),
+            duration=formatting.duration(target.expected_duration_s),
+        )  # fmt: skip
     return None
 
 
@@ -129,12 +132,14 @@ def server_target(qps: float, *, sample_count: int, min_duration_s: float, sourc
     if min_duration_s > 0:
         best = passes * sample_count / min_duration_s * SERVER_STEP_MARGIN
         if best > qps * 1.01:
-            advice = (
-                f"LoadGen pads to {passes} whole {'pass' if passes == 1 else 'passes'} "
-                f"of the data set: {formatting.rate(best, 'queries/s')} would take "
-                f"{formatting.duration(samples / best)} "
-                f"instead of {formatting.duration(samples / qps)}."
-            )
+            advice = phrase(
+                "LoadGen pads to {passes} whole {value} of the data set: {rate} would take "
+                "{duration} instead of {longer}.",
+                passes=passes, value="pass" if passes == 1 else "passes",
+                rate=formatting.rate(best, "queries/s"),
+                duration=formatting.duration(samples / best),
+                longer=formatting.duration(samples / qps),
+            )  # fmt: skip
     return Target(source, samples, samples / qps, qps=qps, advice=advice)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness import formatting
+from harness.language import phrase
 from harness.rounds import LatencyLimits
 
 FIRST_SHARE = 0.9  # of the Offline rate, which a Server test cannot pass
@@ -98,10 +99,13 @@ def probe_queries(qps: float, full_s: float, *, brief: bool) -> int:
 
 def describe(probe: Probe) -> str:
     """'52.8 queries/s holds (both limits kept; TTFT p99 300 ms, TPOT p99 62.0 ms)'."""
-    return (
-        f"{formatting.rate(probe.qps, 'queries/s')} {'holds' if probe.holds else 'does not hold'} "
-        f"({probe.because}; TTFT p99 {formatting.milliseconds(probe.ttft_p99_ms)}, "
-        f"TPOT p99 {formatting.milliseconds(probe.tpot_p99_ms)})"
+    return phrase(
+        "{rate} {holds} ({because}; TTFT p99 {ttft}, TPOT p99 {tpot})",
+        rate=formatting.rate(probe.qps, "queries/s"),
+        holds=phrase("holds") if probe.holds else phrase("does not hold"),
+        because=probe.because,
+        ttft=formatting.milliseconds(probe.ttft_p99_ms),
+        tpot=formatting.milliseconds(probe.tpot_p99_ms),
     )
 
 

@@ -14,6 +14,7 @@ from harness import formatting
 from harness.config import RunConfig, Scenario
 from harness.engine import loading
 from harness.engine.causes import EngineLog
+from harness.language import joined
 from harness.loadgen.answering import AnsweringEngine, Progress
 from harness.loadgen.planning import Pace
 from harness.measure import last_offline
@@ -95,4 +96,4 @@ class ActiveRun:
         if self.engine_log is None or not self.prepared.plan.system.others:
             return None
         at = loading.sentence(self.engine_log.read())
-        return at and f"{label}: {formatting.duration(watch.seconds)}, {at}"
+        return at and joined("", (label, ": ", formatting.duration(watch.seconds), ", ", at))

@@ -27,7 +27,8 @@ async def find_rate(run: ActiveRun) -> None:
         probe = await _probe(run, qps, len(probes) + 1, limits, may_be_brief)
         probes.append(probe)
         run.record.probe(probe)
-        run.terminal.say(f"probe {len(probes)}: {rate_search.describe(probe)}")
+        found = rate_search.describe(probe)
+        run.terminal.say(phrase("probe {number}: {found}", number=len(probes), found=found))
     best = rate_search.highest_that_holds(probes)
     if best is None:
         raise BenchmarkError(
@@ -59,7 +60,8 @@ async def _probe(
     target = Target(phrase("the search"), queries, queries / qps, qps=qps)
     plain_after = rate_search.probe_queries(qps, full_s, brief=True) if may_be_brief else None
     watch = LatencyWatch(limits, queries, plain_after, stops_when_decided=True)
-    name = f"probe {number} at {formatting.rate(qps, 'queries/s')}"
+    rate = formatting.rate(qps, "queries/s")
+    name = phrase("probe {number} at {rate}", number=number, rate=rate)
     await tests.loadgen_test(run, tests.probe(run, target, number, name), watch)
     return watch.probe(qps, full_s=full_s)
 
@@ -87,9 +89,12 @@ async def _step_down(run: ActiveRun, rate: ServerRate, result: Probe, attempt: i
     assert run.pace is not None  # every test sets it
     slower = rate_search.step_down(rate.qps, run.pace.samples_per_second)
     run.terminal.say(
-        f"at {formatting.rate(rate.qps, 'queries/s')} the whole test does not hold "
-        f"({result.because}); once more at {formatting.rate(slower, 'queries/s')}"
-    )
+        phrase(
+            "at {rate} the whole test does not hold ({because}); once more at {slower}",
+            rate=formatting.rate(rate.qps, "queries/s"), because=result.because,
+            slower=formatting.rate(slower, "queries/s"),
+        )
+    )  # fmt: skip
     run.folder.performance.rename(run.folder.probes / f"full-{attempt}")
     run.server_rate = ServerRate(slower, phrase("{source}, stepped down", source=rate.source))
     await warm_up.warm_up(run)

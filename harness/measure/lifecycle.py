@@ -98,7 +98,7 @@ def carry_out(job: Job, command: list[str], terminal: Terminal) -> Outcome:
     """Everything from the run folder to the report."""
     started = datetime.now().astimezone()
     folder = _begin(job, started)
-    terminal.say(f"results go to {folder.path}")
+    terminal.say(phrase("results go to {path}", path=folder.path))
     with logging_to(folder.run_log, command):
         ending = run_to_the_end(
             lambda: job.work(folder),

@@ -76,8 +76,11 @@ async def warm_up(
     spent = 0
     while samples := planning.samples_of_longer_burst(pace, fill=sequences, spent=spent, **lengths):
         say(
-            f"warm-up: {formatting.count(samples)} samples more, as a better known rate may save a "
-            "pass of the data set"
+            phrase(
+                "warm-up: {count} samples more, as a better known rate may save a pass of the data "
+                "set",
+                count=formatting.count(samples),
+            )
         )
         result = await burst(samples)
         spent += samples

@@ -7,6 +7,7 @@ from __future__ import annotations
 from harness import formatting
 from harness.engine import ray_energy
 from harness.errors import BenchmarkError
+from harness.language import joined, phrase
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
@@ -27,8 +28,11 @@ def choose_target(run: ActiveRun) -> Target:
     target = targets.target(run.prepared, run.pace, run.server_rate)
     if why := planning.beyond_reason(target):
         raise BenchmarkError(
-            f"At {formatting.rate(run.pace.samples_per_second, 'samples/s')} {why}; give a shorter "
-            "--min-duration or fewer samples."
+            phrase(
+                "At {rate} {why}; give a shorter --min-duration or fewer samples.",
+                rate=formatting.rate(run.pace.samples_per_second, "samples/s"),
+                why=why,
+            )
         )
     return target
 
@@ -65,7 +69,7 @@ def _note(run: ActiveRun, test: tests.LoadGenTest, progress: Progress) -> None:
     long_enough = progress.samples_done >= ESTIMATE_FILLS * run.max_num_seqs
     run.pace = Pace(
         progress.samples_done / progress.timeline[-1].time_s,
-        f"the {test.name} test",
+        phrase("the {name} test", name=test.name),
         planning.FULL_TEST_MARGIN if long_enough else planning.BURST_MARGIN,
     )
 
@@ -75,14 +79,18 @@ def _announce(run: ActiveRun, test: tests.LoadGenTest) -> None:
     target = test.target
     seconds = test.samples * target.expected_duration_s / target.samples
     if target.latency_ms is not None:
-        pace = f"one after another, {formatting.milliseconds(1000 * seconds / test.samples)} each"
+        each = formatting.milliseconds(1000 * seconds / test.samples)
+        pace = phrase("one after another, {latency} each", latency=each)
     else:
         unit = "queries/s" if run.is_server else "samples/s"
-        pace = f"at {formatting.rate(test.samples / seconds, unit)}"
+        pace = phrase("at {rate}", rate=formatting.rate(test.samples / seconds, unit))
     run.terminal.say(
-        f"{test.name}: {formatting.count(test.samples)} samples, about "
-        f"{formatting.duration(seconds)} ({pace}; from {target.source})"
-    )
+        phrase(
+            "{name}: {count} samples, about {duration} ({pace}; from {source})",
+            name=test.name, count=formatting.count(test.samples),
+            duration=formatting.duration(seconds), pace=pace, source=target.source,
+        )
+    )  # fmt: skip
     # A search has just shown that more would not hold.
     if target.advice and not test.accuracy and run.config.server_target_qps != "max":
-        run.terminal.say(f"  {target.advice}")
+        run.terminal.say(joined("", ("  ", target.advice)))

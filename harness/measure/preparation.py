@@ -20,6 +20,7 @@ from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.model_source import ModelSource
 from harness.inputs.tokenizer import load_tokenizer
+from harness.language import phrase
 from harness.loadgen import planning, release
 from harness.machine import sockets
 from harness.machine import system as system_info
@@ -100,7 +101,7 @@ def prepare(
     engine_plan = plan.make(settings, model, site, purpose, tuned)
     copies = capacity.faster_as_copies(settings, asked, site.device, site.system, model)
     for note in filter(None, (engine_plan.note, copies) if like is None else ()):
-        say(f"note: {note}")
+        say(phrase("note: {note}", note=note))
     facts = RunFacts(
         sample_count=len(data),
         dataset_unofficial_because=data.unofficial_because,
@@ -140,7 +141,7 @@ def _data(
     """The data set, and the tokenizer where its prompts needed one."""
     if like is not None:
         return like.dataset, like.tokenizer
-    say(f"reading the data set ({settings.dataset}) ...")
+    say(phrase("reading the data set ({dataset}) ...", dataset=settings.dataset))
     loaded: list[Any] = []
 
     def tokenizer() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from harness.language import phrase
 from harness.loadgen.planning import Target
 from harness.logs.performance import performance_result
 from harness.measure import performance
@@ -28,7 +29,9 @@ async def measure_again(run: ActiveRun, target: Target) -> None:
     median = median_number(tests, run.config.scenario)
     repeats.make_own(run.folder, median)
     run.record.result_is_test(median)
-    run.terminal.say(f"performance: test {median} of {asked} is the median")
+    run.terminal.say(
+        phrase("performance: test {median} of {count} is the median", median=median, count=asked)
+    )
 
 
 def _read(run: ActiveRun) -> dict[int, PerformanceResult]:

@@ -15,6 +15,7 @@ from harness.engine import life as engine_life
 from harness.engine.keeper import EngineKeeper
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
+from harness.language import phrase
 from harness.measure import lifecycle, session
 from harness.measure.interrupts import Interrupts
 from harness.measure.lifecycle import Job, Outcome
@@ -60,7 +61,13 @@ class Series:
             for number, prepared in enumerate(self.runs):
                 if len(self.runs) > 1:
                     label = prepared.config.scenario.label
-                    self.terminal.say(f"\nscenario {number + 1} of {len(self.runs)}: {label}")
+                    self.terminal.say()
+                    self.terminal.say(
+                        phrase(
+                            "scenario {number} of {count}: {label}",
+                            number=number + 1, count=len(self.runs), label=label,
+                        )
+                    )  # fmt: skip
                 following = self.runs[number + 1 : number + 2]
                 next_settings = following[0].plan.settings if following else None
                 source = session.EngineSource(keeper, self.make_engine, next_settings)
@@ -87,7 +94,9 @@ class Series:
         try:
             return series_page.write([outcome.folder.path for outcome in self.outcomes])
         except (BenchmarkError, OSError) as error:
-            self.terminal.say(f"note: the page of all runs could not be made: {error}")
+            self.terminal.say(
+                phrase("note: the page of all runs could not be made: {error}", error=error)
+            )
             return None
 
     def _exit_status(self) -> int:
@@ -118,7 +127,7 @@ class Series:
             await session.measure(prepared, folder, record, self.terminal, source)
             if config.runs_accuracy or config.compliance:
                 record.scoring(SCORING_BEGUN)
-                async with record.phase(self.terminal, "scoring_s", "scoring the answers"):
+                async with record.phase(self.terminal, "scoring_s", phrase("scoring the answers")):
                     await asyncio.to_thread(score, prepared.scoring, folder)
                 record.scoring(SCORING_DONE)
 

@@ -16,6 +16,7 @@ from harness.engine.plan import EnginePlan
 from harness.engine.settings import Sampling
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
+from harness.language import phrase
 from harness.loadgen.planning import Target
 from harness.machine import ceilings
 from harness.measure import highest_rate, performance, repeats, targets, tests
@@ -67,7 +68,7 @@ async def measure(
             record.takes_over_engine()
         else:
             await _measure_ceilings(run)
-            async with run.phase("engine_load_s", "loading the engine"):
+            async with run.phase("engine_load_s", phrase("loading the engine")):
                 await engine_life.load(engine, prepared.config.stall_timeout_s)
             keeper.loaded(folder.run_log)
             log.info("the engine is loaded: load %d in this invocation", keeper.loads)
@@ -77,14 +78,14 @@ async def measure(
         raise EngineError(engine_life.explain(error, engine_log)) from error
     finally:
         if not keeper.keeps(engine):
-            async with run.phase("shutdown_s", "shutting the engine down"):
+            async with run.phase("shutdown_s", phrase("shutting the engine down")):
                 await asyncio.to_thread(engine_life.shut_down, engine)
 
 
 async def _measure_ceilings(run: ActiveRun) -> None:
     """What a GPU can do, while it is still free; a run without one has nothing to measure."""
     if run.config.extra_metrics and run.prepared.plan.system.gpu_count:
-        async with run.phase("ceilings_s", "measuring what a GPU can do"):
+        async with run.phase("ceilings_s", phrase("measuring what a GPU can do")):
             found = await asyncio.to_thread(ceilings.measure, run.config.precision)
         if found is not None:
             run.record.ceilings(found)
@@ -107,7 +108,11 @@ async def _all_tests(run: ActiveRun) -> None:
         await repeats.measure_again(run, target)
         if config.compliance:
             test = tests.test06(run, target)
-            run.terminal.say(f"{test.name}: {formatting.count(test.samples)} queries")
+            run.terminal.say(
+                phrase(
+                    "{name}: {count} queries", name=test.name, count=formatting.count(test.samples)
+                )
+            )
             await tests.loadgen_test(run, test)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config import Scenario
+from harness.language import phrase
 from harness.loadgen import sut
 from harness.loadgen.answering import Progress
 from harness.loadgen.latency_watch import LatencyWatch
@@ -49,7 +50,7 @@ class LoadGenTest:
 def accuracy_test(run: ActiveRun, target: Target) -> LoadGenTest:
     """Every sample once, its answer logged."""
     return LoadGenTest(
-        name="accuracy",
+        name=phrase("accuracy"),
         phase="accuracy_s",
         log_dir=run.folder.accuracy,
         user_conf=run.folder.user_conf,
@@ -62,9 +63,11 @@ def accuracy_test(run: ActiveRun, target: Target) -> LoadGenTest:
 def performance_test(run: ActiveRun, target: Target, number: int = 1) -> LoadGenTest:
     """The test whose times count; `number`: which of those that --repeat asks for."""
     folder = repeats.folder_of(run.folder, number)
-    of = f" {number} of {run.config.repeat}" if run.config.repeat > 1 else ""
+    name, repeats_asked = phrase("performance"), run.config.repeat
+    if repeats_asked > 1:
+        name = phrase("performance {number} of {count}", number=number, count=repeats_asked)
     return LoadGenTest(
-        name=f"performance{of}",
+        name=name,
         phase="performance_s",
         log_dir=folder.performance,
         user_conf=run.folder.user_conf,

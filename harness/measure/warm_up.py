@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from harness import formatting
 from harness.config import Scenario
+from harness.language import phrase
 from harness.loadgen import planning
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import Burst, burst
@@ -38,7 +39,7 @@ async def warm_up(run: ActiveRun) -> None:
     if run.pace is None:
         run.pace = Pace(
             result.samples_per_second,
-            f"the warm-up of {formatting.count(result.samples)} samples",
+            phrase("the warm-up of {samples} samples", samples=formatting.count(result.samples)),
             planning.BURST_MARGIN,
         )
 
@@ -56,7 +57,7 @@ def samples(run: ActiveRun) -> int:
 async def _burst(run: ActiveRun, prompts: Sequence[list[int]]) -> Burst:
     progress = Progress()
     at_once = {Scenario.SINGLESTREAM: 1, Scenario.OFFLINE: ADMITTED_FILLS * run.max_num_seqs}
-    async with run.phase("warm_up_s", "warm-up", progress, len(prompts)):
+    async with run.phase("warm_up_s", phrase("warm-up"), progress, len(prompts)):
         result = await burst(
             run.engine,
             prompts,

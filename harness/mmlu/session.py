@@ -12,6 +12,7 @@ from harness.engine.causes import EngineLog
 from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.inputs.tokenizer import decode
+from harness.language import phrase
 from harness.loadgen.answering import check_stall
 from harness.measure.record import RunRecord
 from harness.mmlu import prompts as mmlu_prompts
@@ -36,7 +37,7 @@ async def evaluate(
     engine_log = EngineLog(folder.run_log)
     engine_log.begin()
     try:
-        async with record.phase(terminal, "engine_load_s", "loading the engine"):
+        async with record.phase(terminal, "engine_load_s", phrase("loading the engine")):
             await engine_life.load(engine, prepared.config.run.stall_timeout_s)
         engine_log.begin()
         record.first_query(ago_s=0)
@@ -44,7 +45,7 @@ async def evaluate(
     except EngineError as error:
         raise EngineError(engine_life.explain(error, engine_log)) from error
     finally:
-        async with record.phase(terminal, "shutdown_s", "shutting the engine down"):
+        async with record.phase(terminal, "shutdown_s", phrase("shutting the engine down")):
             await asyncio.to_thread(engine_life.shut_down, engine)
     record.requests(engine.requests)
     mmlu_results.write(folder, prepared.config, answers)
@@ -65,7 +66,7 @@ async def answer_all(
 
     def describe() -> str:
         elapsed_s = time.monotonic() - started
-        return progress_line("MMLU", done_count, total, 0, elapsed_s, "questions")
+        return progress_line("MMLU", done_count, total, 0, elapsed_s, of_questions=True)
 
     async with record.phase(terminal, "questions_s", "MMLU", describe):
         try:

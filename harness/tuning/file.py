@@ -11,6 +11,7 @@ from typing import Any
 from harness import formatting
 from harness.config import RunConfig
 from harness.engine.profiles import Profile
+from harness.language import phrase
 from harness.machine.system import SystemInfo
 from harness.results.files import locked, read_object, set_aside, write_json
 from harness.results.folder import TUNING_JSON
@@ -104,7 +105,9 @@ def write(
         others = [known for known in _records(results_dir) if not _is_of(known, search)]
         aside = set_aside(path) if _is_damaged(path) else None
         write_json(path, {"schema_version": SCHEMA_VERSION, "searches": [*others, record]})
-    return None if aside is None else f"{path} was damaged; it is now {aside.name}"
+    if aside is None:
+        return None
+    return phrase("{path} was damaged; it is now {name}", path=path, name=aside.name)
 
 
 def find(results_dir: Path, config: RunConfig, system: SystemInfo) -> Profile | None:
@@ -165,15 +168,17 @@ def note_on_ignored(results_dir: Path) -> str | None:
     path = results_dir / TUNING_JSON
     content = read_object(path)
     if "schema_version" in content and content["schema_version"] != SCHEMA_VERSION:
-        return (
-            f"note: {path} was written by another version of this program, whose kernels had other "
-            "names, so its searches are not used; --tune MINUTES searches anew"
+        return phrase(
+            "note: {path} was written by another version of this program, whose kernels had other "
+            "names, so its searches are not used; --tune MINUTES searches anew",
+            path=path,
         )
     if not _is_damaged(path):
         return None
-    return (
-        f"note: {path} is damaged, so its searches are not used, or only the whole ones among "
-        "them; --tune MINUTES sets the file aside and searches anew"
+    return phrase(
+        "note: {path} is damaged, so its searches are not used, or only the whole ones among "
+        "them; --tune MINUTES sets the file aside and searches anew",
+        path=path,
     )
 
 

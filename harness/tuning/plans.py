@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from harness.engine import one_query
 from harness.engine.attention import BACKEND
 from harness.engine.profiles import Place, Profile, sequences_that_fit
+from harness.language import phrase
 from harness.tuning.search import (
     FIRST_GUESS_S,
     LATENCY,
@@ -22,7 +23,7 @@ from harness.tuning.search import (
 
 Pair = tuple[int, int]  # max_num_seqs, max_num_batched_tokens
 
-_UNIFORM = (
+_UNIFORM = phrase(
     "a step of B tokens holds B/7.8 answers in progress and their share of prompts (870 tokens in, "
     "128 out); with more sequences than that every step is full, with fewer the load goes in waves"
 )
@@ -70,10 +71,10 @@ def make_plan(
 
 def _cpu_variations() -> tuple[Variation, ...]:
     return (
-        _seats(_CPU, "more sequences share the reading of the weights"),
+        _seats(_CPU, phrase("more sequences share the reading of the weights")),
         Variation(
-            "compiled",
-            "fused kernels, for a minute of compiling",
+            phrase("compiled"),
+            phrase("fused kernels, for a minute of compiling"),
             _always({"enforce_eager": False}),
         ),
     )
@@ -82,10 +83,10 @@ def _cpu_variations() -> tuple[Variation, ...]:
 def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variation, ...]:
     if scenario == "singlestream":
         return (
-            _seats(_SINGLE_STREAM, "one sequence needs two graphs alone"),
+            _seats(_SINGLE_STREAM, phrase("one sequence needs two graphs alone")),
             Variation(
-                "compiled for one token",
-                "kernels tuned for the one shape of every decode step",
+                phrase("compiled for one token"),
+                phrase("kernels tuned for the one shape of every decode step"),
                 _compiled_for_one_token,
             ),
             _blocks(128),
@@ -96,17 +97,21 @@ def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variat
         pairs = _OFFLINE_FP8 if precision == "fp8" else _OFFLINE
         return (
             _seats(_fitting(pairs, most), _UNIFORM),
-            Variation("compiled for full steps", "kernels tuned for the one shape", _full_step),
+            Variation(
+                phrase("compiled for full steps"),
+                phrase("kernels tuned for the one shape"),
+                _full_step,
+            ),
             _graphs(),
             _blocks(224 if precision == "fp8" else 128),
             _attention(),
         )
     share = Variation(
-        "prompts share steps",
-        "no prompt takes a whole step, which caps the tail of TPOT",
+        phrase("prompts share steps"),
+        phrase("no prompt takes a whole step, which caps the tail of TPOT"),
         _always({"long_prefill_token_threshold": 768}),
     )
-    why = "fewer tokens a step lower TPOT, more lower TTFT"
+    why = phrase("fewer tokens a step lower TPOT, more lower TTFT")
     if scenario == "interactive":
         return (_seats(_fitting(_INTERACTIVE, most), why), share, _attention())
     return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
@@ -120,13 +125,13 @@ def _compiled_for_one_token(best: Settings) -> Sequence[Settings]:
 
 def _seats(pairs: Sequence[Pair], why: str) -> Variation:
     changes = [{"max_num_seqs": seqs, "max_num_batched_tokens": tokens} for seqs, tokens in pairs]
-    return Variation("sequences and tokens of a step", why, _always(*changes))
+    return Variation(phrase("sequences and tokens of a step"), why, _always(*changes))
 
 
 def _graphs() -> Variation:
     return Variation(
-        "graphs up to 512 sequences",
-        "larger graphs make attention split its work for small batches, and take memory",
+        phrase("graphs up to 512 sequences"),
+        phrase("larger graphs make attention split its work for small batches, and take memory"),
         _graphs_up_to_512,
     )
 
@@ -138,8 +143,8 @@ def _blocks(tile: int) -> Variation:
         return [{"block_size": 64}, {"block_size": tile}]
 
     return Variation(
-        "KV cache blocks",
-        "a block as large as the attention kernel's tile loads in one go; may also lose",
+        phrase("KV cache blocks"),
+        phrase("a block as large as the attention kernel's tile loads in one go; may also lose"),
         change,
     )
 
@@ -149,8 +154,8 @@ def _attention() -> Variation:
         return [{"attention_backend": "FLASH_ATTN"}] if _by_flashinfer(best) else []
 
     return Variation(
-        "FlashAttention 3",
-        "one kernel for prompts and answers together, and vLLM's second model runner",
+        phrase("FlashAttention 3"),
+        phrase("one kernel for prompts and answers together, and vLLM's second model runner"),
         change,
     )
 
@@ -161,8 +166,8 @@ def _by_flashinfer(best: Settings) -> bool:
 
 def _scheduling() -> Variation:
     return Variation(
-        "scheduling in turn",
-        "tells whether the CPU is what limits",
+        phrase("scheduling in turn"),
+        phrase("tells whether the CPU is what limits"),
         _always({"async_scheduling": False}),
     )
 

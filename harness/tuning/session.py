@@ -14,6 +14,7 @@ from harness.engine import life as engine_life
 from harness.engine.causes import EngineLog
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError, EngineError, UsageError
+from harness.language import phrase
 from harness.measure import lifecycle
 from harness.measure.preparation import Prepared
 from harness.measure.session import EngineMaker
@@ -132,7 +133,7 @@ class TuneSession:
         while (settings := tuning.next_settings(self.plan, self.trials)) is not None:
             # That the first one fits was found before anything was written.
             if len(self.trials) > recorded and self.trials_expected == 0:
-                self.terminal.say("the time is used up; the same command goes on from here")
+                self.terminal.say(phrase("the time is used up; the same command goes on from here"))
                 break
             self.trials.append(await self._try(settings))
             self._save()
@@ -147,14 +148,16 @@ class TuneSession:
         engine_log.begin()
         plan = self.prepared.plan.with_profile_settings(settings)
         engine = self.make_engine(plan, self.prepared.sampling)
-        label = f"trial {len(self.trials) + 1}"
+        number = len(self.trials) + 1
         sequences = self._sequences_of_all_copies(int(plan.settings["max_num_seqs"]))
-        log.info("%s: %s", label, settings)
+        log.info("trial %d: %s", number, settings)
+        loading = phrase("trial {number}: loading the engine", number=number)
+        measuring = phrase("trial {number}: measuring", number=number)
         try:
-            async with timed_phase(self.terminal, {}, "load", f"{label}: loading the engine"):
+            async with timed_phase(self.terminal, {}, "load", loading):
                 await engine_life.load(engine, self.prepared.config.stall_timeout_s)
             engine_log.begin()
-            async with timed_phase(self.terminal, {}, "measure", f"{label}: measuring"):
+            async with timed_phase(self.terminal, {}, "measure", measuring):
                 score = await trial.measure(
                     engine, self.work, sequences=sequences, in_flight=self._last_in_flight()
                 )
@@ -196,17 +199,21 @@ class TuneSession:
         self.terminal.say()
         self.terminal.say(table(self.plan, self.trials))
         self.terminal.say()
-        self.terminal.say(f"kept in {self.results_dir / TUNING_JSON}")
+        self.terminal.say(phrase("kept in {path}", path=self.results_dir / TUNING_JSON))
         chosen = tuning.best(self.plan, self.trials)
         if chosen is None:
             return
         if tuning.key(chosen.settings) == tuning.key(self.plan.base):
-            self.terminal.say(
-                f"nothing tried {'' if self.is_over else 'so far '}was better: "
-                "later runs keep the profile's settings"
+            so_far = phrase(
+                "nothing tried so far was better: later runs keep the profile's settings"
             )
+            ended = phrase("nothing tried was better: later runs keep the profile's settings")
+            self.terminal.say(ended if self.is_over else so_far)
             return
         self.terminal.say(
-            "later runs with the same model, precision, scenario and results folder use the best:"
+            phrase(
+                "later runs with the same model, precision, scenario and results folder use the "
+                "best:"
+            )
         )
         self.terminal.say(f"  {shlex.join(command_line.without_flag(self.command, '--tune'))}")
