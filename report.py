@@ -67,9 +67,14 @@ def score_again(run_dir: Path) -> None:
     # Imported only now: the data set and numpy, which a report does without.
     from harness.measure.rescore import rescore
 
-    load_env_file(Path(__file__).resolve().parent)  # a token for the hub
-    print("scoring the answers ...", flush=True)
+    print(translated(phrase("scoring the answers ...")), flush=True)
     rescore(run_dir)
+
+
+def _choose_language(asked: str | None) -> None:
+    """The one asked for, or the variable's, which `.env` may hold. Raises BenchmarkError."""
+    load_env_file(Path(__file__).resolve().parent)  # it may hold a token for the hub as well
+    language.choose(asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_language_flag(parser)
     arguments = parser.parse_args(argv)
     try:
-        language.choose(arguments.lang)
+        _choose_language(arguments.lang)
         for run_dir in arguments.run_dirs:
             if arguments.rescore:
                 score_again(run_dir)
@@ -130,16 +135,24 @@ def show_history(argv: Sequence[str]) -> int:
         "results_dir", metavar="RESULTS_DIR", type=flags.path, nargs="?", default=Path("results"),
         help="a results folder (default: results)",
     )  # fmt: skip
-    results_dir = parser.parse_args(argv).results_dir
+    flags.add_language_flag(parser)
+    arguments = parser.parse_args(argv)
+    results_dir = arguments.results_dir
     try:
+        _choose_language(arguments.lang)
         if not results_dir.is_dir():
-            raise UsageError(f"{results_dir}: no such folder; give the one that runs lie in.")
+            raise UsageError(
+                phrase(
+                    "{folder}: no such folder; give the one that runs lie in.", folder=results_dir
+                )
+            )
         print(history.write(results_dir))
     except BenchmarkError as error:
-        print(f"report.py: {error}", file=sys.stderr)
+        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(f"report.py: {error.filename} cannot be written: {error.strerror}.", file=sys.stderr)
+        why = phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
+        print(f"report.py: {translated(why)}", file=sys.stderr)
         return BenchmarkError.exit_status
     return 0
 
@@ -159,27 +172,29 @@ def compare(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--fail-if-slower", type=percent, metavar="PERCENT", help="exit 4 beyond that, as 2%%"
     )
+    flags.add_language_flag(parser)
     arguments = parser.parse_args(argv)
-    from harness.report import comparison  # numpy, which --help does without
-
     try:
+        _choose_language(arguments.lang)
+        from harness.report import comparison  # numpy, which --help does without
+
         found = comparison.compare(arguments.run_dirs, anyway=arguments.anyway)
         folder = comparison.write(found, arguments.output, datetime.now())
         print(found.terminal(), f"\n  {folder.comparison_html}", sep="\n")
         limit = arguments.fail_if_slower
         slower = [] if limit is None else comparison.slower_than(found, limit)
     except BenchmarkError as error:
-        print(f"report.py: {error}", file=sys.stderr)
+        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
         return error.exit_status
     except OSError as error:
-        print(
-            f"report.py: {error.filename} cannot be written: {error.strerror}; choose another "
-            "folder with --output DIR.",
-            file=sys.stderr,
-        )
+        why = phrase(
+            "{file} cannot be written: {why}; choose another folder with --output DIR.",
+            file=error.filename, why=error.strerror,
+        )  # fmt: skip
+        print(f"report.py: {translated(why)}", file=sys.stderr)
         return BenchmarkError.exit_status
     for sentence in slower:
-        print(f"report.py: {sentence}", file=sys.stderr)
+        print(f"report.py: {translated(sentence)}", file=sys.stderr)
     return SLOWER if slower else 0
 
 

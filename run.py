@@ -133,7 +133,11 @@ def measure_all(config: RunConfig, asked: Submission | None, command: list[str])
     first = _prepare(configs[0], terminal)
     prepared = [first, *(_prepare(each, terminal, like=first) for each in configs[1:])]
     needed_bytes = sum(each.needed_bytes for each in prepared)
-    room.check_free(Path(config.results_dir), needed_bytes, f"the {len(prepared)} runs together")
+    room.check_free(
+        Path(config.results_dir),
+        needed_bytes,
+        phrase("the {count} runs together", count=len(prepared)),
+    )
     if asked is not None:
         tree.check_beforehand(asked, preparation.describe(first, command).to_json())
     status, run_dirs = runs.Series(prepared, command, terminal).execute()
@@ -225,9 +229,18 @@ def submit(asked: Submission, run_dirs: Sequence[Path]) -> int:
     from harness.submission import tree
 
     for doubt in tree.make_submission(asked, run_dirs, PROJECT):
-        print(f"note: {doubt}")
-    print(f"The {asked.division} submission of {asked.submitter} is in {asked.out}.")
-    print(f"The official checker: make third-party, then make check-submission TREE={asked.out}")
+        print(translated(phrase("note: {note}", note=doubt)))
+    for told in (
+        phrase(
+            "The {division} submission of {submitter} is in {folder}.",
+            division=asked.division, submitter=asked.submitter, folder=asked.out,
+        ),
+        phrase(
+            "The official checker: make third-party, then make check-submission TREE={folder}",
+            folder=asked.out,
+        ),
+    ):  # fmt: skip
+        print(translated(told))
     return 0
 
 

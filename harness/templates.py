@@ -87,6 +87,7 @@ def _environment(folders: tuple[Path, ...], chosen: str, *, escapes: bool) -> En
         "points": lambda value: formatting.NOT_KNOWN if value is None else f"{value:.4f} %",
         "rate": formatting.rate,
         "rich": rich,
+        "said": language.translated,
         "shown": printable,
         "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",
     }

@@ -28,11 +28,7 @@ _SENTENCE = re.compile(r"\w \w.*(?<!\.\.)\.$|[\w}]\. .*\}$", re.DOTALL)
 # Modules whose sentences nobody can be told in another language.
 ENGLISH_ALONE = (
     "language",  # says that no language could be chosen
-    # The words of `run.py check` and of comparisons.
-    "measure/check", "measure/check_gpus", "measure/check_inputs", "measure/check_limits",
-    "measure/check_software", "report/comparison", "report/comparison_differences",
-    "report/comparison_plots", "report/comparison_runs", "report/comparison_text",
-)  # fmt: skip
+)
 
 
 def extracted() -> Catalog:

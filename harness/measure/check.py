@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 from harness.config import RunConfig
 from harness.engine.plan import Site
+from harness.language import phrase
 from harness.machine import system as system_info
 from harness.measure import check_gpus, check_inputs, check_limits, check_software
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line
@@ -52,10 +53,15 @@ class _Question:
         if self.error is not None:
             raise self.error
         if self._thread.is_alive():
-            text = f"no answer within {LIMIT_S:g} s"
+            text = phrase(
+                "no answer within {seconds:g} s. A run would wait for it.", seconds=LIMIT_S
+            )
             if self.by_network:
-                text += "; see whether there is a network, and what HTTPS_PROXY says"
-            text = f"{text}. A run would wait for it."
+                text = phrase(
+                    "no answer within {seconds:g} s; see whether there is a network, and what "
+                    "HTTPS_PROXY says. A run would wait for it.",
+                    seconds=LIMIT_S,
+                )
             return [Line(self.name, DOUBTFUL, text)]
         return self.lines
 
@@ -83,20 +89,20 @@ def look(config: RunConfig) -> list[Line]:
     questions = [
         _Question("Python", check_software.python),
         _Question("vLLM", lambda: check_software.vllm(site)),
-        _Question("CUDA driver", lambda: check_software.driver(site)),
+        _Question(phrase("CUDA driver"), lambda: check_software.driver(site)),
         _Question("GPUs", lambda: check_software.devices(config, site)),
-        _Question("GPUs' state", lambda: check_gpus.lines(config, site)),
-        _Question("limits", lambda: check_limits.lines(config, site)),
+        _Question(phrase("GPUs' state"), lambda: check_gpus.lines(config, site)),
+        _Question(phrase("limits"), lambda: check_limits.lines(config, site)),
         _Question("LoadGen", lambda: check_software.loadgen(config)),
-        _Question("token", check_inputs.token),
-        _Question("model", lambda: check_inputs.model(config, site), by_network=True),
-        _Question("data set", lambda: check_inputs.data_set(config), by_network=True),
+        _Question(phrase("token"), check_inputs.token),
+        _Question(phrase("model"), lambda: check_inputs.model(config, site), by_network=True),
+        _Question(phrase("data set"), lambda: check_inputs.data_set(config), by_network=True),
         _Question("punkt_tab", lambda: check_inputs.sentence_data(config)),
-        _Question("results folder", lambda: check_inputs.results(config)),
+        _Question(phrase("results folder"), lambda: check_inputs.results(config)),
     ]
     if config.engine_args:
         questions.append(
-            _Question("engine arguments", lambda: check_software.engine_arguments(config))
+            _Question(phrase("engine arguments"), lambda: check_software.engine_arguments(config))
         )
     for question in questions:
         question.start()
@@ -105,7 +111,10 @@ def look(config: RunConfig) -> list[Line]:
 
 def _verdict(missing: int, doubtful: int) -> str:
     if missing:
-        return f"A run cannot begin: {missing} missing, {doubtful} doubtful."
+        return phrase(
+            "A run cannot begin: {missing} missing, {doubtful} doubtful.",
+            missing=missing, doubtful=doubtful,
+        )  # fmt: skip
     if doubtful:
-        return f"A run can begin; {doubtful} doubtful."
-    return "A run can begin."
+        return phrase("A run can begin; {doubtful} doubtful.", doubtful=doubtful)
+    return phrase("A run can begin.")

@@ -23,6 +23,7 @@ from harness.inputs import (
 from harness.inputs import model as models
 from harness.inputs.cache import cache_folder
 from harness.inputs.model_source import ModelSource
+from harness.language import joined, phrase
 from harness.machine import gpus, process_limits, sockets
 from harness.measure import check_gpus, check_limits, preparation
 from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked
@@ -37,9 +38,11 @@ def token() -> Line:
 
     def look() -> str:
         there = hub.user_token()
-        return "there is one" if there else "none, which only a gated or private model needs"
+        if there:
+            return phrase("there is one")
+        return phrase("none, which only a gated or private model needs")
 
-    return asked("token", look)
+    return asked(phrase("token"), look)
 
 
 def model(config: RunConfig, site: Site) -> list[Line]:
@@ -52,7 +55,7 @@ def model(config: RunConfig, site: Site) -> list[Line]:
         found.append(models.resolve_model(config))
         return _where(config, found[0])
 
-    lines = [asked("model", look)]
+    lines = [asked(phrase("model"), look)]
     shape = found[0] if found else _official_shape(config)
     if shape is None:
         return lines
@@ -68,24 +71,28 @@ def _made(config: RunConfig) -> str:
 
 def _not_made(config: RunConfig) -> list[Line]:
     if config.model == DEMO_MODEL:
-        return [Line("model", OK, "demo: is built in seconds at the first run")]
-    text = "small: is downloaded at the first run; `python run.py fetch small` does it now."
-    return [Line("model", DOUBTFUL, text), asked("disk for the model", _room_for_small)]
+        return [Line(phrase("model"), OK, phrase("demo: is built in seconds at the first run"))]
+    text = phrase("small: is downloaded at the first run; `python run.py fetch small` does it now.")
+    return [
+        Line(phrase("model"), DOUBTFUL, text),
+        asked(phrase("disk for the model"), _room_for_small),
+    ]
 
 
 def _room_for_small() -> str:
     small_model.check_disk()
-    return f"{_free_bytes(cache_folder())} free in {cache_folder()}"
+    return _free_in(cache_folder())
 
 
 def _where(config: RunConfig, source: ModelSource) -> str:
     if Path(source.path).is_dir():
         return source.source
     size = formatting.gibibytes(source.least_weights_bytes)
-    return (
-        f"{source.source}: a run downloads its {size}; `python run.py fetch model` does it ahead"
-        + ("" if config.model_repo == OFFICIAL_MODEL else f" (--model {config.model})")
-    )
+    flag = "" if config.model_repo == OFFICIAL_MODEL else f" (--model {config.model})"
+    return phrase(
+        "{source}: a run downloads its {size}; `python run.py fetch model` does it ahead{flag}",
+        source=source.source, size=size, flag=flag,
+    )  # fmt: skip
 
 
 def _official_shape(config: RunConfig) -> ModelSource | None:
@@ -99,52 +106,57 @@ def _disk(source: ModelSource, *, whole: bool) -> Line:
     """Room for the weights in the hub's local cache."""
     from huggingface_hub import constants
 
-    name = "disk for the model"
+    name = phrase("disk for the model")
     if whole and Path(source.path).is_dir():
-        return Line(name, OK, f"nothing to download: it is in {source.path}")
+        return Line(name, OK, phrase("nothing to download: it is in {path}", path=source.path))
 
     def look() -> str:
         repo = source.requested if whole else OFFICIAL_MODEL
         hub.check_room(source.requested, repo, source.least_weights_bytes)
         cache = Path(constants.HF_HUB_CACHE)
-        return f"{_free_bytes(cache)} free in {cache}"
+        return _free_in(cache)
 
     return asked(name, look)
 
 
-def _free_bytes(folder: Path) -> str:
+def _free_in(folder: Path) -> str:
     """What is free where a folder is or would be, for people."""
     there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    return formatting.gibibytes(shutil.disk_usage(there).free)
+    free = formatting.gibibytes(shutil.disk_usage(there).free)
+    return phrase("{free} free in {folder}", free=free, folder=folder)
 
 
 def _tokenizer(config: RunConfig, source: ModelSource) -> Line:
     if source.has_tokenizer:
-        return Line("tokenizer", OK, source.tokenizer_folder or "the model's own")
+        return Line(phrase("tokenizer"), OK, source.tokenizer_folder or phrase("the model's own"))
     text = dataset.without_tokenizer(config, source.vocab_size)
     own_file = config.dataset_path is not None and Path(config.dataset_path).expanduser().is_file()
-    return Line("tokenizer", DOUBTFUL if own_file else MISSING, text)  # a file may hold token ids
+    return Line(
+        phrase("tokenizer"), DOUBTFUL if own_file else MISSING, text
+    )  # a file may hold token ids
 
 
 def _engine(config: RunConfig, site: Site, source: ModelSource) -> list[Line]:
     """Memory and kernels, as the plan of the engine finds them."""
     planned: list[plan.EnginePlan] = []
     longest = min(synthetic.MAX_TOKENS + config.max_new_tokens, source.max_position_embeddings)
-    memory = "GPU memory" if site.device == "gpu" else "memory"
+    memory = phrase("GPU memory") if site.device == "gpu" else phrase("memory")
 
     def look() -> str:
         sized = capacity.check_devices(config, site.device, site.system)
         sized = capacity.fit_heads(sized, config.tensor_parallel_size, source)
         purpose = Purpose(config.max_model_len or longest)
         planned.append(plan.make(sized, source, site, purpose))
-        return f"enough: {_free(config, site)} are free"
+        return phrase("enough: {free} are free", free=_free(config, site))
 
     lines = [asked(memory, look), check_limits.memory(source, config, site)]
     if planned and site.device == "gpu":
         chosen = kernels.choose(planned[0].config, source, site.device, site.system)
-        text = "FlashInfer's, compiled" if chosen.flashinfer else "those that vLLM brings"
+        text = phrase("those that vLLM brings")
+        if chosen.flashinfer:
+            text = phrase("FlashInfer's, compiled")
         state = DOUBTFUL if chosen.note else OK
-        lines.append(Line("attention kernels", state, chosen.note or text))
+        lines.append(Line(phrase("attention kernels"), state, chosen.note or text))
     return lines
 
 
@@ -152,7 +164,9 @@ def _free(config: RunConfig, site: Site) -> str:
     """The memory of the GPU with the least, or what this process may use of the machine's."""
     if site.device == "gpu":
         free, total = gpus.free_and_total_memory_bytes(check_gpus.used(config, site))
-        return f"{formatting.gibibytes(free)} of {formatting.gibibytes(total)}"
+        return phrase(
+            "{free} of {total}", free=formatting.gibibytes(free), total=formatting.gibibytes(total)
+        )
     room = process_limits.memory()
     return formatting.gibibytes(None if room is None else room.free_bytes)
 
@@ -162,19 +176,19 @@ def data_set(config: RunConfig) -> Line:
 
     def look() -> str | Line:
         if config.dataset == "synthetic":
-            return "synthetic: made from a seed"
+            return phrase("synthetic: made from a seed")
         if config.dataset == "sample":
             entries = articles.read_entries(articles.SAMPLE_ARTICLES)
-            return f"sample: {len(entries)} articles, part of the program"
+            return phrase("sample: {count} articles, part of the program", count=len(entries))
         if config.dataset_path is None:
             return _hubs_articles(config)
         path = Path(config.dataset_path).expanduser()
         if path.is_dir():
-            count = len(hub_dataset.validation_rows(config))
-            return f"{path}: {formatting.count(count)} articles in the hub's format"
+            count = formatting.count(len(hub_dataset.validation_rows(config)))
+            return phrase("{path}: {count} articles in the hub's format", path=path, count=count)
         return _file(config, path)
 
-    return asked("data set", look)
+    return asked(phrase("data set"), look)
 
 
 def _file(config: RunConfig, path: Path) -> str | Line:
@@ -184,33 +198,39 @@ def _file(config: RunConfig, path: Path) -> str | Line:
     except UsageError as error:
         entries = articles.read_entries(path)  # which says what is wrong with it
         articles.check_kinds(flag, entries, articles.prompt_field(entries))
-        return Line("data set", DOUBTFUL, f"{len(entries):,} articles. {error}")
-    return f"{path}: MLCommons' file, by its checksum"
+        text = phrase(
+            "{count} articles. {error}", count=formatting.count(len(entries)), error=error
+        )
+        return Line(phrase("data set"), DOUBTFUL, text)
+    return phrase("{path}: MLCommons' file, by its checksum", path=path)
 
 
 def _hubs_articles(config: RunConfig) -> str | Line:
     """CNN/DailyMail from the hub's cache or, if the hub answers, at the first run."""
     if not hub_dataset.hub_answers(OFFICIAL_DATASET):
         hub_dataset.validation_rows(config, ask_hub=False)
-        place = "in the cache of the library `datasets`"
+        place = phrase("in the cache of the library `datasets`")
     else:
-        place = "of the hub, which answers"
-    text = f"{OFFICIAL_DATASET} {place}"
+        place = phrase("of the hub, which answers")
     if config.category == "edge":
-        text += "; a subset made here is not the official one: python run.py fetch dataset "
-        return Line("data set", DOUBTFUL, f"{text}--category edge.")
-    return text
+        text = phrase(
+            "{name} {place}; a subset made here is not the official one: python run.py fetch "
+            "dataset --category edge.",
+            name=OFFICIAL_DATASET, place=place,
+        )  # fmt: skip
+        return Line(phrase("data set"), DOUBTFUL, text)
+    return joined(" ", (OFFICIAL_DATASET, place))
 
 
 def sentence_data(config: RunConfig) -> Line:
     """nltk's punkt_tab, where something will be scored."""
     name = "punkt_tab"
     if not config.runs_accuracy or config.weights == "dummy" or config.dataset == "synthetic":
-        return Line(name, OK, "not needed: this run scores nothing")
+        return Line(name, OK, phrase("not needed: this run scores nothing"))
 
     def look() -> str:
         check_sentence_splitter()
-        return "whole"
+        return phrase("whole")
 
     return asked(name, look)
 
@@ -227,14 +247,14 @@ def results(config: RunConfig) -> list[Line]:
     def roomy() -> str:
         needed = preparation.needed_bytes(config, samples, min_duration_s(config, samples))
         room.check(folder, needed)
-        return f"{formatting.megabytes(needed)} needed at most"
+        return phrase("{size} needed at most", size=formatting.megabytes(needed))
 
     def meeting() -> str:
         sockets.check()
-        return "takes the engine's sockets"
+        return phrase("takes the engine's sockets")
 
     return [
-        asked("results folder", writable),
-        asked("disk for results", roomy),
-        asked("temporary folder", meeting),
+        asked(phrase("results folder"), writable),
+        asked(phrase("disk for results"), roomy),
+        asked(phrase("temporary folder"), meeting),
     ]

@@ -10,6 +10,7 @@ from harness.engine import capacity, process_needs
 from harness.engine.plan import Site
 from harness.engine.settings import CPU_KV_CACHE_BYTES
 from harness.inputs.model_source import ModelSource
+from harness.language import phrase
 from harness.machine import cgroup, process_limits
 from harness.machine.system import SystemInfo
 from harness.measure import check_gpus
@@ -28,10 +29,10 @@ def lines(config: RunConfig, site: Site) -> list[Line]:
     """A line for each limit that is the same whatever the model."""
     return [
         # Without a GPU the cores are what the flags are held against, in a line before this.
-        *([Line("cores", OK, cores(site.system))] if site.device == "gpu" else []),
+        *([Line(phrase("cores"), OK, cores(site.system))] if site.device == "gpu" else []),
         _processor_time(config, site),
-        asked("shared memory", lambda: _shared_memory(config, site)),
-        asked("open files", _open_files),
+        asked(phrase("shared memory"), lambda: _shared_memory(config, site)),
+        asked(phrase("open files"), _open_files),
     ]
 
 
@@ -39,62 +40,74 @@ def cores(system: SystemInfo) -> str:
     """ "1 of the machine's 2, AMD EPYC"."""
     usable, of_machine = process_limits.core_count(), os.cpu_count()
     if usable is None:
-        return f"{formatting.NOT_KNOWN} how many, {system.cpu}"
-    part = "" if of_machine is None or usable >= of_machine else f" of the machine's {of_machine}"
-    return f"{usable}{part}, {system.cpu}"
+        return phrase("not known how many, {cpu}", cpu=system.cpu)
+    if of_machine is None or usable >= of_machine:
+        return f"{usable}, {system.cpu}"
+    return phrase(
+        "{usable} of the machine's {count}, {cpu}", usable=usable, count=of_machine, cpu=system.cpu
+    )
 
 
 def memory(source: ModelSource, config: RunConfig, site: Site) -> Line:
     """What the control groups leave of the memory, against what a run of this model takes."""
-    name, group = "memory limit", cgroup.memory()
+    name, group = phrase("memory limit"), cgroup.memory()
     if group.limit_bytes is None or group.free_bytes is None:
-        return Line(name, OK, "none of a container")
+        return Line(name, OK, phrase("none of a container"))
     needed = BYTES_OF_THE_PROGRAMS
     if site.device == "cpu":
         needed += source.loaded_bytes(config.precision) + CPU_KV_CACHE_BYTES
-    text = f"a container leaves {formatting.gibibytes(group.free_bytes)}"
-    text += f" of {formatting.gibibytes(group.limit_bytes)}"
+    text = phrase(
+        "a container leaves {free} of {limit}",
+        free=formatting.gibibytes(group.free_bytes), limit=formatting.gibibytes(group.limit_bytes),
+    )  # fmt: skip
     if group.free_bytes >= needed:
         return Line(name, OK, text)
-    text += (
-        f", and a run may take {formatting.gibibytes(needed)}; the kernel then ends it: allow it "
-        "more (docker: --memory)."
-    )
+    text = phrase(
+        "{text}, and a run may take {needed}; the kernel then ends it: allow it more (docker: "
+        "--memory).",
+        text=text, needed=formatting.gibibytes(needed),
+    )  # fmt: skip
     return Line(name, DOUBTFUL, text)
 
 
 def _processor_time(config: RunConfig, site: Site) -> Line:
-    name, visible = "processor time", site.system.cpu_count or 1
+    name, visible = phrase("processor time"), site.system.cpu_count or 1
     given = cgroup.cpu_quota()
     if given is None or given >= visible:
-        return Line(name, OK, "no limit of a container")
+        return Line(name, OK, phrase("no limit of a container"))
     wanted = visible
     if site.device == "gpu":
         wanted = min(visible, BUSY_PROCESSES + (check_gpus.used(config, site) or 1))
-    text = f"a container gives that of {given:g} of {visible} cores"
+    text = phrase(
+        "a container gives that of {given:g} of {visible} cores", given=given, visible=visible
+    )
     if given >= wanted:
         return Line(name, OK, text)
-    text += (
-        "; threads that count on more wait for one another: name whole cores instead (docker: "
-        f"--cpuset-cpus), at least {wanted}."
-    )
+    text = phrase(
+        "{text}; threads that count on more wait for one another: name whole cores instead "
+        "(docker: --cpuset-cpus), at least {wanted}.",
+        text=text, wanted=wanted,
+    )  # fmt: skip
     return Line(name, DOUBTFUL, text)
 
 
 def _shared_memory(config: RunConfig, site: Site) -> str | Line:
-    name, room = "shared memory", process_limits.shared_memory()
+    name, room = phrase("shared memory"), process_limits.shared_memory()
     if room is None:
-        return Line(name, DOUBTFUL, "there is no /dev/shm, which the engine's processes meet in.")
+        return Line(
+            name, DOUBTFUL, phrase("there is no /dev/shm, which the engine's processes meet in.")
+        )
     process_needs.check_shared_memory(config, site.device)
-    text = f"{room.free_bytes // _MIB:,} MiB free in /dev/shm"
+    text = phrase("{free:,} MiB free in /dev/shm", free=room.free_bytes // _MIB)
     if needed := process_needs.shared_memory_bytes(config, site.device):
-        text += f", {-(-needed // _MIB)} needed"
+        text = phrase("{text}, {needed} needed", text=text, needed=-(-needed // _MIB))
     parts = max(capacity.gpus_of_a_copy(config), check_gpus.used(config, site) or 1)
     if room.free_bytes >= SHARED_MEMORY_BYTES or parts == 1:
         return text
-    text += (
-        ", which may be too little for a model in several parts; docker gives more with "
-        "--shm-size 1g or --ipc host."
+    text = phrase(
+        "{text}, which may be too little for a model in several parts; docker gives more with "
+        "--shm-size 1g or --ipc host.",
+        text=text,
     )
     return Line(name, DOUBTFUL, text)
 
@@ -103,15 +116,16 @@ def _open_files() -> str | Line:
     """A run raises the limit by itself, as far as it may."""
     allowed, most = process_limits.open_files(), process_limits.most_open_files()
     if allowed is None:
-        return "no limit"
-    text = f"{formatting.count(allowed)} a process"
+        return phrase("no limit")
+    text = phrase("{count} a process", count=formatting.count(allowed))
     if allowed >= process_needs.USUAL_OPEN_FILES:
         return text
     process_needs.refuse_few_files(most)
     if most is None or most >= process_needs.USUAL_OPEN_FILES:
-        return f"{text}, which a run raises, as it may"
-    text += (
-        f", fewer than usual; `ulimit -n {process_needs.USUAL_OPEN_FILES}` in this shell allows "
-        "more (docker: --ulimit nofile=...)."
-    )
-    return Line("open files", DOUBTFUL, text)
+        return phrase("{text}, which a run raises, as it may", text=text)
+    text = phrase(
+        "{text}, fewer than usual; `ulimit -n {usual}` in this shell allows more (docker: --ulimit "
+        "nofile=...).",
+        text=text, usual=process_needs.USUAL_OPEN_FILES,
+    )  # fmt: skip
+    return Line(phrase("open files"), DOUBTFUL, text)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.errors import BenchmarkError
-from harness.language import text_of
+from harness.language import phrase, text_of
 
-OK, DOUBTFUL, MISSING = "ok", "doubtful", "missing"
+OK, DOUBTFUL, MISSING = phrase("ok"), phrase("doubtful"), phrase("missing")
 
 
 @dataclass(frozen=True)

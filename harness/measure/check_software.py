@@ -18,9 +18,10 @@ from harness.engine import capacity
 from harness.engine import vllm as engine
 from harness.engine.plan import Site
 from harness.errors import UsageError
+from harness.language import phrase
 from harness.loadgen import release
 from harness.measure import check_limits
-from harness.measure.check_line import DOUBTFUL, MISSING, Line, asked
+from harness.measure.check_line import DOUBTFUL, MISSING, OK, Line, asked
 
 PROJECT = Path(__file__).resolve().parents[2]
 LISTS = {"cpu": "requirements/cpu.txt", "gpu": "requirements.txt"}
@@ -32,8 +33,11 @@ def python() -> Line:
     supported, version = project["requires-python"], platform.python_version()
     text = f"{version}, {sys.executable}"
     if version in SpecifierSet(supported):
-        return Line("Python", "ok", text)
-    text += f"; {supported} is needed, so make the environment with one: make venv PYTHON=..."
+        return Line("Python", OK, text)
+    text = phrase(
+        "{text}; {supported} is needed, so make the environment with one: make venv PYTHON=...",
+        text=text, supported=supported,
+    )  # fmt: skip
     return Line("Python", MISSING, text)
 
 
@@ -42,14 +46,21 @@ def vllm(site: Site) -> Line:
 
     def look() -> str | Line:
         build = engine.installed_build()
-        text = f"{site.system.vllm_version}, the {'CPU' if build == 'cpu' else 'CUDA'} build"
+        text = phrase(
+            "{version}, the {kind} build",
+            version=site.system.vllm_version, kind="CPU" if build == "cpu" else "CUDA",
+        )  # fmt: skip
         listed = _listed(build)
         if listed in (None, (site.system.vllm_version or "").partition("+")[0]):
             return text
         return Line(
             "vLLM",
             DOUBTFUL,
-            f"{text}; this program was measured with {listed}: make venv installs that.",
+            phrase(
+                "{text}; this program was measured with {listed}: make venv installs that.",
+                text=text,
+                listed=listed,
+            ),
         )
 
     return asked("vLLM", look)
@@ -64,23 +75,31 @@ def _listed(build: str) -> str | None:
 
 def driver(site: Site) -> Line:
     """The newest CUDA that the driver supports against the one that torch was built for."""
-    name = "CUDA driver"
+    name = phrase("CUDA driver")
     if site.device == "cpu":
-        return Line(name, "ok", "not needed: the CPU build of vLLM is installed")
+        return Line(name, OK, phrase("not needed: the CPU build of vLLM is installed"))
     there, built = site.system.cuda_version, _cuda_of_torch()
-    text = f"driver {site.system.driver_version} for CUDA up to {there}"
+    text = phrase(
+        "driver {driver} for CUDA up to {cuda}", driver=site.system.driver_version, cuda=there
+    )
     if there is None:
-        text = "no NVIDIA driver answers; see whether nvidia-smi does (in docker: --gpus all)"
+        text = phrase(
+            "no NVIDIA driver answers; see whether nvidia-smi does (in docker: --gpus all)"
+        )
         return Line(name, MISSING, text)
     if built is None:
-        return Line(name, DOUBTFUL, f"{text}; torch tells no CUDA that it was built for.")
-    text += f", torch is built for {built}"
+        text = phrase("{text}; torch tells no CUDA that it was built for.", text=text)
+        return Line(name, DOUBTFUL, text)
+    text = phrase("{text}, torch is built for {built}", text=text, built=built)
     if _numbers(there) >= _numbers(built):
-        return Line(name, "ok", text)
-    way_out = f"install a driver for CUDA {built} or newer"
+        return Line(name, OK, text)
+    way_out = phrase("install a driver for CUDA {built} or newer", built=built)
     if _numbers(there)[0] == _numbers(built)[0]:  # CUDA keeps what is compiled working, no more
-        return Line(name, DOUBTFUL, f"{text}; what is compiled at the start may fail: {way_out}.")
-    return Line(name, MISSING, f"{text}; {way_out}.")
+        text = phrase(
+            "{text}; what is compiled at the start may fail: {way_out}.", text=text, way_out=way_out
+        )
+        return Line(name, DOUBTFUL, text)
+    return Line(name, MISSING, phrase("{text}; {way_out}.", text=text, way_out=way_out))
 
 
 def _cuda_of_torch() -> str | None:
@@ -99,7 +118,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def devices(config: RunConfig, site: Site) -> Line:
     """The GPUs or cores that the flags ask for."""
-    name = "GPUs" if site.device == "gpu" else "cores"
+    name = "GPUs" if site.device == "gpu" else phrase("cores")
 
     def look() -> str | Line:
         capacity.check_devices(config, site.device, site.system)
@@ -112,8 +131,13 @@ def devices(config: RunConfig, site: Site) -> Line:
         return Line(
             name,
             DOUBTFUL,
-            f"{text}; {system.gpu_count} x {system.gpu_name} would stay idle, as the CPU build of "
-            "vLLM is installed: make venv VARIANT=gpu.",
+            phrase(
+                "{text}; {count} x {name} would stay idle, as the CPU build of vLLM is installed: "
+                "make venv VARIANT=gpu.",
+                text=text,
+                count=system.gpu_count,
+                name=system.gpu_name,
+            ),
         )
 
     return asked(name, look)
@@ -125,7 +149,9 @@ def loadgen(config: RunConfig) -> Line:
     def look() -> str:
         found = release.installed(config.loadgen_model)
         release.check(config, found)
-        return f"{found.version}, carries the seeds of v{found.round}"
+        return phrase(
+            "{version}, carries the seeds of v{round}", version=found.version, round=found.round
+        )
 
     return asked("LoadGen", look)
 
@@ -139,7 +165,7 @@ def engine_arguments(config: RunConfig) -> Line:
             engine_args.check(config.engine_args, known)
         return ", ".join(config.engine_args)
 
-    return asked("engine arguments", look)
+    return asked(phrase("engine arguments"), look)
 
 
 def known_engine_args() -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import formatting, templates
 from harness.errors import UsageError
+from harness.language import phrase
 from harness.report import comparison_differences as differing
 from harness.report import comparison_measures as measures
 from harness.report import comparison_plots as plots
@@ -46,7 +47,10 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What a reader must know to trust the figures."""
-        forced = [f"These runs did not do the same work: {reason}." for reason in self.forced]
+        forced = [
+            phrase("These runs did not do the same work: {reason}.", reason=reason)
+            for reason in self.forced
+        ]
         return [*forced, *text.notes(self.runs, self.figures, self.deciding)]
 
     def terminal(self) -> str:
@@ -83,15 +87,24 @@ def slower_than(comparison: Comparison, limit: float) -> list[str]:
         by = decided.figure.slower_by(number) if decided.figure else None
         if by is None:
             raise UsageError(
-                f"--fail-if-slower: whether {other.label} ({other.folder.name}) is slower than "
-                f"{first.label} cannot be said: {decided.because}."
+                phrase(
+                    "--fail-if-slower: whether {label} ({name}) is slower than {first} cannot be "
+                    "said: {because}.",
+                    label=other.label,
+                    name=other.folder.name,
+                    first=first.label,
+                    because=decided.because,
+                )
             )
         if by[1] > limit:
             sentences.append(
-                f"{other.label} ({other.folder.name}) is slower than {first.label} by "
-                f"{text.percent(by[1]).lstrip('+')} at least (95 % confidence); allowed are "
-                f"{100 * limit:g} %."
-            )
+                phrase(
+                    "{label} ({name}) is slower than {first} by {percent} at least (95 % "
+                    "confidence); allowed are {limit:g} %.",
+                    label=other.label, name=other.folder.name, first=first.label,
+                    percent=text.percent(by[1]).lstrip("+"), limit=100 * limit,
+                )
+            )  # fmt: skip
     return sentences
 
 
@@ -106,7 +119,7 @@ def write(comparison: Comparison, output: Path | None, now: datetime) -> Compari
         drawn = plots.draw_all(folder.figures, comparison.runs, comparison.figures)
     except ImportError:
         drawn = {}
-        problems.append("There are no pictures, because matplotlib is not installed.")
+        problems.append(phrase("There are no pictures, because matplotlib is not installed."))
     values = {
         "title": _title(comparison),
         "made": f"{now:%Y-%m-%d %H:%M}",
@@ -137,7 +150,7 @@ def write(comparison: Comparison, output: Path | None, now: datetime) -> Compari
 def _title(comparison: Comparison) -> str:
     scenarios = dict.fromkeys(run.scenario.label for run in comparison.runs)
     count = formatting.count(len(comparison.runs))
-    return f"{' and '.join(scenarios)}: {count} runs compared"
+    return phrase("{scenarios}: {count} runs compared", scenarios=", ".join(scenarios), count=count)
 
 
 def _record(comparison: Comparison, now: datetime) -> dict[str, Any]:

@@ -8,31 +8,32 @@ from typing import Any
 
 from harness import formatting
 from harness.errors import UsageError
+from harness.language import joined, phrase
 from harness.report.comparison_runs import SAME_RATE, ComparedRun
 
 ANYWAY = "--anyway"
 # What makes another measurement of it: where it stands in config.json, and its name in a sentence.
 _SAME_WORK = (
-    (("flags", "scenario"), "scenario"),
-    (("flags", "category"), "category"),
-    (("flags", "version"), "MLPerf round"),
-    (("flags", "weights"), "weights"),
-    (("dataset", "name"), "data set"),
-    (("dataset", "checksum_sha256"), "content of the data set (its checksum)"),
-    (("resolved", "sample_count"), "number of samples of the data set"),
-    (("resolved", "sampling"), "lengths and choice of tokens"),
+    (("flags", "scenario"), phrase("scenario")),
+    (("flags", "category"), phrase("category")),
+    (("flags", "version"), phrase("MLPerf round")),
+    (("flags", "weights"), phrase("weights")),
+    (("dataset", "name"), phrase("data set")),
+    (("dataset", "checksum_sha256"), phrase("content of the data set (its checksum)")),
+    (("resolved", "sample_count"), phrase("number of samples of the data set")),
+    (("resolved", "sampling"), phrase("lengths and choice of tokens")),
 )
 _GROUPS = (
-    ("settings", ("flags",)),
-    ("engine", ("resolved", "engine")),
-    ("engine's variables", ("resolved", "engine_environment")),
-    ("sampling", ("resolved", "sampling")),
-    ("profile", ("resolved", "profile")),
-    ("model", ("model",)),
-    ("data set", ("dataset",)),
-    ("system", ("system",)),
+    (phrase("settings"), ("flags",)),
+    (phrase("engine"), ("resolved", "engine")),
+    (phrase("engine's variables"), ("resolved", "engine_environment")),
+    (phrase("sampling"), ("resolved", "sampling")),
+    (phrase("profile"), ("resolved", "profile")),
+    (phrase("model"), ("model",)),
+    (phrase("data set"), ("dataset",)),
+    (phrase("system"), ("system",)),
 )
-_VERSIONS = "versions"
+_VERSIONS = phrase("versions")
 # Differ from run to run, or repeat what another row says.
 _LEFT_OUT = {
     ("settings", "engine_args"),
@@ -68,7 +69,7 @@ def differences(runs: Sequence[ComparedRun]) -> list[Difference]:
     rates = [run.result.target_qps for run in runs]
     if not same_rates(runs):
         texts = tuple(formatting.rate(rate, "queries/s") for rate in rates)
-        found.append(Difference("settings", "rate asked for", texts))
+        found.append(Difference(phrase("settings"), phrase("rate asked for"), texts))
     order = {group: number for number, (group, _) in enumerate(_GROUPS)}
     return sorted(found, key=lambda d: order.get(d.group, len(order)))
 
@@ -87,19 +88,24 @@ def refuse_what_cannot_be_compared(runs: Sequence[ComparedRun]) -> None:
     reasons = list(incomparable(runs))
     if reasons:
         raise UsageError(
-            f"These runs did not do the same work, so their figures do not compare: "
-            f"{'; '.join(reasons)}. Compare runs that differ in settings or machine alone, or add "
-            f"{ANYWAY} to see them side by side all the same."
+            phrase(
+                "These runs did not do the same work, so their figures do not compare: {reasons}. "
+                "Compare runs that differ in settings or machine alone, or add {anyway} to see "
+                "them side by side all the same.",
+                reasons=joined("; ", reasons),
+                anyway=ANYWAY,
+            )
         )
 
 
 def incomparable(runs: Sequence[ComparedRun]) -> Iterator[str]:
     """Why the runs are different measurements: 'scenario: A offline, B server'."""
     work = {name: [_text(_part(run.config, *path)) for run in runs] for path, name in _SAME_WORK}
-    for name, values in {"model": [_model(run) for run in runs], **work}.items():
+    for name, values in {phrase("model"): [_model(run) for run in runs], **work}.items():
         if len(set(values)) > 1:
             named = zip(runs, values, strict=True)
-            yield f"{name}: " + ", ".join(f"{run.label} {value}" for run, value in named)
+            values_of_runs = ", ".join(f"{run.label} {value}" for run, value in named)
+            yield joined(": ", (name, values_of_runs))
 
 
 def _model(run: ComparedRun) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness import formatting
 from harness.config import Scenario
+from harness.language import joined, phrase
 from harness.report import comparison_latencies as latencies
 from harness.report import comparison_rates as rates
 from harness.report.comparison_differences import same_rates
@@ -17,9 +18,9 @@ from harness.report.comparison_statistics import Interval, over_repeats
 
 STEADY = "steady_tokens_per_second"
 _WHATS = {
-    "latency": "whole answer",
-    "ttft": "first token (TTFT)",
-    "tpot": "each further token (TPOT)",
+    "latency": phrase("whole answer"),
+    "ttft": phrase("first token (TTFT)"),
+    "tpot": phrase("each further token (TPOT)"),
 }
 # The figures that may decide, the first of which has an interval does. None is chosen by its value.
 _DECIDING = {
@@ -87,7 +88,7 @@ def deciding(found: Sequence[Figure], runs: Sequence[ComparedRun], run: int) -> 
     """Which figure says whether a run is faster or slower than the first."""
     first, other = runs[0], runs[run]
     if first.scenario is not other.scenario:
-        return Deciding(None, "they ran different scenarios, which no figure compares")
+        return Deciding(None, phrase("they ran different scenarios, which no figure compares"))
     if first.result.scenario == "Server":
         keys, meaning = _of_server(first, other)
     else:
@@ -100,9 +101,11 @@ def deciding(found: Sequence[Figure], runs: Sequence[ComparedRun], run: int) -> 
             return Deciding(by_key[key], meaning)
     return Deciding(
         None,
-        "the tests are too short to tell chance from a difference "
-        f"({formatting.count(min(len(r.test.tokens) for r in (first, other)))} answers); give "
-        "both more samples or repeat them",
+        phrase(
+            "the tests are too short to tell chance from a difference ({count} answers); give both "
+            "more samples or repeat them",
+            count=formatting.count(min(len(r.test.tokens) for r in (first, other))),
+        ),
     )
 
 
@@ -111,22 +114,24 @@ def _of_server(first: ComparedRun, other: ComparedRun) -> tuple[tuple[str, ...],
     both = (first, other)
     behind = [run.label for run in both if run.test.falls_behind]
     if len(behind) == 2:
-        return (STEADY,), (
+        return (STEADY,), phrase(
             "both fell behind the rate asked for, so that latencies grow with the length of the "
             "test and tokens/s tells the speed"
         )
     if not same_rates(both):
-        asked = " and ".join(formatting.rate(r.result.target_qps, "queries/s") for r in both)
-        return (), (
-            f"they were asked for {asked}: tokens/s then follows the rate asked for, and the "
-            "latencies are those of different loads; give both the same --server-target-qps"
+        asked = ", ".join(formatting.rate(r.result.target_qps, "queries/s") for r in both)
+        return (), phrase(
+            "they were asked for {asked}: tokens/s then follows the rate asked for, and the "
+            "latencies are those of different loads; give both the same --server-target-qps",
+            asked=asked,
         )
     if crowded := [run.label for run in both if run.test.falls_behind or run.test.is_crowded]:
-        return ("tpot_p90",), (
-            f"the queue of {' and '.join(crowded)} hardly ever emptied, so that other latencies "
-            "tell how long it happened to grow, and the time of each further token the speed"
+        return ("tpot_p90",), phrase(
+            "the queue of {labels} hardly ever emptied, so that other latencies tell how long it "
+            "happened to grow, and the time of each further token the speed",
+            labels=", ".join(crowded),
         )
-    return ("latency_p50",), (
+    return ("latency_p50",), phrase(
         "both had the same rate to keep up with, so that tokens/s follows it and the latency tells "
         "the speed; near its limit an engine's latency rises faster than its speed falls"
     )
@@ -138,7 +143,7 @@ def _steady(runs: Sequence[ComparedRun]) -> Figure:
     over = all(repeated)
     intervals = repeated if over else [rates.rate_ratio(runs[0], r).interval for r in runs[1:]]
     steady = all(rates.steady_part(run, run.test).is_steady for run in runs)
-    name = "tokens/s in the steady part" if steady else "tokens/s"
+    name = phrase("tokens/s in the steady part") if steady else "tokens/s"
     values = [_middle(figures) for figures in per_run]
     return Figure(STEADY, name, "tokens/s", True, tuple(values), tuple(intervals), over)
 
@@ -154,7 +159,7 @@ def _percentiles(what: str, runs: Sequence[ComparedRun]) -> Iterator[Figure]:
         over = all(repeated)
         intervals = repeated if over else [ratio[name] for ratio in within]
         values = tuple(_middle(column) for column in columns)
-        title = f"{_WHATS[what]}, {name}"
+        title = joined(", ", (_WHATS[what], name))
         yield Figure(f"{what}_{name}", title, "ms", False, values, tuple(intervals), over)
 
 
@@ -176,9 +181,9 @@ def _of_loadgen(runs: Sequence[ComparedRun]) -> Iterator[Figure]:
     """LoadGen's figures of the whole test: one number each, without an interval."""
     none = (None,) * (len(runs) - 1)
     for key, name, unit, more in (
-        ("tokens_per_second", "tokens/s by LoadGen, whole test", "tokens/s", True),
-        ("samples_per_second", "samples/s by LoadGen, whole test", "samples/s", True),
-        ("duration_s", "first query to last answer", "s", False),
+        ("tokens_per_second", phrase("tokens/s by LoadGen, whole test"), "tokens/s", True),
+        ("samples_per_second", phrase("samples/s by LoadGen, whole test"), "samples/s", True),
+        ("duration_s", phrase("first query to last answer"), "s", False),
     ):
         values = tuple(getattr(run.result, key) for run in runs)
         if any(value is not None for value in values):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.language import phrase
 from harness.report.canvas import (
     BLUE,
     GREEN,
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
     from harness.report.canvas import Axes
 
 CAPTIONS = {
-    "differences": "How much higher each figure is than the first run's, with its 95 % interval. "
-    "An interval that touches the line may be chance.",
-    "tokens_per_sec": "Tokens per second over the test.",
-    "latency": "The share of the queries whose whole answer was there within a time.",
-    "ttft": "The share of the queries whose first token was there within a time.",
-    "tpot": "The share of the queries whose further tokens took no longer than a time each.",
+    "differences": phrase(
+        "How much higher each figure is than the first run's, with its 95 % interval. An interval "
+        "that touches the line may be chance."
+    ),
+    "tokens_per_sec": phrase("Tokens per second over the test."),
+    "latency": phrase("The share of the queries whose whole answer was there within a time."),
+    "ttft": phrase("The share of the queries whose first token was there within a time."),
+    "tpot": phrase(
+        "The share of the queries whose further tokens took no longer than a time each."
+    ),
 }
 # Told apart by the dashes too, for those who cannot see the colours.
 _LOOKS = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":"), (SKY, "-"))
