@@ -237,7 +237,7 @@ def add_language_flag(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
         "--lang",
         choices=LANGUAGES,
         default=None,
-        help="language of the report, of errors and of the last lines on the terminal "
+        help="language of reports, of errors and of what stands on the terminal "
         f"(default: the variable {VARIABLE}, else {ENGLISH})",
     )
 

@@ -259,3 +259,60 @@ def test_the_cause_of_an_engines_end_is_said_in_korean(tmp_path: Path) -> None:
     )
     assert "(프로세스 EngineCore, SIGKILL 신호로 강제 종료됨(종료 코드 -9)). 누가 강제로" in said
     assert not left(said)
+
+
+def two_runs(folder: Path) -> list[str]:
+    """Folders of two runs with the same tests and different settings."""
+    paths = []
+    for name, precision in (("20261123-141500-one", "bf16"), ("20261124-141500-other", "fp8")):
+        settings = RunConfig(
+            model="demo", dataset="sample", total_sample_count=SAMPLES, precision=precision
+        )
+        run = write_run(folder / name, settings, test="offline-valid", scores=rouge(0.5))
+        paths.append(str(run))
+    return paths
+
+
+def test_a_comparison_is_in_korean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "comparison"
+    paths = two_runs(tmp_path)
+    assert report.main(["compare", *paths, "--output", str(output), "--lang", "ko"]) == 0
+    said = capsys.readouterr().out
+    assert "설정" in said and "--precision" in said
+    html = (output / "comparison.html").read_text()
+    assert '<html lang="ko">' in html and "해석할 때 주의할 점" in html
+    for words in (said, html, (output / "comparison.md").read_text()):
+        assert not left(words)
+    assert "해석" not in (output / "comparison.json").read_text()
+
+
+def test_runs_that_did_other_work_are_refused_in_korean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main(["compare", two_runs(tmp_path)[0], "--lang", "ko"]) == 2
+    assert "compare에는 실행 폴더가 두 개 이상 필요합니다" in capsys.readouterr().err
+
+
+def test_the_history_is_in_the_language_that_the_file_of_variables_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in two_runs(tmp_path):
+        assert report.main([path, "--lang", "en"]) == 0
+    monkeypatch.setattr(report, "load_env_file", lambda _: monkeypatch.setenv("MLPERF_LANG", "ko"))
+    assert report.main(["history", str(tmp_path)]) == 0
+    html = (tmp_path / "index.html").read_text()
+    assert '<html lang="ko">' in html and "실행 목록" in html and not left(html)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_check_is_in_korean(
+    broken: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data.json"
+    data.write_text("[]")
+    flags = ["--dataset-path", str(data)] if broken else ["--dataset", "sample"]
+    status = run.main(["check", "--model", "demo", *flags, "--lang", "ko"])
+    said = capfd.readouterr().out
+    assert status == (2 if broken else 0)
+    assert ("실행할 수 없습니다" if broken else "실행할 수 있습니다") in said
+    assert not left(said)

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness import formatting
 from harness.errors import UsageError, first_line
 from harness.inputs.model_files import VOCABULARIES
-from harness.language import phrase
+from harness.language import joined, phrase
 
 _NOT_IN_A_TOKEN = re.compile(r"[^A-Za-z0-9_.~+/=-]")  # RFC 6750, 2.1
 TIMEOUT_S = 5.0  # a closed machine should say so at once; the hub's own client retries for 25 s
@@ -78,7 +78,7 @@ def check_access(
         url = hf_hub_url(repo, "config.json", revision=revision)
         get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT_S)
     except GatedRepoError as error:
-        raise UsageError(f"--model {requested}: {_gated(repo, token)}") from error
+        raise UsageError(joined("", (f"--model {requested}: ", _gated(repo, token)))) from error
     except RepositoryNotFoundError as error:
         raise UsageError(
             f"--model {requested}: the hub has no model {repo} (or it is private and HF_TOKEN "
@@ -86,13 +86,22 @@ def check_access(
         ) from error
     except (RevisionNotFoundError, EntryNotFoundError) as error:
         raise UsageError(
-            f"--model {requested}: {repo} has no config.json{at}; give a model in the hub's format."
+            phrase(
+                "--model {requested}: {repo} has no config.json{at}; give a model in the hub's "
+                "format.",
+                requested=requested,
+                repo=repo,
+                at=at,
+            )
         ) from error
     except OfflineModeIsEnabled as error:
         raise UsageError(
-            f"--model {requested}: {repo}{at} {cached} and HF_HUB_OFFLINE is set; unset "
-            "it, or give --model FOLDER."
-        ) from error
+            phrase(
+                "--model {requested}: {repo}{at} {cached} and HF_HUB_OFFLINE is set; unset it, or "
+                "give --model FOLDER.",
+                requested=requested, repo=repo, at=at, cached=cached,
+            )
+        ) from error  # fmt: skip
     except HfHubHTTPError as error:
         status = error.response.status_code
         hint = phrase("try again later")
@@ -104,10 +113,12 @@ def check_access(
         ) from error
     except transport_errors() as error:
         raise UsageError(
-            f"--model {requested}: the hub cannot be reached ({type(error).__name__}) and "
-            f"{repo}{at} {cached}; download it elsewhere and give --model FOLDER, or use --model "
-            "demo."
-        ) from error
+            phrase(
+                "--model {requested}: the hub cannot be reached ({error}) and {repo}{at} {cached}; "
+                "download it elsewhere and give --model FOLDER, or use --model demo.",
+                requested=requested, error=type(error).__name__, repo=repo, at=at, cached=cached,
+            )
+        ) from error  # fmt: skip
     except ValueError as error:
         raise UsageError(
             f"--model {requested}: there is no way to the hub ({first_line(error)}); correct "
@@ -118,14 +129,16 @@ def check_access(
 def _gated(repo: str, token: str | None) -> str:
     page = f"https://huggingface.co/{repo}"
     if token:
-        return (
-            f"the token given has no access to {repo}; accept the licence at {page} with the "
-            "token's account and wait for the approval, or use --model demo."
-        )
-    return (
-        f"{repo} is gated and there is no token; accept the licence at {page} and set "
-        "HF_TOKEN in .env, or use --model demo."
-    )
+        return phrase(
+            "the token given has no access to {repo}; accept the licence at {page} with the "
+            "token's account and wait for the approval, or use --model demo.",
+            repo=repo, page=page,
+        )  # fmt: skip
+    return phrase(
+        "{repo} is gated and there is no token; accept the licence at {page} and set HF_TOKEN in "
+        ".env, or use --model demo.",
+        repo=repo, page=page,
+    )  # fmt: skip
 
 
 def download_small_files(

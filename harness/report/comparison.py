@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import formatting, templates
 from harness.errors import UsageError
-from harness.language import phrase
+from harness.language import joined, phrase
 from harness.report import comparison_differences as differing
 from harness.report import comparison_measures as measures
 from harness.report import comparison_plots as plots
@@ -150,7 +150,11 @@ def write(comparison: Comparison, output: Path | None, now: datetime) -> Compari
 def _title(comparison: Comparison) -> str:
     scenarios = dict.fromkeys(run.scenario.label for run in comparison.runs)
     count = formatting.count(len(comparison.runs))
-    return phrase("{scenarios}: {count} runs compared", scenarios=", ".join(scenarios), count=count)
+    return phrase(
+        "{scenarios}: {count} runs compared",
+        scenarios=joined(phrase(" and "), scenarios),
+        count=count,
+    )
 
 
 def _record(comparison: Comparison, now: datetime) -> dict[str, Any]:

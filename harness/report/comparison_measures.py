@@ -119,7 +119,8 @@ def _of_server(first: ComparedRun, other: ComparedRun) -> tuple[tuple[str, ...],
             "test and tokens/s tells the speed"
         )
     if not same_rates(both):
-        asked = ", ".join(formatting.rate(r.result.target_qps, "queries/s") for r in both)
+        given = (formatting.rate(r.result.target_qps, "queries/s") for r in both)
+        asked = joined(phrase(" and "), given)
         return (), phrase(
             "they were asked for {asked}: tokens/s then follows the rate asked for, and the "
             "latencies are those of different loads; give both the same --server-target-qps",
@@ -129,7 +130,7 @@ def _of_server(first: ComparedRun, other: ComparedRun) -> tuple[tuple[str, ...],
         return ("tpot_p90",), phrase(
             "the queue of {labels} hardly ever emptied, so that other latencies tell how long it "
             "happened to grow, and the time of each further token the speed",
-            labels=", ".join(crowded),
+            labels=joined(phrase(" and "), crowded),
         )
     return ("latency_p50",), phrase(
         "both had the same rate to keep up with, so that tokens/s follows it and the latency tells "
