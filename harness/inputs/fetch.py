@@ -112,9 +112,12 @@ def _agree(*, accepted: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{llama3_tokenizer.FLAG}: Llama 3's tokenizer comes under {licence}; read that, and "
-            "add --accept-license if you agree to it."
-        )
+            phrase(
+                "{flag}: Llama 3's tokenizer comes under {licence}; read that, and add "
+                "--accept-license if you agree to it.",
+                flag=llama3_tokenizer.FLAG, licence=licence,
+            )
+        )  # fmt: skip
     question = phrase(
         "Llama 3's tokenizer comes under {licence}. Do you agree to it? [y/N] ", licence=licence
     )
