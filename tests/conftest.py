@@ -23,7 +23,7 @@ RUN_TIMEOUT_S = 600
 
 
 @pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
+def spoken_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests are in English, whoever runs them."""
     monkeypatch.delenv(language.VARIABLE, raising=False)
 
