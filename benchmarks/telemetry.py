@@ -1,11 +1,13 @@
 """What looking at the machine while a test runs costs: tests with telemetry and without, in turn.
 
   python benchmarks/telemetry.py --model demo --samples 2000
+  python benchmarks/telemetry.py --model demo --samples 600 --every 0.05
   python benchmarks/telemetry.py --weights dummy --precision fp8 --samples 8000        (one GPU)
 
 One engine, loaded once, answers Offline tests on / off, off / on, on / off ... (--pairs). Prints
 tokens per second of each, the ratio on / off with its 95 % interval over the pairs, and the CPU
-time that one look takes, which other programs on the machine disturb less; a JSON line last.
+time that one look takes; a JSON line last. On a machine that has other work the cost of a look each
+second is lost in the noise: --every 0.05 looks 20 times as often and divides what it finds by 20.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
 from harness.loadgen.planning import Target
 from harness.logs.detail import number, read_detail_log
-from harness.machine.telemetry import LOOK_EVERY_S, watching
+from harness.machine import telemetry
+from harness.machine.telemetry import watching
 from harness.measure import preparation, tests
 from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
@@ -88,9 +91,9 @@ def _cpu_of_a_look(run: ActiveRun) -> float:
         before = _cpu_s()
         if looks:
             with watching(lambda: 0.0, run.engine.state, run.prepared.plan.system.gpu_count):
-                time.sleep(LOOKS * LOOK_EVERY_S)
+                time.sleep(LOOKS * telemetry.LOOK_EVERY_S)
         else:
-            time.sleep(LOOKS * LOOK_EVERY_S)
+            time.sleep(LOOKS * telemetry.LOOK_EVERY_S)
         spent.append(_cpu_s() - before)
     return (spent[1] - spent[0]) / LOOKS
 
@@ -113,11 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = flags.Parser(__doc__ or "")
     parser.add_argument("--samples", type=int, default=2000, help="synthetic prompts of a test")
     parser.add_argument("--pairs", type=int, default=6, help="tests with telemetry, and without")
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks")
     group = parser.add_argument_group("model and engine")
     flags.add_model_flags(group)
     flags.add_engine_flags(group)
     values = vars(parser.parse_args(arguments))
     samples, count = values.pop("samples"), max(values.pop("pairs"), 2)
+    every = values.pop("every")
+    times = telemetry.LOOK_EVERY_S / every  # as often as a run looks
+    telemetry.LOOK_EVERY_S *= 1 / times
+    telemetry.FAMILY_EVERY_S *= 1 / times
     config = RunConfig(
         **values, dataset="synthetic", mode="performance", total_sample_count=samples
     )
@@ -129,8 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telemetry.py: {error}", file=sys.stderr)
         return error.exit_status
     ratio, low, high = interval(pairs)
-    share = look_s / LOOK_EVERY_S / (os.cpu_count() or 1)
+    share = look_s / (every * times) / (os.cpu_count() or 1)
     print(f"on / off: {ratio:.4f} (95 %: {low:.4f} to {high:.4f}) over {count} pairs")
+    cost, least, most = ((1 - found) / times for found in (ratio, high, low))
+    print(f"a look each second costs {100 * cost:.2f} % ({100 * least:.2f} to {100 * most:.2f} %)")
     print(
         f"a look each second: {1000 * look_s:.2f} ms of CPU time, {100 * share:.3f} % of all cores"
     )
@@ -139,6 +149,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "low": low,
         "high": high,
         "pairs": pairs,
+        "every_s": every,
+        "cost": cost,
+        "cost_low": least,
+        "cost_high": most,
         "cpu_ms_a_look": 1000 * look_s,
         "share_of_all_cores": share,
         "load_before": load_before,
