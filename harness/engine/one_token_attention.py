@@ -97,15 +97,14 @@ def _attention(
 ):
     """Attention of one token, which also goes into the cache.
 
-    A program takes one of SPLITS equal parts of the tokens before it, for one key and value head;
-    the last program has the token itself besides. The one of a head that ends last puts their
-    results together.
+    A program takes one of SPLITS equal parts of the tokens before it, for one key and value head,
+    the last has the token itself besides, and the one that ends last puts a head's parts together.
     """
     let_the_next_start(EARLY)
     HALF: tl.constexpr = DIM // 2
     PADDED: tl.constexpr = 16  # rows of the smallest product of tensor cores
     head, split = tl.program_id(0), tl.program_id(1)
-    row, half, column = tl.arange(0, PADDED), tl.arange(0, HALF), tl.arange(0, DIM)
+    row, half = tl.arange(0, PADDED), tl.arange(0, HALF)
     # What the step before has written needs no waiting.
     before = tl.load(seq_lens) - 1
     position, slot = tl.load(positions), tl.load(slots)
@@ -113,8 +112,7 @@ def _attention(
     cos = tl.load(cos_sin + position * DIM + half).to(tl.float32)
     sin = tl.load(cos_sin + position * DIM + HALF + half).to(tl.float32)
     part = tl.cdiv(tl.cdiv(before, SPLITS), TOKENS) * TOKENS
-    first_token = split * part
-    last_token = tl.minimum(first_token + part, before)
+    first_token, last_token = split * part, tl.minimum((split + 1) * part, before)
     token = first_token + tl.arange(0, TOKENS)
     of_head = cache + head * head_stride
     k_first, k_second, v = _cached(
@@ -128,37 +126,59 @@ def _attention(
     share = tl.zeros([PADDED], tl.float32)
     total = tl.zeros([PADDED, DIM], tl.float32)
     while first_token < last_token:
-        score = tl.dot(q_first.to(OPERANDS), tl.trans(k_first.to(OPERANDS)))
-        score += tl.dot(q_second.to(OPERANDS), tl.trans(k_second.to(OPERANDS)))
-        inside = token < last_token
-        score = tl.where(inside[None, :], score * (softmax_scale * keys_scale), -1.0e30)
-        more = tl.maximum(most, tl.max(score, 1))
-        power = tl.exp(score - more[:, None])
-        shrink = tl.exp(most - more)
-        share = share * shrink + tl.sum(power, 1)
-        product = tl.dot(power.to(OPERANDS), v.to(OPERANDS))
-        total = total * shrink[:, None] + product * values_scale
-        most = more
+        most, share, total = _with_cached(
+            q_first, q_second, k_first, k_second, v, token < last_token, most, share, total,
+            softmax_scale * keys_scale, values_scale, OPERANDS,
+        )
         first_token += TOKENS
         token = first_token + tl.arange(0, TOKENS)
         k_first, k_second, v = _cached(
             of_head, blocks, token, last_token, block_stride, token_stride, HALF, BLOCK
         )
     if split == SPLITS - 1:
-        own_at = qkv + (HEADS * GROUP + head) * DIM
         cache_at = of_head + (slot // BLOCK) * block_stride + (slot % BLOCK) * token_stride
         most, share, total = _with_token(
-            own_at, slot, cache_at, cos, sin, q_first, q_second, most, share, total,
-            keys_scale, values_scale, softmax_scale, HEADS, DIM, FP8,
+            qkv + (HEADS * GROUP + head) * DIM, slot, cache_at, cos, sin, q_first, q_second, most,
+            share, total, keys_scale, values_scale, softmax_scale, HEADS, DIM, FP8,
         )
-    at = (head * SPLITS + split) * GROUP + row
-    tl.store(partial + at[:, None] * DIM + column[None, :], total, mask=in_group)
-    tl.store(shares + at * 2, most, mask=row < GROUP)
-    tl.store(shares + at * 2 + 1, share, mask=row < GROUP)
+    _store_part(
+        partial, shares, (head * SPLITS + split) * GROUP, most, share, total, GROUP, DIM, PADDED
+    )
     tl.debug_barrier()  # all threads have stored before one of them counts
     if tl.atomic_add(counters + head, 1, sem="acq_rel") == SPLITS - 1:
         _put_together(partial, shares, out, head, GROUP, DIM, SPLITS)
         tl.store(counters + head, 0)
+
+
+@triton.jit
+def _with_cached(
+    q_first, q_second, k_first, k_second, v, inside, most, share, total, keys_scale, values_scale,
+    OPERANDS: tl.constexpr,
+):
+    """The running softmax and sum, with a block of tokens from the cache taken in."""
+    score = tl.dot(q_first.to(OPERANDS), tl.trans(k_first.to(OPERANDS)))
+    score += tl.dot(q_second.to(OPERANDS), tl.trans(k_second.to(OPERANDS)))
+    score = tl.where(inside[None, :], score * keys_scale, -1.0e30)
+    more = tl.maximum(most, tl.max(score, 1))
+    power = tl.exp(score - more[:, None])
+    shrink = tl.exp(most - more)
+    product = tl.dot(power.to(OPERANDS), v.to(OPERANDS))
+    total = total * shrink[:, None] + product * values_scale
+    return more, share * shrink + tl.sum(power, 1), total
+
+
+@triton.jit
+def _store_part(
+    partial, shares, first, most, share, total, GROUP: tl.constexpr, DIM: tl.constexpr,
+    PADDED: tl.constexpr,
+):
+    """What a program has found, for the one that puts a head's parts together."""
+    row, column = tl.arange(0, PADDED), tl.arange(0, DIM)
+    at = first + row
+    in_group = row < GROUP
+    tl.store(partial + at[:, None] * DIM + column[None, :], total, mask=in_group[:, None])
+    tl.store(shares + at * 2, most, mask=in_group)
+    tl.store(shares + at * 2 + 1, share, mask=in_group)
 
 
 @triton.jit

@@ -70,10 +70,6 @@ def check_access(
         RevisionNotFoundError,
     )
 
-    at = phrase(" at revision {revision}", revision=revision) if revision else ""
-    cached = phrase("is not in its local cache")
-    if lacking is not None:
-        cached = phrase("is in its local cache without {lacking}", lacking=lacking)
     try:
         url = hf_hub_url(repo, "config.json", revision=revision)
         get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT_S)
@@ -89,34 +85,26 @@ def check_access(
             phrase(
                 "--model {requested}: {repo} has no config.json{at}; give a model in the hub's "
                 "format.",
-                requested=requested,
-                repo=repo,
-                at=at,
+                requested=requested, repo=repo, at=_at(revision),
             )
-        ) from error
+        ) from error  # fmt: skip
     except OfflineModeIsEnabled as error:
         raise UsageError(
             phrase(
                 "--model {requested}: {repo}{at} {cached} and HF_HUB_OFFLINE is set; unset it, or "
                 "give --model FOLDER.",
-                requested=requested, repo=repo, at=at, cached=cached,
+                requested=requested, repo=repo, at=_at(revision), cached=_cached(lacking),
             )
         ) from error  # fmt: skip
     except HfHubHTTPError as error:
-        status = error.response.status_code
-        hint = phrase("try again later")
-        if status in (401, 403):
-            hint = phrase("check HF_TOKEN")
-        raise UsageError(
-            f"--model {requested}: the hub refused {repo} (HTTP {status}); {hint}, or give "
-            "--model FOLDER."
-        ) from error
+        raise UsageError(_refused(requested, repo, error.response.status_code)) from error
     except transport_errors() as error:
         raise UsageError(
             phrase(
                 "--model {requested}: the hub cannot be reached ({error}) and {repo}{at} {cached}; "
                 "download it elsewhere and give --model FOLDER, or use --model demo.",
-                requested=requested, error=type(error).__name__, repo=repo, at=at, cached=cached,
+                requested=requested, error=type(error).__name__, repo=repo, at=_at(revision),
+                cached=_cached(lacking),
             )
         ) from error  # fmt: skip
     except ValueError as error:
@@ -124,6 +112,25 @@ def check_access(
             f"--model {requested}: there is no way to the hub ({first_line(error)}); correct "
             "HF_ENDPOINT, or the proxy in HTTPS_PROXY."
         ) from error
+
+
+def _at(revision: str | None) -> str:
+    return phrase(" at revision {revision}", revision=revision) if revision else ""
+
+
+def _cached(lacking: str | None) -> str:
+    if lacking is None:
+        return phrase("is not in its local cache")
+    return phrase("is in its local cache without {lacking}", lacking=lacking)
+
+
+def _refused(requested: str, repo: str, status: int) -> str:
+    hint = phrase("check HF_TOKEN") if status in (401, 403) else phrase("try again later")
+    return phrase(
+        "--model {requested}: the hub refused {repo} (HTTP {status}); {hint}, or give "
+        "--model FOLDER.",
+        requested=requested, repo=repo, status=status, hint=hint,
+    )  # fmt: skip
 
 
 def _gated(repo: str, token: str | None) -> str:

@@ -91,8 +91,7 @@ def prepare(
     site = site.on_system(ray_checks.with_others(settings, site.system, model))
     data, tokenizer = _data(settings, model, like, say)
     duration_s = config.min_duration_s(settings, len(data))
-    needed = needed_bytes(settings, len(data), duration_s)
-    room.check(Path(settings.results_dir), needed)
+    room.check(Path(settings.results_dir), needed := needed_bytes(settings, len(data), duration_s))
     not_judged = not_judged_because(settings, data)
     if settings.runs_accuracy:
         tokenizer = tokenizer_of_answers(model, tokenizer, judged=not_judged is None)
