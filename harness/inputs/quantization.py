@@ -60,6 +60,7 @@ class Quantization:
             "method": self.method,
             "label": self.label,
             "formats": list(self.formats),
+            "bits": self.bits,
             "group_size": self.group_size,
             "activations": self.activations,
             "kv_cache": self.kv_cache,

@@ -172,13 +172,14 @@ def _work_of(evidence: Evidence) -> tuple[float | None, float | None]:
     moved = model_bytes(
         shape,
         work,
-        weight_bytes=_weight_bytes(config),
+        weight_bytes=weight_bytes_of(config),
         kv_bytes=1 if kv_type.startswith("fp8") else 2,
     )
     return model_flop(shape, work), moved
 
 
-def _weight_bytes(config: dict[str, Any]) -> float:
+def weight_bytes_of(config: dict[str, Any]) -> float:
+    """Bytes of a weight, by a run's config.json; of a quantised one with its part of a scale."""
     quantised = config["model"].get("quantization") or {}
     if bits := quantised.get("bits"):
         return float(bits) / 8

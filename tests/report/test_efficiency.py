@@ -9,6 +9,7 @@ import pytest
 
 from harness.config import RunConfig, Scenario
 from harness.errors import UsageError
+from harness.inputs import quantization
 from harness.inputs.model_source import SHIPPED_CONFIG_FOLDER, read_source
 from harness.logs.times import write_telemetry
 from harness.machine import cards
@@ -151,3 +152,13 @@ def test_a_price_is_an_amount() -> None:
     for price in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="--price-per-hour"):
             validate(RunConfig(price_per_hour=price))
+
+
+def test_a_quantised_checkpoint_is_read_in_the_bits_that_its_record_holds(tmp_path: Path) -> None:
+    awq = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+    known = quantization.read("./model", tmp_path, {"quantization_config": awq})
+    assert known is not None
+    config = {"model": {"quantization": known.to_json()}, "flags": {"precision": "bf16"}}
+
+    assert efficiency.weight_bytes_of(config) == (4 + 16 / 128) / 8
+    assert efficiency.weight_bytes_of({**config, "model": {"quantization": None}}) == 2
