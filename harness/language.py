@@ -48,6 +48,16 @@ class Phrase(str):
         return str, (str(self),)
 
 
+class _Written(str):
+    """A value as a text holds it: formatted already, and not to be formatted again."""
+
+    def __format__(self, _spec: str) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def phrase(template: str, /, **values: object) -> str:
     """A template of the catalogue with its values, which may be phrases themselves."""
     return _make(template.format(**values), template, values)
@@ -130,7 +140,10 @@ def translated(text: object) -> str:
 def _value(value: object) -> object:
     if isinstance(value, BaseException):
         value = text_of(value)
-    return translated(recalled(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = translated(recalled(value))
+    return _Written(text) if isinstance(value, _Written) else text
 
 
 def recalled(text: str) -> str:
@@ -141,7 +154,10 @@ def recalled(text: str) -> str:
     if _Choice.catalogue is None or isinstance(text, Phrase):
         return text
     found = _Choice.catalogue.recognise(text)
-    return text if found is None else _make(text, *found)
+    if found is None:
+        return text
+    template, values = found
+    return _make(text, template, {name: _Written(value) for name, value in values.items()})
 
 
 def recalled_within(value: Any) -> Any:

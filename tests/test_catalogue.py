@@ -18,7 +18,7 @@ from harness.config import RunConfig, Scenario
 from harness.engine import life
 from harness.engine.causes import EngineLog
 from harness.errors import EngineError, LogError, UsageError
-from harness.language import text_of, translated
+from harness.language import Phrase, phrase, recalled, text_of, translated
 from harness.logs.answers import read_accuracy_log
 from harness.mmlu import text as mmlu_text
 from harness.report import text
@@ -117,6 +117,20 @@ def test_no_translation_is_the_english_sentence(path: Path) -> None:
         assert not english_left(message.string), message.id
 
 
+def test_a_sentence_with_a_formatted_value_is_recalled_as_it_was_said() -> None:
+    recalled_ones = 0
+    for template in (message.id for path in FILES for message in messages(path)):
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+        if any(spec or conversion for _text, _name, spec, conversion in parts):
+            values = {name: 1234.5 if spec else "x" for _text, name, spec, _conversion in parts}
+            made = phrase(template, **values)
+            again = recalled(str(made))
+            if isinstance(again, Phrase):
+                recalled_ones += 1
+                assert translated(again) == translated(made)
+    assert recalled_ones > 20
+
+
 @pytest.mark.parametrize(("scenario", "change"), CASES)
 def test_a_broken_rule_is_said_in_korean(scenario: Scenario, change: Change) -> None:
     assert_said_in_korean(change(good(scenario)))
@@ -164,6 +178,19 @@ def test_the_report_of_a_run_that_failed_is_in_korean(tmp_path: Path) -> None:
     summary = report.make_report(folder)
     assert "SIGINT 신호로 중단됨" in text.terminal_summary(summary)
     assert not left((folder / "report.md").read_text())
+
+
+def test_the_report_says_in_korean_where_a_recorded_rate_came_from(tmp_path: Path) -> None:
+    settings = RunConfig(
+        scenario=Scenario.SERVER, model="demo", dataset="sample", total_sample_count=SAMPLES
+    )
+    record = config_json(settings)
+    came_from = "0.8 x the 14.3 samples/s of the Offline run 20261123-141500-datacenter-offline"
+    record["resolved"]["target_qps"]["source"] = came_from
+    folder = write_run(tmp_path / "run", settings, test="server-valid", record=record)
+    assert report.main([str(folder), "--lang", "ko"]) == 0
+    words = (folder / "report.md").read_text()
+    assert "Offline 실행 20261123-141500-datacenter-offline의 14.3 samples/s x 0.8" in words
 
 
 def test_the_report_of_an_evaluation_is_in_korean(tmp_path: Path) -> None:
