@@ -89,8 +89,11 @@ def draw_all(folder: RunFolder, evidence: Evidence) -> tuple[dict[str, str | Non
                 drawn[name] = str(picture.relative_to(folder.path))
         except ImportError:
             doubts = [
-                "There are no plots, because matplotlib is not installed: pip install matplotlib, "
-                f"then python report.py {folder.path}."
+                phrase(
+                    "There are no plots, because matplotlib is not installed: pip install "
+                    "matplotlib, then python report.py {path}.",
+                    path=folder.path,
+                )
             ]
         if drawn[name] is None:
             picture.unlink(missing_ok=True)

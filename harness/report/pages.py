@@ -81,9 +81,9 @@ def _cores(allowed: int | None, limits: dict[str, Any]) -> str | None:
         return None
     text = str(allowed)
     if here is not None and here > allowed:
-        text += f" of the machine's {here}"
+        text = phrase("{allowed} of the machine's {here}", allowed=allowed, here=here)
     if quota is not None and quota < allowed:
-        text += f", with the time of {quota:g}"
+        text = phrase("{cores}, with the time of {quota:g}", cores=text, quota=quota)
     return text
 
 
@@ -91,7 +91,11 @@ def _memory(of_machine: int | None, limit: int | None) -> str:
     text = formatting.gibibytes(of_machine)
     if limit is None or (of_machine is not None and limit >= of_machine):
         return text
-    return f"{text}, of which the run may use {formatting.gibibytes(limit)}"
+    return phrase(
+        "{memory}, of which the run may use {limit}",
+        memory=text,
+        limit=formatting.gibibytes(limit),
+    )
 
 
 def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:

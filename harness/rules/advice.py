@@ -89,7 +89,7 @@ def _other_scenario(evidence: Evidence) -> NextStep:
     )
 
 
-def repeat(evidence: Evidence, why: str = "The same again:") -> NextStep:
+def repeat(evidence: Evidence, why: str = phrase("The same again:")) -> NextStep:
     """The command of this run once more."""
     return propose(evidence, why, evidence.command)
 
@@ -97,7 +97,7 @@ def repeat(evidence: Evidence, why: str = "The same again:") -> NextStep:
 def more_proof(evidence: Evidence, test: PerformanceTest) -> NextStep:
     """After a test whose queries do not prove the percentile."""
     if too_few_queries(test):
-        return repeat(evidence, phrase("The same again:"))
+        return repeat(evidence)
     if test.limits is None:
         return full_run(evidence)
     return lower_rate(evidence, test.result.target_qps)

@@ -169,7 +169,12 @@ def _precision(evidence: Evidence) -> Finding:
         )
         return failed(formats, text, full_run(evidence))
     if came or quantization or cache not in _SAME_AS_WEIGHTS:
-        formats += " (allowed; a submission describes it in its calibration.md)"
+        return passed(
+            phrase(
+                "{formats} (allowed; a submission describes it in its calibration.md)",
+                formats=formats,
+            )
+        )
     return passed(formats)
 
 

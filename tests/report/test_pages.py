@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.language import translated
 from harness.report import pages
 
 GIB = 2**30
@@ -40,6 +41,17 @@ def test_the_machine_and_what_the_run_may_use_of_it_are_both_said(
     system = {"cpu_count": 2, "memory_bytes": 24 * GIB, "limits": limits}
 
     assert list(pages.machine_rows(system)) == [("CPU cores in use", cores), ("memory", memory)]
+
+
+@pytest.mark.usefixtures("korean")
+def test_what_the_run_may_use_is_said_in_the_chosen_language() -> None:
+    limits = {**LIMITS, "cpu_quota": 1.5, "memory_limit_bytes": 8 * GIB}
+    system = {"cpu_count": 2, "memory_bytes": 24 * GIB, "limits": limits}
+
+    assert [translated(value) for _, value in pages.machine_rows(system)] == [
+        "장비의 8개 중 2개, 사용 시간은 1.5개분",
+        "24.0 GiB, 실행이 쓸 수 있는 양은 8.0 GiB",
+    ]
 
 
 def test_what_is_not_known_of_the_machine_is_said_to_be_unknown() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.config import RunConfig
+from harness.language import translated
 from harness.rules import advice
 from harness.rules.evidence import Evidence
 from tests.builders import config_json
@@ -47,3 +50,10 @@ def test_what_a_run_is_not_is_told_whether_its_list_has_kept_it_or_not() -> None
     record["departures"] = [{"id": "of_another_version", "sentence": "Something else."}]
 
     assert advice.short_labels(Evidence(record)) == [*whole, "of another version"]
+
+
+@pytest.mark.usefixtures("korean")
+def test_a_command_to_repeat_is_introduced_in_the_chosen_language() -> None:
+    step = advice.repeat(Evidence(config_json(RunConfig(total_sample_count=20))))
+
+    assert translated(step.why) == "같은 명령을 다시 실행합니다:"
