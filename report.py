@@ -105,14 +105,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(run_dir, make_report(run_dir))
         if len(arguments.run_dirs) > 1 and (page := series_page.write(arguments.run_dirs)):
             print(page)
-    except BenchmarkError as error:
-        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        why = phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
-        print(f"report.py: {translated(why)}", file=sys.stderr)
-        return BenchmarkError.exit_status
+    except (BenchmarkError, OSError) as error:
+        return refused(error)
     return 0
+
+
+def refused(error: BenchmarkError | OSError) -> int:
+    """Says on stderr in one sentence what went wrong; the exit status for it."""
+    if isinstance(error, OSError):
+        error = BenchmarkError(
+            phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
+        )
+    print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
+    return error.exit_status
 
 
 def say(run_dir: Path, record: dict[str, Any]) -> None:
@@ -147,13 +152,8 @@ def show_history(argv: Sequence[str]) -> int:
                 )
             )
         print(history.write(results_dir))
-    except BenchmarkError as error:
-        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        why = phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
-        print(f"report.py: {translated(why)}", file=sys.stderr)
-        return BenchmarkError.exit_status
+    except (BenchmarkError, OSError) as error:
+        return refused(error)
     return 0
 
 
@@ -183,16 +183,14 @@ def compare(argv: Sequence[str]) -> int:
         print(found.terminal(), f"\n  {folder.comparison_html}", sep="\n")
         limit = arguments.fail_if_slower
         slower = [] if limit is None else comparison.slower_than(found, limit)
-    except BenchmarkError as error:
-        print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
-        return error.exit_status
     except OSError as error:
         why = phrase(
             "{file} cannot be written: {why}; choose another folder with --output DIR.",
             file=error.filename, why=error.strerror,
         )  # fmt: skip
-        print(f"report.py: {translated(why)}", file=sys.stderr)
-        return BenchmarkError.exit_status
+        return refused(BenchmarkError(why))
+    except BenchmarkError as error:
+        return refused(error)
     for sentence in slower:
         print(f"report.py: {translated(sentence)}", file=sys.stderr)
     return SLOWER if slower else 0

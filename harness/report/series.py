@@ -14,6 +14,7 @@ from harness.config import Scenario
 from harness.flags import ALL_SCENARIOS
 from harness.language import joined, phrase, translated
 from harness.report import pages
+from harness.results.folder import RunFolder
 from harness.rules.rule import FAILED, VALIDITY
 from harness.rules.verdict import INVALID, NOT_FINISHED, OFFICIAL_READY, UNOFFICIAL
 
@@ -46,7 +47,7 @@ def line(summary: dict[str, Any]) -> str:
     """What is said between one run and the next."""
     meta = summary["meta"]
     run = Run(Scenario(meta["scenario"]).label, Path(meta["results_dir"]) / meta["name"], summary)
-    report = run.folder / "report.md"
+    report = RunFolder(run.folder).report_md
     return joined("", (f"{run.scenario}: ", run.result, f", {run.verdict} ({report})"))
 
 

@@ -57,6 +57,16 @@ def test_a_folder_that_is_not_there_is_named(
     assert "absent" in capsys.readouterr().err
 
 
+def test_a_page_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.html").mkdir()
+    assert report.main(["history", str(tmp_path)]) == 1
+    refused = capsys.readouterr().err
+    assert refused.count("\n") == 1
+    assert "index.html" in refused and "cannot be written: Is a directory." in refused
+
+
 def test_damaged_and_strange_neighbours_cost_nothing(results: Path, drawn: list[Figure]) -> None:
     strange = results / "20261124-141500-datacenter-offline"
     edit(strange / "summary.json", '"model": "demo"', '"model": "<script>x</script>"')
