@@ -34,7 +34,7 @@ from vllm.platforms import PlatformEnum
 from vllm.utils.torch_utils import direct_register_custom_op
 
 from harness.engine import fp8_cache
-from harness.engine.fp8 import ALIGNED_TO, row_kernels
+from harness.engine.fp8 import ALIGNED_TO, ROW_KERNELS, row_kernels
 from harness.engine.fp8_rows import FP8, library
 
 
@@ -152,6 +152,9 @@ class Fp8Llama(LlamaForCausalLM):
 
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         """As vLLM makes its own."""
+        # vLLM stores what it has compiled under a hash of its configuration and of its own model's
+        # forward, which are the same without these layers; it would load the code of the others.
+        vllm_config.additional_config = {**vllm_config.additional_config, ROW_KERNELS: "1"}
         super().__init__(vllm_config=vllm_config, prefix=prefix, layer_type=Fp8DecoderLayer)
 
 

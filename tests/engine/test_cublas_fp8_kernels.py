@@ -219,6 +219,30 @@ def test_without_the_switch_norms_and_attentions_result_are_vllms() -> None:
     assert found == {"norm": "RMSNorm", "model": False}
 
 
+def test_what_was_compiled_without_the_switch_is_not_loaded_with_it() -> None:
+    found = in_a_worker(
+        """
+        import json
+        from harness.engine import cublas_fp8
+        from vllm.config import VllmConfig
+
+        def make(self, *, vllm_config, prefix, layer_type):
+            self.made_of = vllm_config
+
+        cublas_fp8.LlamaForCausalLM.__init__ = make
+        config = VllmConfig(additional_config={"of": "the user"})
+        before = config.compute_hash()
+        made_of = cublas_fp8.Fp8Llama(vllm_config=config).__dict__["made_of"]
+        print(json.dumps({
+            "same": made_of.compute_hash() == before,
+            "of": made_of.additional_config["of"],
+        }))
+        """
+    )
+
+    assert found == {"same": False, "of": "the user"}
+
+
 def test_norms_and_attentions_result_are_read_once_and_left_in_fp8() -> None:
     """To a step of fp8, but for what the interpreter rounds otherwise."""
     found = in_a_worker(
