@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 from harness.engine import fp8
-
-PROJECT = Path(__file__).resolve().parents[2]
-H100 = "NVIDIA H100 80GB HBM3"
+from tests.engine import interpreted
 
 
 def in_a_worker(program: str, row_kernels: str = "1") -> dict[str, Any]:
-    """What the program prints last, run beside vLLM with Triton's interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=PROJECT,
-        env=os.environ
-        | {"TRITON_INTERPRET": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-        | {fp8.ROW_KERNELS: row_kernels},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    """What the program prints last, with the row kernels on or off."""
+    return interpreted.last_line(program, **{fp8.ROW_KERNELS: row_kernels})
 
 
 def test_the_activation_computes_what_vllms_two_steps_do() -> None:

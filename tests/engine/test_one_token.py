@@ -6,15 +6,10 @@ some per cent where a GPU's are off by some tenths.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.engine import interpreted
+
 MOST_OFF = 0.03  # of the norm, through the whole layer
 
 PRELUDE = """
@@ -82,18 +77,8 @@ def attended(qkv, pages, step):
 
 
 def in_a_worker(program: str) -> dict[str, Any]:
-    """What the program prints last, with Triton's interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(program)],
-        cwd=PROJECT,
-        env=os.environ | {"TRITON_INTERPRET": "1", "VLLM_LOGGING_LEVEL": "ERROR"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    """What the program prints last, after the prelude."""
+    return interpreted.last_line(program, PRELUDE)
 
 
 def test_products_take_the_norm_the_activation_and_the_residual_along() -> None:
