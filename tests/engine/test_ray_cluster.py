@@ -26,6 +26,13 @@ STORE_BYTES = 100 << 20
 PROJECT = Path(__file__).resolve().parents[2]
 REVISION = "0123abc"
 SNAPSHOT = f"models--org--model/snapshots/{REVISION}"
+ON_BOTH = RunConfig(
+    model="llama3.1-8b-instruct",
+    weights="dummy",
+    distributed_executor_backend="ray",
+    data_parallel_size=2,
+    tensor_parallel_size=1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -160,16 +167,9 @@ def test_the_address_of_rays_client_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_run_is_refused_for_the_machine_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_HOST_IP", HERE)
-    asked = RunConfig(
-        model="llama3.1-8b-instruct",
-        weights="dummy",
-        distributed_executor_backend="ray",
-        data_parallel_size=2,
-        tensor_parallel_size=1,
-    )
 
     with pytest.raises(UsageError, match=rf"{THERE} has vLLM 0\.1\.0"):
-        ray_checks.with_others(asked, system_info.collect(), resolve_model(asked))
+        ray_checks.with_others(ON_BOTH, system_info.collect(), resolve_model(ON_BOTH))
 
 
 def test_a_run_takes_the_other_machine_into_its_description(
@@ -177,15 +177,8 @@ def test_a_run_takes_the_other_machine_into_its_description(
 ) -> None:
     monkeypatch.setenv("VLLM_HOST_IP", HERE)
     monkeypatch.setattr(ray_checks, "check_alike", lambda *_: None)
-    asked = RunConfig(
-        model="llama3.1-8b-instruct",
-        weights="dummy",
-        distributed_executor_backend="ray",
-        data_parallel_size=2,
-        tensor_parallel_size=1,
-    )
 
-    system = ray_checks.with_others(asked, system_info.collect(), resolve_model(asked))
+    system = ray_checks.with_others(ON_BOTH, system_info.collect(), resolve_model(ON_BOTH))
 
     assert [other.gpu_count for other in system.others] == [1]
     assert system.others[0].cpu == system.cpu
