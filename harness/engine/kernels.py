@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,10 +139,8 @@ def _suits_flashinfer(config: RunConfig, model: ModelSource, system: SystemInfo)
 
 
 def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
-    """Whether cuBLASLt can multiply; an engine argument beyond tuning may change the layers."""
-    if config.scenario.value not in fp8.SCENARIOS:
-        return False
-    return _suits(fp8.suits, config, model, system)
+    """Whether cuBLASLt can multiply for many queries at a time."""
+    return config.scenario.value in fp8.SCENARIOS and _suits_fp8(config, model, system)
 
 
 def _suits_one_token(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
@@ -150,16 +148,18 @@ def _suits_one_token(config: RunConfig, model: ModelSource, system: SystemInfo) 
     alone = config.scenario is Scenario.SINGLESTREAM and config.data_parallel_size == 1
     if not alone or config.precision not in one_query.PRECISIONS:
         return False
-    return _suits(one_query.suits, config, model, system)
+    return one_query.suits(model.config, config.engine_args) and _suits_fp8(config, model, system)
 
 
-def _suits(
-    suits: Callable[..., bool], config: RunConfig, model: ModelSource, system: SystemInfo
-) -> bool:
+def _suits_fp8(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
+    """Whether GPU, vLLM and model are those of fp8.py, whatever the precision.
+
+    An engine argument beyond tuning may change the layers.
+    """
     if beyond_tuning(config.engine_args):
         return False
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     spread = parts > 1 or config.distributed_executor_backend == "ray"
-    return suits(
+    return fp8.suits(
         system.gpu_kind, system.vllm_version, model.config, config.engine_args, spread=spread
     )

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.engine import fp8
-
 PRECISIONS = ("bf16", "fp8")
 _EXTENSION = "harness.engine.one_token.WorkerExtension"
 _EXTENSION_FP8 = "harness.engine.one_token_fp8.WorkerExtension"
@@ -40,22 +38,15 @@ _DECIDE = {
 _GRAPH_EVERY = 64
 
 
-def suits(
-    gpu_name: str | None,
-    vllm_version: str | None,
-    model_config: Mapping[str, Any],
-    given: Mapping[str, Any],
-    *,
-    spread: bool,
-) -> bool:
-    """Whether the kernels are made for this GPU, vLLM, model and run; as in fp8.py, whose products
-    take the prompts in fp8.
+def suits(model_config: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether the kernels are made for this model (its config.json) and this step.
+
+    `given` are the engine arguments of the user. GPU, vLLM and layers have to suit fp8.py besides,
+    whose products take the prompts in fp8.
     """
     if _DECIDE & given.keys() or any(model_config.get(name) for name in _BIASES):
         return False
-    if any(model_config.get(name) != size for name, size in _SHAPE.items()):
-        return False
-    return fp8.suits(gpu_name, vllm_version, model_config, given, spread=spread)
+    return all(model_config.get(name) == size for name, size in _SHAPE.items())
 
 
 def settings(*, in_fp8: bool) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
 import pytest
 
-from harness.engine import one_query
+from harness.engine import kernels, one_query
 from harness.engine.profiles import Profile
 from harness.tuning.plans import make_plan
-from tests.engine.plans import H100, plan_for
+from tests.engine.plans import H100, machine, plan_for
 
 BF16 = "harness.engine.one_token.WorkerExtension"
 FP8 = "harness.engine.one_token_fp8.WorkerExtension"
@@ -87,10 +88,12 @@ def test_many_queries_at_a_time_do_without(scenario: str) -> None:
     ids=str,
 )
 def test_another_model_does_without(changed: dict[str, Any]) -> None:
-    llama = plan_for("singlestream", "bf16").model.config
+    planned = plan_for("singlestream", "bf16")
+    llama = planned.model
+    other = dataclasses.replace(llama, config=llama.config | changed)
 
-    assert one_query.suits(H100, "0.26.0", llama, {}, spread=False)
-    assert not one_query.suits(H100, "0.26.0", llama | changed, {}, spread=False)
+    assert kernels.choose(planned.config, llama, "gpu", machine()).one_token
+    assert not kernels.choose(planned.config, other, "gpu", machine()).one_token
 
 
 def test_settings_found_by_a_search_count_while_the_kernels_are_the_same() -> None:
