@@ -46,7 +46,7 @@ def gauges(record: dict[str, Any]) -> Iterator[Gauge]:
         yield from _latencies(performance, broken)
         yield from _size(record, performance, broken)
     for gate in accuracy["gates"] if accuracy else ():
-        yield from _length(gate) if gate["high"] is not None else [_rouge(gate)]
+        yield _rouge(gate) if gate["high"] is None else _length(gate)
 
 
 def _latencies(performance: dict[str, Any], broken: set[str]) -> Iterator[Gauge]:
@@ -72,20 +72,20 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
     """Whether the test was as long, and of as many samples, as an official one."""
     meta = record["meta"]
     official = ROUNDS[meta["version"]]
-    for name, value, minimum, write, rules in (
+    for name, value, minimum, write, rule in (
         (
             phrase("duration"),
             performance["duration_s"],
             official.min_duration_s,
             formatting.duration,
-            {"duration-reached"},
+            "duration-reached",
         ),
         (
             phrase("samples"),
             performance["sample_count"],
             official.category(meta["category"]).dataset_samples,
             formatting.count,
-            {"performance-samples"},
+            "performance-samples",
         ),
     ):
         if value is not None:
@@ -95,7 +95,7 @@ def _size(record: dict[str, Any], performance: dict[str, Any], broken: set[str])
                 write(value),
                 phrase("at least {minimum} in an official run", minimum=write(minimum)),
                 phrase("{share} of what is needed", share=percent_of_limit(share)),
-                share >= 1 and not rules & broken,
+                share >= 1 and rule not in broken,
                 share,
                 at_most=False,
             )
@@ -114,27 +114,25 @@ def _rouge(gate: dict[str, Any]) -> Gauge:
     )
 
 
-def _length(gate: dict[str, Any]) -> Iterator[Gauge]:
+def _length(gate: dict[str, Any]) -> Gauge:
     """The length of the answers, which has a limit on both sides: the nearer one counts."""
-    low, high = formatting.count(gate["low"]), formatting.count(gate["high"])
-    at_least = phrase("at least {count} characters", count=low)
-    at_most = phrase("at most {count} characters", count=high)
-    for name, words, limit, is_low in (
-        (phrase("gen_len, the low limit"), at_least, gate["low"], True),
-        (phrase("gen_len, the high limit"), at_most, gate["high"], False),
-    ):
-        share = gate["value"] / limit
-        nearer = (gate["value"] < gate["reference"]) == is_low
-        if nearer:
-            yield Gauge(
-                name,
-                formatting.count(gate["value"]),
-                words,
-                phrase("{share} of this limit", share=percent_of_limit(share)),
-                share >= 1 if is_low else share <= 1,
-                share,
-                at_most=not is_low,
-            )
+    at_most = gate["value"] >= gate["reference"]
+    limit = gate["high"] if at_most else gate["low"]
+    count, share = formatting.count(limit), gate["value"] / limit
+    name = phrase("gen_len, the low limit")
+    asked = phrase("at least {count} characters", count=count)
+    if at_most:
+        name = phrase("gen_len, the high limit")
+        asked = phrase("at most {count} characters", count=count)
+    return Gauge(
+        name,
+        formatting.count(gate["value"]),
+        asked,
+        phrase("{share} of this limit", share=percent_of_limit(share)),
+        share <= 1 if at_most else share >= 1,
+        share,
+        at_most=at_most,
+    )
 
 
 def percent_of_limit(share: float) -> str:

@@ -72,6 +72,17 @@ def test_rouge_and_the_length_stand_beside_their_gates(make_run: MakeRun) -> Non
     assert "gen_len, the high limit" not in found  # the nearer of the two is shown
 
 
+def test_answers_longer_than_the_reference_are_held_against_the_high_limit() -> None:
+    gate = {"name": "gen_len", "value": 132, "low": 90.0, "high": 110.0, "reference": 100}
+    record = {
+        "run": {"performance": None, "accuracy": {"gates": [gate]}},
+        "verdict": {"rules": []},
+    }
+    (found,) = gauges(record)
+    assert (found.name, found.limit) == ("gen_len, the high limit", "at most 110 characters")
+    assert found.at_most and not found.kept and found.sentence == "120 % of this limit"
+
+
 def test_nothing_measured_has_no_gauge(make_run: MakeRun) -> None:
     assert by_name(make_run(test=None, status="failed", error="killed")) == {}
 
