@@ -1,10 +1,8 @@
-"""What tests of this package share: handlers of signals, prepared runs, machines to check."""
+"""What tests of this package share: prepared runs, machines to check."""
 
 from __future__ import annotations
 
 import dataclasses
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +10,11 @@ import pytest
 from harness.config import RunConfig
 from harness.engine import attention
 from harness.machine import gpu_state, gpus
-from harness.measure import check_software, interrupts, preparation, runs
+from harness.measure import check_software, preparation, runs
 from harness.measure.preparation import Prepared
 from tests.engine.plans import machine
 from tests.inputs.hub_server import point_at
 from tests.measure.checked import GIB, OneGpu
-
-
-@pytest.fixture
-def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 import run
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.measure import interrupts, lifecycle, preparation, tests
+from harness.measure import lifecycle, preparation, tests
 from harness.measure.preparation import Prepared
 from harness.measure.runs import Series
 from harness.results import room
@@ -29,12 +28,9 @@ from tests.fakes import PlannedEngine
 
 
 @pytest.fixture(autouse=True)
-def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def stays_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that failed would end this process."""
     monkeypatch.setattr(lifecycle, "end_now", lambda _status: None)
-    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from tests.fakes import PlannedEngine
 from tests.measure.planned_series import run_series
 
 
-@pytest.mark.usefixtures("handlers")
 def test_an_interrupt_ends_the_series_and_this_process(
     prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,7 +52,6 @@ class SignalledEngine(PlannedEngine):
         return await super().answer(*arguments)
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_a_signal_interrupts_the_run_and_its_report_is_made(
     number: signal.Signals,
@@ -77,7 +75,6 @@ def test_a_signal_interrupts_the_run_and_its_report_is_made(
     assert f"interrupted by {number.name}" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("handlers")
 def test_a_closed_terminal_does_not_end_a_run_under_nohup(prepared: list[Prepared]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -88,7 +85,6 @@ def test_a_closed_terminal_does_not_end_a_run_under_nohup(prepared: list[Prepare
     assert (status, len(finished)) == (0, 1)
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("number_of_runs", "status"), [(3, 130), (1, 0)])
 def test_an_interrupt_while_a_report_is_made_ends_the_series_after_it(
     number_of_runs: int, status: int, prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch

@@ -130,7 +130,6 @@ class InterruptedEngine(ChangingEngine):
         return await super().answer(*arguments)
 
 
-@pytest.mark.usefixtures("handlers")
 def test_an_interrupt_keeps_the_tests_that_were_measured_and_says_how_many(
     prepared: list[Prepared], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

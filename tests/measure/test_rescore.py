@@ -131,7 +131,7 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-@pytest.mark.usefixtures("crash", "handlers")
+@pytest.mark.usefixtures("crash")
 def test_a_run_that_broke_off_while_scoring_is_finished_by_it(
     inputs: Path, whole: RunFolder, tmp_path: Path
 ) -> None:

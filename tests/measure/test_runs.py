@@ -89,7 +89,6 @@ def one_engine_each(prepared: list[Prepared]) -> list[Prepared]:
     ]
 
 
-@pytest.mark.usefixtures("handlers")
 def test_a_run_that_fails_does_not_end_the_series(
     prepared: list[Prepared], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,7 +111,6 @@ def test_a_run_that_fails_does_not_end_the_series(
     assert sum(line.startswith("  verdict") for line in lines) == 0
 
 
-@pytest.mark.usefixtures("handlers")
 def test_runs_of_the_same_settings_share_one_engine(prepared: list[Prepared]) -> None:
     made: list[PlannedEngine] = []
 
@@ -131,7 +129,6 @@ def test_runs_of_the_same_settings_share_one_engine(prepared: list[Prepared]) ->
     assert "preparation_s" not in records[1]["phases"]
 
 
-@pytest.mark.usefixtures("handlers")
 def test_a_single_run_is_a_series_of_one_that_says_nothing_of_it(
     prepared: list[Prepared], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +141,6 @@ def test_a_single_run_is_a_series_of_one_that_says_nothing_of_it(
     assert record["run"]["command"] == ["python", "run.py"]
 
 
-@pytest.mark.usefixtures("handlers")
 def test_keep_all_0_keeps_the_runs_of_the_series(
     prepared: list[Prepared],
 ) -> None:
