@@ -18,8 +18,8 @@ from harness.engine_args import beyond_tuning
 from harness.errors import UsageError
 from harness.inputs import dataset
 from harness.inputs import model as models
+from harness.inputs.model_dataset import load_for_model
 from harness.inputs.model_source import ModelSource
-from harness.inputs.tokenizer import load_tokenizer
 from harness.language import phrase
 from harness.loadgen import planning, release
 from harness.machine import sockets
@@ -141,21 +141,7 @@ def _data(
     if like is not None:
         return like.dataset, like.tokenizer
     say(phrase("reading the data set ({dataset}) ...", dataset=settings.dataset))
-    loaded: list[Any] = []
-
-    def tokenizer() -> Any:
-        if not loaded:
-            loaded.append(load_tokenizer(model))
-        return loaded[0]
-
-    data = dataset.load_dataset(
-        settings,
-        tokenizer if model.has_tokenizer else None,
-        model.vocab_size,
-        bos_token_id=model.bos_token_id,
-        special_token_ids=model.special_token_ids,
-    )
-    return data, loaded[0] if loaded else None
+    return load_for_model(settings, model)
 
 
 def needed_bytes(settings: RunConfig, sample_count: int, min_duration_s: float) -> int:

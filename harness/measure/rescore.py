@@ -8,11 +8,10 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import UsageError
-from harness.inputs import dataset
 from harness.inputs.dataset import Dataset
+from harness.inputs.model_dataset import load_for_model
 from harness.inputs.model_source import ModelSource
 from harness.inputs.recorded_model import recorded_model
-from harness.inputs.tokenizer import load_tokenizer
 from harness.language import joined, phrase, text_of
 from harness.measure import record
 from harness.measure.score import (
@@ -87,21 +86,8 @@ def _data(settings: RunConfig, model: ModelSource, recorded: dict[str, Any]) -> 
 
     Raises UsageError, also for a data set that is another one than the run's.
     """
-    loaded: list[Any] = []
-
-    def tokenizer() -> Any:
-        if not loaded:
-            loaded.append(load_tokenizer(model))
-        return loaded[0]
-
     try:
-        data = dataset.load_dataset(
-            settings,
-            tokenizer if model.has_tokenizer else None,
-            model.vocab_size,
-            bos_token_id=model.bos_token_id,
-            special_token_ids=model.special_token_ids,
-        )
+        data, tokenizer = load_for_model(settings, model)
     except UsageError as error:
         raise UsageError(f"The data set of the run cannot be read again. {error}") from error
     if data.checksum != recorded["checksum_sha256"]:
@@ -111,7 +97,7 @@ def _data(settings: RunConfig, model: ModelSource, recorded: dict[str, Any]) -> 
             f"SHA-256 {data.checksum[:12]}, and config.json has {was[:12]}. Put those of the run "
             "back."
         )
-    return data, loaded[0] if loaded else None
+    return data, tokenizer
 
 
 def _has_test06(folder: RunFolder) -> bool:
