@@ -83,14 +83,19 @@ def writing(flag: str, folder: Path, elsewhere: str = ELSEWHERE) -> Iterator[Non
         raise UsageError(f"{flag}: {text}, or {elsewhere}; then type the command again.") from error
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free where a folder is or would be. Raises OSError."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    return shutil.disk_usage(existing).free
+
+
 def check_room(
     flag: str, what: str, needed_bytes: int, folder: Path, elsewhere: str = ELSEWHERE
 ) -> None:
     """Raises UsageError where so many bytes do not fit in a folder, which may not be there yet."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    free_bytes = shutil.disk_usage(there).free
-    if free_bytes < needed_bytes:
+    free = free_bytes(folder)
+    if free < needed_bytes:
         raise UsageError(
             f"{flag}: {what} needs {formatting.megabytes(needed_bytes)} more in {folder}, where "
-            f"{formatting.megabytes(free_bytes)} are free; make room, or {elsewhere}."
+            f"{formatting.megabytes(free)} are free; make room, or {elsewhere}."
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import shutil
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
 from harness import formatting
 from harness.errors import UsageError, first_line
+from harness.inputs.cache import free_bytes
 from harness.inputs.model_files import VOCABULARIES
 from harness.language import joined, phrase
 
@@ -43,8 +43,7 @@ def check_room(requested: str, repo: str, needed_bytes: int) -> None:
     cache = Path(constants.HF_HUB_CACHE)
     blobs = cache / repo_folder_name(repo_id=repo, repo_type="model") / "blobs"
     there = sum(path.stat().st_size for path in blobs.glob("*"))
-    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(cache)
     if free + there < needed_bytes:
         raise UsageError(
             f"--model {requested}: its weights take {formatting.gibibytes(needed_bytes)}, and "

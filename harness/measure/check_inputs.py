@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from harness import formatting
@@ -21,7 +20,7 @@ from harness.inputs import (
     synthetic,
 )
 from harness.inputs import model as models
-from harness.inputs.cache import cache_folder
+from harness.inputs.cache import cache_folder, free_bytes
 from harness.inputs.model_source import ModelSource
 from harness.language import joined, phrase
 from harness.machine import gpus, process_limits, sockets
@@ -113,16 +112,14 @@ def _disk(source: ModelSource, *, whole: bool) -> Line:
     def look() -> str:
         repo = source.requested if whole else OFFICIAL_MODEL
         hub.check_room(source.requested, repo, source.least_weights_bytes)
-        cache = Path(constants.HF_HUB_CACHE)
-        return _free_in(cache)
+        return _free_in(Path(constants.HF_HUB_CACHE))
 
     return asked(name, look)
 
 
 def _free_in(folder: Path) -> str:
     """What is free where a folder is or would be, for people."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    free = formatting.gibibytes(shutil.disk_usage(there).free)
+    free = formatting.gibibytes(free_bytes(folder))
     return phrase("{free} free in {folder}", free=free, folder=folder)
 
 
