@@ -15,18 +15,18 @@ import asyncio
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.temporary_run import temporary_run
 from harness import flags, processes
 from harness.config import RunConfig
+from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
@@ -35,10 +35,8 @@ from harness.loadgen.planning import Target
 from harness.logs.detail import read_detail_log
 from harness.logs.times import read_samples
 from harness.measure import preparation, tests
-from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
-from harness.results.folder import DETAIL_LOG, RunFolder
-from harness.terminal import Terminal
+from harness.results.folder import DETAIL_LOG
 
 WARM_UP_SAMPLES = 64
 STALL_TIMEOUT_S = 300.0
@@ -89,31 +87,26 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
 async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Speed:
     """The best of `repeat` Offline performance tests; tokens per second as LoadGen counts them."""
     engine = Engine(prepared.plan, prepared.sampling)
-    await asyncio.to_thread(engine.load)
-    await burst(
-        engine,
-        prompts[:WARM_UP_SAMPLES],
-        stall_timeout_s=STALL_TIMEOUT_S,
-        progress=Progress(),
-    )
-    speeds = [await _one_test(prepared, engine) for _ in range(repeat)]
-    engine.shutdown()
-    processes.end_children_for_good()
+    try:
+        await engine_life.load(engine)
+        await burst(
+            engine,
+            prompts[:WARM_UP_SAMPLES],
+            stall_timeout_s=STALL_TIMEOUT_S,
+            progress=Progress(),
+        )
+        speeds = [await _one_test(prepared, engine) for _ in range(repeat)]
+    finally:
+        engine_life.shut_down(engine)
     return max(speeds, key=lambda speed: speed.tokens_per_second)
 
 
 async def _one_test(prepared: Prepared, engine: Engine) -> Speed:
-    with tempfile.TemporaryDirectory() as temporary:
-        started = datetime.now()
-        folder = RunFolder.create(Path(temporary), "datacenter", "offline", started)
-        record = preparation.describe(prepared, ["overhead.py"])
-        record.begin(folder, started)
-        run = ActiveRun(prepared, folder, record, Terminal(), engine)
-        samples = len(run.prompts)
-        target = Target("a benchmark", samples, expected_duration_s=1, qps=1)
+    with temporary_run(prepared, engine, "overhead.py") as run:
+        target = Target("a benchmark", len(run.prompts), expected_duration_s=1, qps=1)
         await tests.loadgen_test(run, tests.performance_test(run, target))
-        results = read_detail_log(folder.performance / DETAIL_LOG).results
-        tokens = sum(row.tokens for row in read_samples(folder.samples_csv))
+        results = read_detail_log(run.folder.performance / DETAIL_LOG).results
+        tokens = sum(row.tokens for row in read_samples(run.folder.samples_csv))
     rate = results["result_tokens_per_second"]
     assert isinstance(rate, int | float)
     return Speed(tokens, tokens / rate)

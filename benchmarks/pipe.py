@@ -15,15 +15,14 @@ import asyncio
 import dataclasses
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.temporary_run import temporary_run
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.inputs.dataset import Sample
@@ -31,9 +30,7 @@ from harness.loadgen.planning import Target
 from harness.logs.detail import read_detail_log
 from harness.machine import process_limits
 from harness.measure import preparation, tests
-from harness.measure.active import ActiveRun
-from harness.results.folder import DETAIL_LOG, RunFolder
-from harness.terminal import Terminal
+from harness.results.folder import DETAIL_LOG
 
 ANSWER_TOKENS = 128
 SAMPLES = 13368
@@ -87,12 +84,7 @@ async def measure(scenario: Scenario, qps: float, queries: int) -> Cost:
     prepared = dataclasses.replace(
         prepared, dataset=dataclasses.replace(prepared.dataset, samples=samples)
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        started = datetime.now()
-        folder = RunFolder.create(Path(temporary), "datacenter", scenario.value, started)
-        record = preparation.describe(prepared, ["pipe.py"])
-        record.begin(folder, started)
-        run = ActiveRun(prepared, folder, record, Terminal(), EchoEngine())
+    with temporary_run(prepared, EchoEngine(), "pipe.py") as run:
         target = Target("this benchmark", queries, queries / qps, qps=qps)
         test = tests.probe(run, target, 1, f"{qps:g} queries/s")
         cpu_before_s = time.process_time()

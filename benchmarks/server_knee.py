@@ -14,15 +14,14 @@ import asyncio
 import json
 import logging
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.temporary_run import temporary_run
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.errors import BenchmarkError
@@ -31,7 +30,6 @@ from harness.measure import highest_rate, performance, preparation
 from harness.measure.active import ActiveRun
 from harness.measure.targets import ServerRate
 from harness.measure.warm_up import warm_up
-from harness.results.folder import RunFolder
 from harness.rules.validity import invalid_reasons
 from harness.terminal import Terminal
 
@@ -110,16 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode="performance",
         server_target_qps="max",
     )
-    terminal = Terminal()
     try:
-        prepared = preparation.prepare(config, terminal.say)
-        with tempfile.TemporaryDirectory() as results:
-            folder = RunFolder.create(Path(results), "datacenter", "server", datetime.now())
-            record = preparation.describe(prepared, ["server_knee.py"])
-            started = datetime.now().astimezone()
-            record.begin(folder, started)
-            engine = SlotEngine(values.slots, values.answer_s)
-            run = ActiveRun(prepared, folder, record, terminal, engine)
+        prepared = preparation.prepare(config, Terminal().say)
+        engine = SlotEngine(values.slots, values.answer_s)
+        with temporary_run(prepared, engine, "server_knee.py") as run:
             capacity = values.slots / values.answer_s
             result = asyncio.run(measure(run, capacity, values.full))
     except BenchmarkError as error:

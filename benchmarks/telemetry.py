@@ -20,30 +20,29 @@ import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import flags, processes
+from benchmarks.temporary_run import temporary_run
+from harness import flags
 from harness.config import RunConfig
+from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
 from harness.loadgen.planning import Target
 from harness.logs.detail import number, read_detail_log
-from harness.machine import telemetry
+from harness.machine import process_limits, telemetry
 from harness.machine.telemetry import watching
 from harness.measure import preparation, tests
 from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
 from harness.report.comparison_statistics import student_quantile
-from harness.results.folder import DETAIL_LOG, RunFolder
-from harness.terminal import Terminal
+from harness.results.folder import DETAIL_LOG
 
 STALL_TIMEOUT_S = 300.0
 LOOKS = 20  # that are timed alone
@@ -52,24 +51,24 @@ LOOKS = 20  # that are timed alone
 async def pairs_of(prepared: Prepared, count: int) -> tuple[list[tuple[float, float]], float]:
     """Tokens per second with telemetry and without in each pair, and the CPU seconds of a look."""
     engine = Engine(prepared.plan, prepared.sampling)
-    await asyncio.to_thread(engine.load)
-    with tempfile.TemporaryDirectory() as temporary:
-        started = datetime.now()
-        folder = RunFolder.create(Path(temporary), "datacenter", "offline", started)
-        record = preparation.describe(prepared, ["telemetry.py"])
-        record.begin(folder, started)
-        run = ActiveRun(prepared, folder, record, Terminal(), engine)
-        await burst(engine, run.prompts, stall_timeout_s=STALL_TIMEOUT_S, progress=Progress())
-        found = []
-        for pair in range(count):
-            order = (True, False) if pair % 2 == 0 else (False, True)
-            rates = {looked: await _one_test(run, looks=looked) for looked in order}
-            found.append((rates[True], rates[False]))
-            print(f"pair {pair + 1}: on {rates[True]:,.1f}, off {rates[False]:,.1f} tokens/s")
-        look_s = await asyncio.to_thread(_cpu_of_a_look, run)
-    engine.shutdown()
-    processes.end_children_for_good()
-    return found, look_s
+    try:
+        await engine_life.load(engine)
+        with temporary_run(prepared, engine, "telemetry.py") as run:
+            await burst(engine, run.prompts, stall_timeout_s=STALL_TIMEOUT_S, progress=Progress())
+            pairs = [await _one_pair(run, number) for number in range(1, count + 1)]
+            look_s = await asyncio.to_thread(_cpu_of_a_look, run)
+    finally:
+        engine_life.shut_down(engine)
+    return pairs, look_s
+
+
+async def _one_pair(run: ActiveRun, number: int) -> tuple[float, float]:
+    """Tokens per second with telemetry and without; every other pair begins without."""
+    order = (True, False) if number % 2 else (False, True)
+    rates = {looks: await _one_test(run, looks=looks) for looks in order}
+    on, off = rates[True], rates[False]
+    print(f"pair {number}: on {on:,.1f}, off {off:,.1f} tokens/s", flush=True)
+    return on, off
 
 
 async def _one_test(run: ActiveRun, *, looks: bool) -> float:
@@ -121,11 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags.add_model_flags(group)
     flags.add_engine_flags(group)
     values = vars(parser.parse_args(arguments))
-    samples, count = values.pop("samples"), max(values.pop("pairs"), 2)
-    every = values.pop("every")
-    times = telemetry.LOOK_EVERY_S / every  # as often as a run looks
-    telemetry.LOOK_EVERY_S *= 1 / times
-    telemetry.FAMILY_EVERY_S *= 1 / times
+    samples, count, every_s = (values.pop(name) for name in ("samples", "pairs", "every"))
+    if count < 2:
+        parser.error(f"--pairs {count}: an interval needs 2 pairs or more")
+    if every_s <= 0:
+        parser.error(f"--every {every_s:g}: use more than 0 seconds")
+    usual_s, telemetry.LOOK_EVERY_S = telemetry.LOOK_EVERY_S, every_s
+    times_as_often = usual_s / every_s
+    telemetry.FAMILY_EVERY_S /= times_as_often
     config = RunConfig(
         **values, dataset="synthetic", mode="performance", total_sample_count=samples
     )
@@ -137,10 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telemetry.py: {error}", file=sys.stderr)
         return error.exit_status
     ratio, low, high = interval(pairs)
-    share = look_s / (every * times) / (os.cpu_count() or 1)
+    cost, lowest_cost, highest_cost = ((1 - value) / times_as_often for value in (ratio, high, low))
+    share = look_s / usual_s / (process_limits.core_count() or 1)
     print(f"on / off: {ratio:.4f} (95 %: {low:.4f} to {high:.4f}) over {count} pairs")
-    cost, least, most = ((1 - found) / times for found in (ratio, high, low))
-    print(f"a look each second costs {100 * cost:.2f} % ({100 * least:.2f} to {100 * most:.2f} %)")
+    print(
+        f"a look each second costs {100 * cost:.2f} % "
+        f"({100 * lowest_cost:.2f} to {100 * highest_cost:.2f} %)"
+    )
     print(
         f"a look each second: {1000 * look_s:.2f} ms of CPU time, {100 * share:.3f} % of all cores"
     )
@@ -149,10 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "low": low,
         "high": high,
         "pairs": pairs,
-        "every_s": every,
+        "every_s": every_s,
         "cost": cost,
-        "cost_low": least,
-        "cost_high": most,
+        "cost_low": lowest_cost,
+        "cost_high": highest_cost,
         "cpu_ms_a_look": 1000 * look_s,
         "share_of_all_cores": share,
         "load_before": load_before,
