@@ -12,16 +12,12 @@ from harness.config import Scenario
 from harness.language import joined, phrase
 from harness.report import comparison_latencies as latencies
 from harness.report import comparison_rates as rates
+from harness.report import latency_text
 from harness.report.comparison_differences import same_rates
 from harness.report.comparison_runs import ComparedRun
 from harness.report.comparison_statistics import Interval, over_repeats
 
 STEADY = "steady_tokens_per_second"
-_WHATS = {
-    "latency": phrase("whole answer"),
-    "ttft": phrase("first token (TTFT)"),
-    "tpot": phrase("each further token (TPOT)"),
-}
 # The figures that may decide, the first of which has an interval does. None is chosen by its value.
 _DECIDING = {
     Scenario.OFFLINE: (STEADY,),
@@ -79,7 +75,7 @@ def figures(runs: Sequence[ComparedRun]) -> list[Figure]:
     """Every figure that the scenario has; those that decide first."""
     found = [_steady(runs)]
     if all(run.scenario is not Scenario.OFFLINE for run in runs):
-        by_latency = [figure for what in _WHATS for figure in _percentiles(what, runs)]
+        by_latency = [figure for what in latency_text.NAMES for figure in _percentiles(what, runs)]
         found = [*by_latency, *found]
     return [*found, *_of_loadgen(runs)]
 
@@ -160,7 +156,7 @@ def _percentiles(what: str, runs: Sequence[ComparedRun]) -> Iterator[Figure]:
         over = all(repeated)
         intervals = repeated if over else [ratio[name] for ratio in within]
         values = tuple(_middle(column) for column in columns)
-        title = joined(", ", (_WHATS[what], name))
+        title = joined(", ", (latency_text.NAMES[what], name))
         yield Figure(f"{what}_{name}", title, "ms", False, values, tuple(intervals), over)
 
 

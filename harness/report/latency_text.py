@@ -10,6 +10,12 @@ from harness.language import joined, phrase
 from harness.loadgen.rate_search import Probe, highest_that_holds
 
 SAME_RATE = 1e-4  # LoadGen prints six digits of a rate
+# The three latencies of a query, by their names in a PerformanceResult.
+NAMES = {
+    "latency": phrase("whole answer"),
+    "ttft": phrase("first token (TTFT)"),
+    "tpot": phrase("each further token (TPOT)"),
+}
 
 
 def sentences(performance: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ nothing else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -16,17 +16,13 @@ from harness import formatting
 from harness.config import Scenario
 from harness.language import phrase
 from harness.metrics import PerformanceResult
+from harness.report import latency_text
 from harness.rules.evidence import Evidence
 from harness.rules.repeats import middle
 from harness.rules.verdict import invalid_reasons
 
 TOKENS = "tokens_per_second"
 SAMPLES = "samples_per_second"
-_LATENCIES = {
-    "latency_ms": ("latency", phrase("whole answer")),
-    "ttft_ms": ("ttft", phrase("first token (TTFT)")),
-    "tpot_ms": ("tpot", phrase("each further token (TPOT)")),
-}
 _PERCENTILES = ("p50", "p90", "p99")
 
 
@@ -47,55 +43,50 @@ class RepeatedFigure:
 
 def summarise(evidence: Evidence) -> dict[str, Any] | None:
     """summary.json's run.performance.repeats; None where the test was not to be repeated."""
-    own = evidence.performance
-    if own is None or not (evidence.repeats or evidence.flags.repeat > 1):
+    if evidence.performance is None or not (evidence.repeats or evidence.flags.repeat > 1):
         return None
-    results = {evidence.own_number: own} | {r.number: r.performance for r in evidence.repeats}
+    results = evidence.performance_tests
     reasons = {evidence.own_number: invalid_reasons(evidence)}
     for repeat in evidence.repeats:
         alone = dataclasses.replace(
             evidence, performance=repeat.performance, samples=repeat.samples, repeats=()
         )
         reasons[repeat.number] = invalid_reasons(alone)
-    numbers = sorted(results)
     return {
         "asked": evidence.flags.repeat,
-        "measured": len(numbers),
-        "valid": sum(not reasons[number] for number in numbers),
+        "measured": len(results),
+        "valid": sum(not reasons[number] for number in results),
         "in_performance": evidence.own_number,
         "tests": [
             {
                 "number": number,
                 "valid": not reasons[number],
                 "invalid_reasons": list(reasons[number]),
-                "duration_s": results[number].duration_s,
-                "tokens_per_sec": results[number].tokens_per_second,
-                "samples_per_sec": results[number].samples_per_second,
+                "duration_s": result.duration_s,
+                "tokens_per_sec": result.tokens_per_second,
+                "samples_per_sec": result.samples_per_second,
             }
-            for number in numbers
+            for number, result in results.items()
         ],
         "figures": [
             dataclasses.asdict(found)
-            for found in _figures({n: results[n] for n in numbers}, evidence.scenario)
+            for found in _figures(list(results.values()), evidence.scenario)
         ],
     }
 
 
-def _figures(
-    results: Mapping[int, PerformanceResult], scenario: Scenario
-) -> Iterator[RepeatedFigure]:
-    tests = list(results.values())
+def _figures(tests: Sequence[PerformanceResult], scenario: Scenario) -> Iterator[RepeatedFigure]:
     rates = {TOKENS: "tokens/s", SAMPLES: "samples/s"}
     for key, unit in rates.items():
         if found := _figure(key, unit, [getattr(test, key) for test in tests]):
             yield found
     if scenario is Scenario.OFFLINE:
         return
-    for key, (attribute, _) in _LATENCIES.items():
-        stats = [getattr(test, attribute) for test in tests]
+    for what in latency_text.NAMES:
+        stats = [getattr(test, what) for test in tests]
         for percentile in _PERCENTILES:
             values = [None if s is None else getattr(s, f"{percentile}_ms") for s in stats]
-            if found := _figure(f"{key}.{percentile}", "ms", values):
+            if found := _figure(f"{what}_ms.{percentile}", "ms", values):
                 yield found
 
 
@@ -175,8 +166,8 @@ def sentences(record: Mapping[str, Any] | None) -> Iterator[str]:
 
 def rows(record: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, str, str]]:
     """A line for each figure: name, median, spread, lowest to highest, interval."""
-    for values in (record or {"figures": []})["figures"]:
-        figure = RepeatedFigure(**values)
+    for fields in (record or {"figures": []})["figures"]:
+        figure = RepeatedFigure(**fields)
         if figure.half_interval is None or figure.interval_low is None:
             continue
         assert figure.interval_high is not None  # both ends are known, or neither
@@ -196,5 +187,5 @@ def _name(key: str) -> str:
         return phrase("tokens per second")
     if key == SAMPLES:
         return phrase("samples per second")
-    what, percentile = key.split(".")
-    return phrase("{what}, {percentile}", what=_LATENCIES[what][1], percentile=percentile)
+    what, percentile = key.split("_ms.")
+    return phrase("{what}, {percentile}", what=latency_text.NAMES[what], percentile=percentile)

@@ -8,18 +8,13 @@ from typing import Any
 
 from harness import formatting, templates
 from harness.language import joined, phrase
-from harness.report import figures, pages, svg, text
+from harness.report import figures, latency_text, pages, svg, text
 from harness.report.gauges import gauges
 from harness.results.folder import RunFolder
 from harness.rules.verdict import INVALID, NOT_FINISHED, OFFICIAL_READY, UNOFFICIAL
 
 # How a page colours a verdict.
 _TONES = {OFFICIAL_READY: "good", UNOFFICIAL: "doubtful", INVALID: "bad", NOT_FINISHED: "bad"}
-_LATENCIES = {
-    "latency_ms": phrase("whole answer"),
-    "ttft_ms": phrase("first token (TTFT)"),
-    "tpot_ms": phrase("each further token (TPOT)"),
-}
 _STATISTICS = {
     "mean": phrase("mean"),
     "p50": "p50",
@@ -83,7 +78,8 @@ def _performance_rows(performance: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
     """A column for each latency, which a phone has room for."""
-    known = {key: name for key, name in _LATENCIES.items() if performance[key]}
+    names = {f"{what}_ms": name for what, name in latency_text.NAMES.items()}
+    known = {key: name for key, name in names.items() if performance[key]}
     rows = [["", *known.values()]]
     for statistic, name in _STATISTICS.items():
         found = [performance[key][statistic] for key in known]

@@ -70,6 +70,14 @@ class Evidence:
         return command
 
     @property
+    def performance_tests(self) -> dict[int, PerformanceResult]:
+        """Every performance test by its number, in the order of measuring; empty without one."""
+        tests = {test.number: test.performance for test in self.repeats}
+        if self.performance is not None:
+            tests[self.own_number] = self.performance
+        return dict(sorted(tests.items()))
+
+    @property
     def departures(self) -> tuple[Departure, ...]:
         """How the run departs from the official rules by its own word."""
         return tuple(Departure(d["id"], d["sentence"]) for d in self.config["departures"])

@@ -45,15 +45,13 @@ def median_number(tests: Mapping[int, PerformanceResult], scenario: Scenario) ->
 )
 def median_of_repeats(evidence: Evidence) -> Finding:
     """The fastest of several tests would say more than the machine can do again."""
-    result = evidence.performance
-    if result is None:
+    if evidence.performance is None:
         return not_applicable(phrase("There is no performance test."))
     if not evidence.repeats and evidence.flags.repeat == 1:
         return passed(phrase("one test"))
-    tests = {evidence.own_number: result}
-    tests |= {test.number: test.performance for test in evidence.repeats}
-    measured = len(tests)
-    if (asked := evidence.flags.repeat) != measured:
+    tests = evidence.performance_tests
+    measured, asked = len(tests), evidence.flags.repeat
+    if asked != measured:
         text = phrase(
             "The performance test was to run {asked} times, and the run folder holds {measured} "
             "tests, so nobody can tell which the median is.",
@@ -61,7 +59,7 @@ def median_of_repeats(evidence: Evidence) -> Finding:
             measured=measured,
         )
         return failed(phrase("{tests} tests", tests=measured), text, repeat(evidence))
-    median = median_number(dict(sorted(tests.items())), evidence.scenario)
+    median = median_number(tests, evidence.scenario)
     if evidence.own_number == median:
         return passed(phrase("test {number} of {tests}", number=median, tests=measured))
     text = phrase(
