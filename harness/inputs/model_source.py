@@ -46,30 +46,29 @@ class ModelSource:
 
     @property
     def shape(self) -> dict[str, int]:
-        """What a report needs to count the work of a token."""
-        heads = self.config["num_attention_heads"]
+        """Its sizes by plain names; a report counts the work of a token by them."""
+        hidden, heads = self.config["hidden_size"], self.config["num_attention_heads"]
         return {
             "layers": self.config["num_hidden_layers"],
-            "hidden": self.config["hidden_size"],
+            "hidden": hidden,
             "inner": self.config["intermediate_size"],
             "heads": heads,
             "kv_heads": self.config["num_key_value_heads"],
-            "head_size": self.config.get("head_dim") or self.config["hidden_size"] // heads,
+            "head_size": int(self.config.get("head_dim") or hidden // heads),
             "vocabulary": self.vocab_size,
         }
 
     @property
     def parameter_count(self) -> int:
         """Parameters of a Llama of this shape: 8,030,261,248 for Llama-3.1-8B."""
-        hidden, heads = self.config["hidden_size"], self.config["num_attention_heads"]
-        head_size = self.config.get("head_dim") or hidden // heads
-        all_heads = 2 * heads + 2 * self.config["num_key_value_heads"]  # q and o; k and v
-        attention = hidden * head_size * all_heads
-        mlp = 3 * hidden * self.config["intermediate_size"]
+        shape, hidden = self.shape, self.shape["hidden"]
+        all_heads = 2 * shape["heads"] + 2 * shape["kv_heads"]  # q and o; k and v
+        attention = hidden * shape["head_size"] * all_heads
+        mlp = 3 * hidden * shape["inner"]
         norms = 2 * hidden
         tables = 1 if self.config.get("tie_word_embeddings") else 2
-        layers = self.config["num_hidden_layers"] * (attention + mlp + norms)
-        return int(layers + hidden + tables * self.vocab_size * hidden)
+        layers = shape["layers"] * (attention + mlp + norms)
+        return layers + hidden + tables * self.vocab_size * hidden
 
     def loaded_bytes(self, precision: str) -> int:
         """Bytes of all weights in memory: 16,060,522,496 for Llama-3.1-8B in bf16.
@@ -87,11 +86,8 @@ class ModelSource:
 
     def kv_bytes_per_token(self, bytes_per_value: int) -> int:
         """Bytes of one token's keys and values: 131,072 for Llama-3.1-8B in bf16."""
-        heads = self.config["num_key_value_heads"]
-        hidden = self.config["hidden_size"]
-        head_size = self.config.get("head_dim") or hidden // self.config["num_attention_heads"]
-        layers = self.config["num_hidden_layers"]
-        return int(2 * heads * head_size * layers * bytes_per_value)
+        shape = self.shape
+        return 2 * shape["kv_heads"] * shape["head_size"] * shape["layers"] * bytes_per_value
 
     def weights_bytes(self, bytes_per_parameter: float) -> int:
         """Bytes of all weights: 2 bytes a parameter for bf16 and fp16, about 1 for fp8."""
@@ -143,6 +139,7 @@ def _is_size(value: Any) -> bool:
 
 
 def has_official_shape(model: ModelSource) -> bool:
+    """Whether its config files say the sizes of Llama-3.1-8B and the end tokens of Instruct."""
     official = read_source("", SHIPPED_CONFIG_FOLDER, unofficial_because=None, source="")
     same_shape = all(model.config.get(key) == official.config[key] for key in SHAPE_KEYS)
     return same_shape and set(model.eos_token_ids) == set(official.eos_token_ids)
