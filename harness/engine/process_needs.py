@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from pathlib import Path
 
 from harness.config import RunConfig
 from harness.engine import capacity
 from harness.errors import UsageError
+from harness.installed import source_of
 from harness.machine import process_limits
 
 # The largest process of a demo run on a CPU had 86 open; a GPU's driver and NCCL open more.
@@ -83,11 +82,5 @@ def _asking_mib() -> int:
 
 def _vllm_looks() -> bool:
     """Whether the installed vLLM refuses a small /dev/shm; earlier ones took what there was."""
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or spec.origin is None:
-        return False
-    source = Path(spec.origin).parent / "distributed/device_communicators/shm_broadcast.py"
-    try:
-        return "check_shm_free_space" in source.read_text(encoding="utf-8")
-    except OSError:
-        return False
+    source = source_of("vllm", "distributed/device_communicators/shm_broadcast.py")
+    return source is not None and "check_shm_free_space" in source

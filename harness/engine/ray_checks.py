@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import socket
@@ -18,6 +17,7 @@ from harness.engine.ray_probe import Answer, Question
 from harness.errors import UsageError, first_line
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
+from harness.installed import source_of
 from harness.language import joined, phrase
 from harness.machine import gpus
 from harness.machine import system as system_info
@@ -60,14 +60,9 @@ def check_release(installed: str, least: str | None) -> None:
 
 def least_ray() -> str | None:
     """The oldest Ray that the installed vLLM says it takes; None: it does not say."""
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or spec.origin is None:
-        return None
-    with contextlib.suppress(OSError):
-        source = Path(spec.origin).parent / "v1/executor/ray_executor.py"
-        if found := _LEAST_RAY.search(source.read_text(encoding="utf-8")):
-            return found.group(1)
-    return None
+    source = source_of("vllm", "v1/executor/ray_executor.py")
+    named = None if source is None else _LEAST_RAY.search(source)
+    return None if named is None else named[1]
 
 
 def _numbers(release: str) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import platform
 import re
 import sys
@@ -18,6 +17,7 @@ from harness.engine import capacity
 from harness.engine import vllm as engine
 from harness.engine.plan import Site
 from harness.errors import UsageError
+from harness.installed import source_of
 from harness.language import phrase
 from harness.loadgen import release
 from harness.measure import check_limits
@@ -104,11 +104,8 @@ def driver(site: Site) -> Line:
 
 def _cuda_of_torch() -> str | None:
     """Read from its file, as importing torch takes seconds."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        return None
-    text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
-    built = re.search(r"^cuda.*= *['\"]([\d.]+)", text, flags=re.MULTILINE)
+    source = source_of("torch", "version.py") or ""
+    built = re.search(r"^cuda.*= *['\"]([\d.]+)", source, flags=re.MULTILINE)
     return built[1] if built else None
 
 
@@ -170,13 +167,10 @@ def engine_arguments(config: RunConfig) -> Line:
 
 def known_engine_args() -> set[str]:
     """The fields of vLLM's AsyncEngineArgs, read from its source: importing it takes too long."""
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or spec.origin is None:
-        return set()
-    source = Path(spec.origin).parent / "engine" / "arg_utils.py"
+    source = source_of("vllm", "engine/arg_utils.py") or ""
     return {
         field.target.id
-        for part in ast.parse(source.read_text(encoding="utf-8")).body
+        for part in ast.parse(source).body
         if isinstance(part, ast.ClassDef) and part.name in ("EngineArgs", "AsyncEngineArgs")
         for field in part.body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
