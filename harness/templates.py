@@ -77,7 +77,6 @@ def _environment(folders: tuple[Path, ...], chosen: str, *, escapes: bool) -> En
         "cell": lambda value: language.translated(value).replace("|", "\\|").replace("\n", " "),
         "count": formatting.count,
         "duration": formatting.duration,
-        "joules": formatting.joules,
         "ms": formatting.milliseconds,
         "passed": {
             True: phrase("yes"),

@@ -112,21 +112,10 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ),
     )
     yield phrase("checksum of the questions (SHA-256)"), data["checksum_sha256"]
-    yield (
-        phrase("prompts"),
-        phrase(
-            "{mean} tokens on average, {longest} at most",
-            mean=formatting.count(data["mean_prompt_tokens"]),
-            longest=formatting.count(data["longest_prompt_tokens"]),
-        ),
-    )
+    yield phrase("prompts"), pages.prompt_lengths(data)
     yield phrase("model"), pages.model(flags, model)
     yield phrase("number formats"), precision.of(config)
-    profile = config["resolved"]["profile"]
-    yield (
-        phrase("engine settings"),
-        phrase("profile {name}: {source}", name=profile["name"], source=profile["source"]),
-    )
+    yield phrase("engine settings"), pages.profile(config["resolved"]["profile"])
 
 
 def terminal_summary(record: dict[str, Any]) -> str:

@@ -104,6 +104,20 @@ def engine_rows(resolved: dict[str, Any]) -> list[tuple[str, Any]]:
     return [*sorted(arguments.items()), *sorted(variables.items())]
 
 
+def prompt_lengths(data: dict[str, Any]) -> str:
+    """How long the prompts of a data set are."""
+    return phrase(
+        "{mean} tokens on average, {longest} at most",
+        mean=formatting.count(data["mean_prompt_tokens"]),
+        longest=formatting.count(data["longest_prompt_tokens"]),
+    )
+
+
+def profile(record: dict[str, Any]) -> str:
+    """Which profile the engine was set by, and where it came from."""
+    return phrase("profile {name}: {source}", name=record["name"], source=record["source"])
+
+
 def model(flags: dict[str, Any], record: dict[str, Any]) -> str:
     """Which model it was, and where it came from."""
     text = joined(": ", (flags["model"], record.get("source") or record["path"]))

@@ -43,7 +43,6 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         ),
         "place_alone": _place(record),
         "gauges": list(gauges(record)),
-        "performance_rows": list(_performance_rows(performance)) if performance else [],
         "latency_rows": _latency_rows(performance) if performance else [],
         "pictures": list(_pictures(record, folder)),
     }
@@ -60,20 +59,6 @@ def _place(record: dict[str, Any]) -> str:
     except ValueError:  # it did not come to its end
         parts.append(str(meta["status"]))
     return f"{', '.join(parts)}, MLPerf Inference v{meta['version']}"
-
-
-def _performance_rows(performance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield phrase("scenario"), performance["scenario"]
-    yield phrase("duration"), formatting.duration(performance["duration_s"])
-    yield phrase("samples answered"), formatting.count(performance["sample_count"])
-    yield phrase("tokens generated"), formatting.count(performance["total_new_tokens"])
-    yield phrase("tokens per second"), formatting.rate(performance["tokens_per_sec"], "tokens/s")
-    yield phrase("samples per second"), formatting.rate(performance["samples_per_sec"], "samples/s")
-    if performance["limits_ms"]:
-        asked_for = formatting.rate(performance["target_qps"], "queries/s")
-        yield phrase("queries per second asked for"), asked_for
-    if extra := performance["extra"]:
-        yield phrase("energy of the GPUs (not official)"), formatting.joules(extra["gpu_energy_j"])
 
 
 def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:

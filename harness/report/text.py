@@ -10,7 +10,7 @@ from typing import Any
 from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
 from harness.language import joined, phrase, translated
-from harness.report import efficiency, figures, latency_text, pages, repeats, telemetry
+from harness.report import figures, latency_text, pages, performance_text, repeats, telemetry
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
@@ -104,7 +104,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "probes": probes,  # of a run that failed after its search, too
         "search_result": latency_text.search_result(probes, (performance or {}).get("target_qps")),
         "telemetry": list(telemetry.rows(record["telemetry"])) if record["telemetry"] else [],
-        "efficiency": list(efficiency.rows((performance or {}).get("efficiency"))),
+        "performance_rows": list(performance_text.rows(performance)),
         "machine": list(pages.machine_rows(record["system"])),
         "command": shlex.join(record["meta"]["command"]),
         "settings": list(_settings(config)),
@@ -182,21 +182,14 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield phrase("data set"), joined(": ", (data["name"], data["source"]))
     yield (
         phrase("prompts"),
-        phrase(
-            "{mean} tokens on average, {longest} at most",
-            mean=formatting.count(data["mean_prompt_tokens"]),
-            longest=formatting.count(data["longest_prompt_tokens"]),
-        )
+        pages.prompt_lengths(data)
         + (phrase(", in the model's chat template") if data.get("chat_template") else ""),
     )
     yield phrase("data set checksum (SHA-256)"), data["checksum_sha256"] or formatting.NOT_KNOWN
     yield phrase("model"), pages.model(flags, model)
     yield phrase("number formats"), precision.in_words(flags["precision"], precision.label(config))
     if profile := resolved.get("profile"):
-        yield (
-            phrase("engine settings"),
-            phrase("profile {name}: {source}", name=profile["name"], source=profile["source"]),
-        )
+        yield phrase("engine settings"), pages.profile(profile)
     loadgen = config["loadgen"]
     seeds = f"v{loadgen['round']}" if loadgen["round"] else phrase("no round known here")
     yield (
@@ -227,7 +220,8 @@ def terminal_summary(record: dict[str, Any]) -> str:
     meta = record["meta"]
     lines = [translated(_title(record)), "", f"  {translated(record['headline']['text'])}", ""]
     rows = [
-        (phrase("performance"), text) for text in _performance_lines(record["run"]["performance"])
+        (phrase("performance"), text)
+        for text in performance_text.terminal_lines(record["run"]["performance"])
     ]
     rows += [(phrase("accuracy"), text) for text in _accuracy_lines(record["run"]["accuracy"])]
     rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
@@ -247,27 +241,6 @@ def terminal_summary(record: dict[str, Any]) -> str:
         # Not wrapped: it is there to be copied.
         lines += [f"    {step['command']}"] if step["command"] else []
     return "\n".join(lines) + "\n"
-
-
-def _performance_lines(performance: dict[str, Any] | None) -> Iterator[str]:
-    if performance is None:
-        return
-    yield (
-        phrase(
-            "{samples} samples, {tokens} tokens in {duration}; LoadGen says {word}",
-            samples=formatting.count(performance["sample_count"]),
-            tokens=formatting.count(performance["total_new_tokens"]),
-            duration=formatting.duration(performance["duration_s"]),
-            word="VALID" if performance["loadgen_valid"] else "INVALID",
-        )
-    )
-    for key, name in (("latency_ms", phrase("latency")), ("ttft_ms", "TTFT"), ("tpot_ms", "TPOT")):
-        stats = performance[key]
-        if stats and performance["scenario"] != "Offline":
-            ms = {p: formatting.milliseconds(stats[p]) for p in ("p50", "p90", "p99")}
-            yield phrase("{name} p50 {p50}, p90 {p90}, p99 {p99}", name=name, **ms)
-    yield from filter(None, (latency_text.terminal_line(performance),))
-    yield from list(repeats.sentences(performance["repeats"]))[:1]
 
 
 def _accuracy_lines(accuracy: dict[str, Any] | None) -> Iterator[str]:
