@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
-from harness.engine import capacity, kernels, profiles
+from harness.engine import capacity, kernels, process_needs, profiles
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
 from harness.inputs.model_source import ModelSource
 from harness.machine import system as system_info
 from harness.machine.system import SystemInfo
+
+# An eager vLLM still has torch compile two small functions of its own at their first call: for
+# log-probabilities, and for a model in several parts. That takes a C++ compiler and ten seconds.
+_COMPILES_NOTHING = {"TORCH_COMPILE_DISABLE": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class EnginePlan:
             self,
             profile=profile,
             settings=settings,
-            environment=_environment(self.config, profile, settings),
+            environment=_environment(self.config, self.device, profile, settings),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +85,8 @@ def make(
 ) -> EnginePlan:
     """The plan for a run whose parallel sizes are resolved.
 
-    `tuned` is what a search on this machine has found. Raises UsageError when memory is short.
+    `tuned` is what a search on this machine has found. Raises UsageError when memory is short, or
+    a compiler is missing.
     """
     purpose = dataclasses.replace(purpose, copies_here=capacity.copies_here(config, site.system))
     place = place_of(config, model, site)
@@ -90,6 +95,7 @@ def make(
     weights = config.precision if model.quantization is None else "quantised"
     profile = profiles.choose(place, weights, config.scenario.value, chosen, tuned)
     settings = engine_settings(config, model, site.device, profile, purpose)
+    process_needs.check_compiler(settings, site.device)
     capacity.check_memory(config, site.device, site.system, model, settings)
     return EnginePlan(
         config=config,
@@ -100,15 +106,17 @@ def make(
         place=place,
         profile=profile,
         settings=settings,
-        environment=_environment(config, profile, settings),
+        environment=_environment(config, site.device, profile, settings),
         note=None if tuned is not None else chosen.note,
     )
 
 
 def _environment(
-    config: RunConfig, profile: Profile, settings: Mapping[str, Any]
+    config: RunConfig, device: str, profile: Profile, settings: Mapping[str, Any]
 ) -> dict[str, str]:
-    own = {name: os.environ.get(name, value) for name, value in profile.environment.items()}
+    eager = device == "cpu" and settings.get("enforce_eager")
+    wanted = {**profile.environment, **(_COMPILES_NOTHING if eager else {})}
+    own = {name: os.environ.get(name, value) for name, value in wanted.items()}
     return own | kernels.environment(settings, config.engine_args)
 
 

@@ -1,8 +1,11 @@
-"""What an engine needs of the process that starts it: open files and shared memory."""
+"""What an engine needs of its surroundings: open files, shared memory, a compiler."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from harness.config import RunConfig
 from harness.engine import capacity
@@ -56,6 +59,21 @@ def check_shared_memory(config: RunConfig, device: str) -> None:
         f"engine's workers need {-(-needed // _MIB)} MiB; give it more (docker: --shm-size 1g), or "
         "remove what other programs have left there."
     )
+
+
+def check_compiler(settings: Mapping[str, Any], device: str) -> None:
+    """Raises UsageError where a CPU's engine would compile and there is no compiler.
+
+    A GPU's is asked for by the installation, and in the image. `settings` are vLLM's arguments.
+    """
+    if device != "cpu" or settings.get("enforce_eager"):
+        return
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise UsageError(
+            "--engine-arg enforce_eager=false: the model would be compiled, and there is no "
+            f"{compiler} here (nor in the Docker image for CPUs); leave it out, or install g++."
+        )
 
 
 def shared_memory_bytes(config: RunConfig, device: str) -> int:

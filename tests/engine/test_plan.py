@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from harness.config import RunConfig
+from harness.engine import plan
+from harness.engine.plan import EnginePlan, Site
+from harness.engine.settings import Purpose
+from harness.inputs.model import resolve_model
+from harness.machine import system as system_info
 from tests.engine.plans import plan_for
 from tests.inputs.model_folders import make_folder
 
@@ -35,3 +44,35 @@ def test_what_was_measured_of_plain_weights_is_not_claimed_of_quantised_ones(
 
     assert plan_for("singlestream", precision="bf16").profile.name == "one-token-bf16-singlestream"
     assert quantised.profile.name == "gpu-singlestream"
+
+
+def plan_on_a_cpu(**flags: Any) -> EnginePlan:
+    config = RunConfig(model="demo", dataset="sample", **flags)
+    return plan.make(
+        config, resolve_model(config), Site("cpu", system_info.collect()), Purpose(2668)
+    )
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCH_COMPILE_DISABLE", raising=False)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_an_eager_engine_on_a_cpu_compiles_nothing() -> None:
+    assert plan_on_a_cpu().environment == {"TORCH_COMPILE_DISABLE": "1"}
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_users_own_word_on_compiling_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "0")
+
+    assert plan_on_a_cpu().environment == {"TORCH_COMPILE_DISABLE": "0"}
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_who_asks_for_a_compiled_model_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "true")  # any program will do: nothing is compiled here
+
+    assert plan_on_a_cpu(engine_args={"enforce_eager": False}).environment == {}

@@ -132,3 +132,30 @@ def test_too_few_open_files_are_refused_with_the_way_out() -> None:
         "harness.errors.UsageError: This process may have 128 files open, and an engine needs up "
         "to 256; allow it more: ulimit -n 1024 (docker: --ulimit nofile=1024)."
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "settings"),
+    [("cpu", {"enforce_eager": True}), ("gpu", {"enforce_eager": False}), ("gpu", {})],
+)
+def test_no_compiler_is_asked_for_where_none_is_needed(
+    device: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+
+    process_needs.check_compiler(settings, device)
+
+
+def test_a_model_is_not_compiled_on_a_cpu_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+
+    with pytest.raises(UsageError, match=r"enforce_eager=false: .* no /nowhere/c\+\+ here"):
+        process_needs.check_compiler({"enforce_eager": False}, "cpu")
+
+
+def test_a_compiler_that_is_there_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", sys.executable)
+
+    process_needs.check_compiler({"enforce_eager": False}, "cpu")
