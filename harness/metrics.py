@@ -104,6 +104,7 @@ class TelemetryPoint:
     engine_running: int | None = None
     engine_waiting: int | None = None
     kv_cache_percent: float | None = None
+    engine_cpu_percent: float | None = None  # of one core: the busiest of the engine's processes
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from harness.shapes import COUNT, NUMBER, shown
 SAMPLES_HEADER = ("sample_index", "issued_s", "first_token_s", "completed_s", "tokens")
 TIMELINE_HEADER = ("time_s", "tokens", "samples_done", "outstanding")
 TELEMETRY_HEADER = tuple(field.name for field in dataclasses.fields(TelemetryPoint))
+# Folders of the first weeks with telemetry have it without the columns that come after this one.
+_FIRST_COLUMNS = TELEMETRY_HEADER.index("kv_cache_percent") + 1
 _WORDS = {field.name for field in dataclasses.fields(TelemetryPoint) if "str" in str(field.type)}
 _COUNTS = {field.name for field in dataclasses.fields(TelemetryPoint) if "int" in str(field.type)}
 _T = TypeVar("_T")
@@ -80,11 +82,15 @@ def write_telemetry(path: Path, points: Iterable[TelemetryPoint]) -> None:
 def read_telemetry(path: Path) -> list[TelemetryPoint]:
     """What the machine did, second by second. Raises LogError."""
 
+    first_line = read_text(path).partition("\n")[0].rstrip("\r")
+    earlier = TELEMETRY_HEADER[:_FIRST_COLUMNS]
+    header = earlier if first_line == ",".join(earlier) else TELEMETRY_HEADER
+
     def point(row: list[str]) -> TelemetryPoint:
-        cells = zip(TELEMETRY_HEADER, row, strict=True)
+        cells = zip(header, row, strict=True)
         return TelemetryPoint(**{name: _value(name, cell) for name, cell in cells})
 
-    return _read(path, TELEMETRY_HEADER, point)
+    return _read(path, header, point)
 
 
 def _cell(value: object) -> object:

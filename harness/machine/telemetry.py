@@ -141,10 +141,12 @@ class _Processes:
         passed_s, before = now - self._last_at, self._last
         self._last, self._last_at = seconds, now
         spent = {pid: seconds[pid] - before[pid] for pid in seconds if pid in before}
-        own = spent.get(self._own.pid)
+        own = spent.pop(self._own.pid, None)
+        all_s = sum(spent.values()) + (own or 0.0)
         return {
             "client_cpu_percent": None if own is None else 100 * own / passed_s,
-            "processes_cpu_percent": 100 * sum(spent.values()) / passed_s if spent else None,
+            "processes_cpu_percent": None if own is None else 100 * all_s / passed_s,
+            "engine_cpu_percent": 100 * max(spent.values()) / passed_s if spent else None,
             "processes_memory_mib": memory_bytes / _MIB,
         }
 

@@ -14,6 +14,11 @@ from harness.metrics import TelemetryPoint
 OFTEN_BY_POWER = 0.05
 OFTEN_BY_HEAT = 0.01
 BUSY_CLIENT_PERCENT = 90.0
+# A GPU that is used to less than this while the engine has requests waits for its next step; one of
+# the engine's processes then has a core to itself.
+USED_GPU_PERCENT = 95.0
+BUSY_ENGINE_PERCENT = 90.0
+OFTEN_BY_PROCESSOR = 0.05
 
 
 def summarise(points: Sequence[TelemetryPoint]) -> dict[str, Any] | None:
@@ -36,6 +41,7 @@ def summarise(points: Sequence[TelemetryPoint]) -> dict[str, Any] | None:
         },
         "gpu_ecc_errors": _rise(points, "gpu_ecc_errors"),
         "client_cpu_percent_median": _median(points, "client_cpu_percent"),
+        "engine_cpu_percent_median": _median(points, "engine_cpu_percent"),
         "processes_cpu_percent_mean": _mean(points, "processes_cpu_percent"),
         "processes_memory_mib_max": _most(points, "processes_memory_mib"),
         "engine_running_mean": _mean(points, "engine_running"),
@@ -94,6 +100,15 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
         count = f"{others:.0f}"
         many = phrase("{count} other processes used the GPU during the test.", count=count)
         yield phrase("1 other process used the GPU during the test.") if others == 1 else many
+    waits = [point for point in points if _waits_for_processor(point)]
+    if waits and len(waits) >= OFTEN_BY_PROCESSOR * len(points):
+        yield phrase(
+            "The GPU waited for the processor: {share:.0f} % of the time it was used to "
+            "only {utilisation:.0f} %, while the engine's process kept a core busy. A faster core, "
+            "or one with nothing else to do, would make this faster.",
+            share=100 * len(waits) / len(points),
+            utilisation=_mean(waits, "gpu_utilisation_percent"),
+        )
     client = _median(points, "client_cpu_percent")
     if client is not None and client >= BUSY_CLIENT_PERCENT:
         yield (
@@ -124,6 +139,11 @@ def rows(telemetry: dict[str, Any]) -> Iterator[tuple[str, str]]:
             phrase("% of a core"),
         ),
         (
+            "engine_cpu_percent_median",
+            phrase("CPU of the engine's busiest process"),
+            phrase("% of a core"),
+        ),
+        (
             "processes_cpu_percent_mean",
             phrase("CPU of all processes of the run, mean"),
             phrase("% of a core"),
@@ -134,6 +154,13 @@ def rows(telemetry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if value is not None:
             digits = 1 if value < 100 and not float(value).is_integer() else 0
             yield name, f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def _waits_for_processor(point: TelemetryPoint) -> bool:
+    used, engine = point.gpu_utilisation_percent, point.engine_cpu_percent
+    if used is None or engine is None or not point.engine_running:
+        return False
+    return used < USED_GPU_PERCENT and engine >= BUSY_ENGINE_PERCENT
 
 
 def _values(points: Sequence[TelemetryPoint], column: str) -> list[float]:

@@ -44,6 +44,7 @@ _PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
         "% of a core",
         (
             Line("processes_cpu_percent", "CPU of all processes", BLUE),
+            Line("engine_cpu_percent", "of the engine's busiest", GREEN),
             Line("client_cpu_percent", "of the one that answers LoadGen", ORANGE),
         ),
     ),

@@ -102,7 +102,15 @@ def test_telemetry_that_is_written_is_read_with_its_unknowns(tmp_path: Path) -> 
     assert read_telemetry(path) == points
 
 
-@pytest.mark.parametrize("row", ["1.0", "1.0" + ",x" * 18, "nan" + "," * 18, "1.0" + "," * 19])
+def test_telemetry_of_earlier_days_has_a_column_less(tmp_path: Path) -> None:
+    path = tmp_path / "telemetry.csv"
+    write_telemetry(path, [TelemetryPoint(1.0, kv_cache_percent=3.0)])
+    path.write_text("\n".join(line.rpartition(",")[0] for line in path.read_text().splitlines()))
+
+    assert read_telemetry(path) == [TelemetryPoint(1.0, kv_cache_percent=3.0)]
+
+
+@pytest.mark.parametrize("row", ["1.0", "1.0" + ",x" * 19, "nan" + "," * 19, "1.0" + "," * 20])
 def test_damaged_telemetry_is_named(row: str, tmp_path: Path) -> None:
     path = tmp_path / "telemetry.csv"
     write_telemetry(path, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 import types
@@ -156,3 +157,27 @@ def test_without_a_driver_processes_are_seen_all_the_same(monkeypatch: pytest.Mo
     assert seen.points[0].gpu_power_w is None
     assert seen.points[0].engine_steps is None
     assert seen.points[0].processes_memory_mib is not None
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_busiest_process_of_the_engine_is_none_of_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry, "LOOK_EVERY_S", 0.2)
+    now = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as engine:
+        try:
+            with telemetry.watching(lambda: now, lambda: None) as seen:
+                deadline = time.monotonic() + 20
+                while len(seen.points) < 3 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+        finally:
+            engine.kill()
+
+    found = seen.points[-1]
+    assert found.engine_cpu_percent is not None
+    assert found.processes_cpu_percent is not None
+    assert found.client_cpu_percent is not None
+    assert 5 < found.engine_cpu_percent < 110
+    both = found.engine_cpu_percent + found.client_cpu_percent
+    assert both == pytest.approx(found.processes_cpu_percent)

@@ -31,6 +31,8 @@ QUIET = TelemetryPoint(
     kv_cache_percent=61.0,
 )
 
+STARVED = replace(QUIET, gpu_utilisation_percent=82.0, engine_cpu_percent=99.0)
+
 
 def seconds(count: int = 100, **of_the_last: object) -> list[TelemetryPoint]:
     """So many seconds of an untroubled test, of which the last may be another."""
@@ -62,13 +64,27 @@ def test_an_untroubled_test_casts_no_doubt() -> None:
             [replace(point, client_cpu_percent=97.0) for point in seconds()],
             "kept its core busy to 97 %",
         ),
+        (
+            seconds(60) + [replace(STARVED, time_s=61.0 + more) for more in range(40)],
+            "waited for the processor: 40 % of the time it was used to only 82 %",
+        ),
     ],
-    ids=["power", "heat", "hardware", "ecc", "preemptions", "others", "client"],
+    ids=["power", "heat", "hardware", "ecc", "preemptions", "others", "client", "processor"],
 )
 def test_what_slowed_the_machine_is_one_sentence(points: list[TelemetryPoint], said: str) -> None:
     (sentence,) = telemetry.doubts(points)
 
     assert said in sentence
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"engine_running": 0}, {"engine_cpu_percent": 50.0}, {"gpu_utilisation_percent": None}],
+    ids=["no requests", "an engine that sleeps", "no GPU"],
+)
+def test_a_gpu_without_work_waits_for_no_processor(change: dict[str, object]) -> None:
+    points = [replace(STARVED, **change)] * 100  # type: ignore[arg-type]
+    assert list(telemetry.doubts(points)) == []
 
 
 def test_a_limit_that_was_only_touched_is_no_doubt() -> None:
