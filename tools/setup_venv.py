@@ -139,7 +139,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
         done = [base]
         STAMP.write_text("\n".join(done))
     if dev and tools not in done:
-        packages.install_development()
+        packages.install_development(variant)
         done = [base, tools]
         STAMP.write_text("\n".join(done))
     if time.monotonic() - started > 1:

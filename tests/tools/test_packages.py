@@ -30,7 +30,7 @@ class Steps:
 
 
 LOCKED = "vLLM, LoadGen and the rest (uv)"
-BY_PIP = ["pip", "torch for CPUs", "vLLM, LoadGen and the rest", "torch's companions, out again"]
+BY_PIP = ["pip", "torch for CPUs", "vLLM, LoadGen and the rest", "what no CPU needs, out again"]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def install(monkeypatch: pytest.MonkeyPatch, variant: str, *failing: str) -> Ste
 
 
 @pytest.mark.usefixtures("ask")
-def test_uv_installs_the_lock_without_torchs_companions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uv_installs_the_lock_without_what_no_cpu_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = install(monkeypatch, "cpu")
 
     assert steps.names == ["uv", LOCKED]
