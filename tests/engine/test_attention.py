@@ -245,11 +245,12 @@ def test_tuned_settings_for_kernels_that_are_gone_are_not_used() -> None:
     assert gone.profile.name == "h100-fp8-offline"
 
 
-def test_settings_say_where_they_were_not_measured() -> None:
+def test_settings_say_on_which_cards_they_were_measured() -> None:
     h100, h200 = (
         plan_for("server", gpu_name=name).profile
         for name in ("NVIDIA H100 80GB HBM3", "NVIDIA H200")
     )
 
     assert h100.settings == h200.settings
-    assert h200.source == f"{h100.source}; not on this GPU"
+    assert "one H100 of 80 GB" in h200.source
+    assert "one H200 at full size" in h200.source

@@ -194,7 +194,7 @@ def test_without_the_switch_norms_and_attentions_result_are_vllms() -> None:
             "model": "Fp8Llama" in str(ModelRegistry.models["LlamaForCausalLM"]),
         }))
         """,
-        row_kernels="",
+        row_kernels="0",
     )
     assert found == {"norm": "RMSNorm", "model": False}
 
