@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from harness.engine import one_query
 from harness.engine.attention import BACKEND
-from harness.engine.profiles import Place, Profile, sequences_that_fit
+from harness.engine.profiles import Place, Profile, graph_sizes, sequences_that_fit
 from harness.language import phrase
 from harness.tuning.search import (
     FIRST_GUESS_S,
@@ -97,6 +97,7 @@ def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variat
         pairs = _OFFLINE_FP8 if precision == "fp8" else _OFFLINE
         return (
             _seats(_fitting(pairs, most), _UNIFORM),
+            _whole_steps(),
             Variation(
                 phrase("compiled for full steps"),
                 phrase("kernels tuned for the one shape"),
@@ -114,7 +115,8 @@ def _gpu_variations(place: Place, precision: str, scenario: str) -> tuple[Variat
     why = phrase("fewer tokens a step lower TPOT, more lower TTFT")
     if scenario == "interactive":
         return (_seats(_fitting(_INTERACTIVE, most), why), share, _attention())
-    return (_seats(_fitting(_SERVER, most), why), share, _graphs(), _attention())
+    seats = _seats(_fitting(_SERVER, most), why)
+    return (seats, _whole_steps(), share, _graphs(), _attention())
 
 
 def _compiled_for_one_token(best: Settings) -> Sequence[Settings]:
@@ -126,6 +128,23 @@ def _compiled_for_one_token(best: Settings) -> Sequence[Settings]:
 def _seats(pairs: Sequence[Pair], why: str) -> Variation:
     changes = [{"max_num_seqs": seqs, "max_num_batched_tokens": tokens} for seqs, tokens in pairs]
     return Variation(phrase("sequences and tokens of a step"), why, _always(*changes))
+
+
+def _whole_steps() -> Variation:
+    def change(best: Settings) -> Sequence[Settings]:
+        if best.get("enforce_eager"):
+            return []
+        sequences, tokens = best["max_num_seqs"], best["max_num_batched_tokens"]
+        return [{"cudagraph_capture_sizes": [*graph_sizes(sequences), tokens]}]
+
+    return Variation(
+        phrase("a graph of the longest step"),
+        phrase(
+            "a step with prompts in it is launched kernel by kernel otherwise, which keeps the "
+            "engine's core busy and can leave the GPU waiting"
+        ),
+        change,
+    )
 
 
 def _graphs() -> Variation:

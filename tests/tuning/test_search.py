@@ -61,6 +61,18 @@ def test_with_flashinfer_the_other_kernels_are_tried_and_no_other_blocks(scenari
     assert "FLASH_ATTN" in {candidate["attention_backend"] for candidate in tried}
 
 
+@pytest.mark.parametrize("scenario", ["offline", "server"])
+def test_the_longest_step_of_the_best_seats_is_tried_as_a_graph(scenario: str) -> None:
+    profile = profiles.choose(H200, "fp8", scenario, Kernels(flashinfer=True))
+    found = tuning_plans.make_plan(H200, "fp8", scenario, profile)
+    (one,) = (each for each in found.variations if each.name == "a graph of the longest step")
+
+    (tried,) = found.candidates(one, {**found.base, "max_num_batched_tokens": 8192})
+    of_answers = profiles.graph_sizes(found.base["max_num_seqs"])
+    assert tried["cudagraph_capture_sizes"] == [*of_answers, 8192]
+    assert found.candidates(one, {**found.base, "enforce_eager": True}) == []
+
+
 def test_each_variation_starts_from_the_best_of_the_one_before() -> None:
     of_two = plan(
         variation({"max_num_seqs": 32}, {"max_num_seqs": 128}), variation({"enforce_eager": False})
@@ -174,7 +186,8 @@ def test_no_trial_has_more_sequences_than_the_memory_holds() -> None:
 def test_full_steps_are_compiled_at_the_size_that_won() -> None:
     made = tuning_plans.make_plan(H200, "fp8", "offline", profiles.choose(H200, "fp8", "offline"))
 
-    compiled = made.candidates(made.variations[1], {**made.base, "max_num_batched_tokens": 8192})
+    (full,) = (one for one in made.variations if one.name == "compiled for full steps")
+    compiled = made.candidates(full, {**made.base, "max_num_batched_tokens": 8192})
 
     assert compiled[0]["compilation_config"] == {"compile_sizes": [8192]}
 
