@@ -15,6 +15,10 @@ from harness.scoring.accuracy import RougeScores
 from tests.builders import SAMPLES, config_json, write_run
 
 MakeRun = Callable[..., Path]
+LLAMA = {  # the shape in config.json
+    "layers": 32, "hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8, "head_size": 128,
+    "vocabulary": 128256,
+}  # fmt: skip
 PROBES = [
     Probe(40.0, True, "both limits kept", 2400, 60.0, 300.0, 62.5),
     Probe(50.0, False, "it falls | behind", 3000, 60.0, 1500.0, 90.0),

@@ -18,14 +18,11 @@ from harness.report import efficiency
 from harness.report.efficiency import Shape, Work
 from harness.report.make import make_report
 from tests.builders import SAMPLES, config_json, edit, text_of, write_run
+from tests.report.conftest import LLAMA
 
 pytestmark = pytest.mark.usefixtures("drawn")
 SMALL = Shape(layers=2, hidden=4, inner=8, heads=2, kv_heads=1, head_size=2, vocabulary=10)
 WORK = Work(samples=3, prompt_tokens=5, new_tokens=12, steps=10)
-LLAMA = {
-    "layers": 32, "hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8, "head_size": 128,
-    "vocabulary": 128256,
-}  # fmt: skip
 
 
 def test_flop_are_those_worked_by_hand() -> None:

@@ -20,7 +20,7 @@ from harness.report import latency_plots
 from harness.report.make import make_report
 from harness.report.svg import inline
 from tests.builders import SAMPLES, config_json, rouge, write_run
-from tests.report.conftest import PROBES, MakeRun, timed_run
+from tests.report.conftest import LLAMA, PROBES, MakeRun, timed_run
 from tests.report.html import (
     Page,
     check_it_needs_nothing_beside_it,
@@ -36,10 +36,15 @@ def whole_run(folder: Path) -> Path:
     settings = RunConfig(model="a<b>/c", dataset="sample", total_sample_count=SAMPLES)
     record = config_json(settings)
     record["resolved"]["engine"]["note"] = STRANGE
+    record["model"]["shape"] = LLAMA  # the rows of its efficiency are the longest of a page
+    record["run"]["ceilings"] = {"tflop_per_s": 1000.0, "terabytes_per_s": 4.0}
     write_run(folder, settings, test="offline-valid", scores=rouge(1.0), record=record)
     write_telemetry(
         folder / "telemetry.csv",
-        [TelemetryPoint(s, 97.0, gpu_held_back_by="power") for s in (1.0, 2.0, 3.0)],
+        [
+            TelemetryPoint(s, 97.0, gpu_held_back_by="power", engine_steps=40)
+            for s in (1.0, 2.0, 3.0)
+        ],
     )
     scores = (0.4, 0.2, 0.3, 0.35)
     answers = [
