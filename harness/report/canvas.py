@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -162,12 +163,14 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
 
 
 def _fitting(labels: Sequence[str], most: int) -> int:
-    """How many columns of a legend have room in a small figure."""
+    """How many columns of a legend have room in a small figure: a wider legend shrinks its axes."""
     for columns in range(min(most, len(labels)), 1, -1):
-        rows = -(-len(labels) // columns)
-        parts = [labels[first : first + rows] for first in range(0, len(labels), rows)]
+        # As matplotlib fills them: one after the other, the first with one more.
+        rows, fuller = divmod(len(labels), columns)
+        starts = [column * rows + min(column, fuller) for column in range(columns + 1)]
+        parts = [labels[start:end] for start, end in pairwise(starts)]
         longest = sum(max(map(len, part)) for part in parts)
-        if longest * LETTER_IN + len(parts) * KEY_IN <= SVG_LEGEND_IN:
+        if longest * LETTER_IN + columns * KEY_IN <= SVG_LEGEND_IN:
             return columns
     return 1
 

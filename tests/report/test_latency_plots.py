@@ -51,6 +51,22 @@ def test_distribution_shows_the_limit_and_loadgens_percentiles(
     assert axes.get_xlim()[1] > 2000
 
 
+def test_a_legend_of_long_times_fits_into_a_small_figure(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    marks = LatencyStats(p50_ms=2212.0, p90_ms=13_830.0, p99_ms=15_477.0)
+    latency_plots.distribution(
+        tmp_path / "a.svg", latency_plots.TTFT, [900, 9000, 15_000],
+        marks=marks, limit_ms=2000, run=RUN,
+    )  # fmt: skip
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    box = axes.get_legend()
+    assert box and box.get_window_extent().x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > 0.75 * figure.bbox.width
+
+
 def test_limit_that_would_flatten_the_curve_is_named_instead_of_drawn(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
