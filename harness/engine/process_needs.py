@@ -1,4 +1,4 @@
-"""What an engine needs of its surroundings: open files, shared memory, a compiler."""
+"""What an engine needs of its surroundings: variables, open files, shared memory, a compiler."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from harness.config import RunConfig
 from harness.engine import capacity
 from harness.errors import UsageError
-from harness.installed import source_of
+from harness.installed import module_of, source_of
+from harness.language import phrase
 from harness.machine import process_limits
 
 # The largest process of a demo run on a CPU had 86 open; a GPU's driver and NCCL open more.
@@ -28,6 +29,45 @@ _FLAGS_OF_A_CHUNK_BYTES = 64
 # 8 MiB when the second asked for its 240, and did not start with 241.
 _BYTES_OF_A_THREAD = 4 << 20
 _OTHER_BYTES = 1 << 20  # what else is there by then: 228 to 288 KiB were seen
+
+
+def check_variables() -> None:
+    """Raises UsageError for a variable of vLLM's whose value vLLM cannot read.
+
+    It would say so while the engine loads, or not at all; its own file of variables is asked.
+    """
+    variables = module_of("vllm", "envs.py")
+    readers = getattr(variables, "environment_variables", {})
+    for name in sorted(readers.keys() & os.environ.keys()):
+        try:
+            readers[name]()
+        except Exception as error:  # whatever its reader raises
+            value = os.environ[name]
+            said = " ".join(str(error).split()).rstrip(".")
+            raise UsageError(
+                f"{name}={value}: vLLM cannot read this variable ({said}); correct or unset it."
+            ) from None
+
+
+def unknown_variables() -> list[str]:
+    """Variables named as vLLM's are that the installed vLLM does not know, and so ignores."""
+    variables = module_of("vllm", "envs.py")
+    known = getattr(variables, "environment_variables", None)
+    if not known:
+        return []
+    return sorted(name for name in os.environ if name.startswith("VLLM_") and name not in known)
+
+
+def note_on_variables() -> str | None:
+    """A sentence on variables that do nothing; None: there are none."""
+    names = unknown_variables()
+    if not names:
+        return None
+    return phrase(
+        "the installed vLLM does not know {names} and ignores it: it has been renamed, given up or "
+        "mistyped.",
+        names=", ".join(names),
+    )
 
 
 def check_open_files() -> None:

@@ -33,6 +33,7 @@ def lines(config: RunConfig, site: Site) -> list[Line]:
         _processor_time(config, site),
         asked(phrase("shared memory"), lambda: _shared_memory(config, site)),
         asked(phrase("open files"), _open_files),
+        asked(phrase("variables"), _variables),
     ]
 
 
@@ -68,6 +69,13 @@ def memory(source: ModelSource, config: RunConfig, site: Site) -> Line:
         text=text, needed=formatting.gibibytes(needed),
     )  # fmt: skip
     return Line(name, DOUBTFUL, text)
+
+
+def _variables() -> str | Line:
+    process_needs.check_variables()
+    if note := process_needs.note_on_variables():
+        return Line(phrase("variables"), DOUBTFUL, note)
+    return phrase("those for vLLM can be read")
 
 
 def _processor_time(config: RunConfig, site: Site) -> Line:

@@ -76,6 +76,7 @@ def prepare(
     """
     run_folder.check_results_dir(Path(settings.results_dir))
     sockets.check()
+    process_needs.check_variables()
     process_needs.check_open_files()
     site = Site(engine.installed_build(), system_info.collect())
     asked = settings.tensor_parallel_size
@@ -99,7 +100,8 @@ def prepare(
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)
     copies = capacity.faster_as_copies(settings, asked, site.device, site.system, model)
-    for note in filter(None, (engine_plan.note, copies) if like is None else ()):
+    notes = (engine_plan.note, copies, process_needs.note_on_variables())
+    for note in filter(None, notes if like is None else ()):
         say(phrase("note: {note}", note=note))
     facts = RunFacts(
         sample_count=len(data),

@@ -50,6 +50,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     run = config.run
     run_folder.check_results_dir(Path(run.results_dir))
     sockets.check()
+    process_needs.check_variables()
     process_needs.check_open_files()
     room.check(Path(run.results_dir), room.BYTES_OF_ANY_RUN)
     site = Site(engine.installed_build(), system_info.collect())

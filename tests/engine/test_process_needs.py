@@ -19,6 +19,48 @@ MIB = 2**20
 NEEDED = 240 * MIB + 640
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("VLLM_CPU_KVCACHE_SPACE", "much", "invalid literal for int"),
+        ("VLLM_WORKER_MULTIPROC_METHOD", "frok", "Valid options: ['spawn', 'fork']"),
+    ],
+)
+def test_a_variable_that_vllm_cannot_read_is_refused(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(UsageError) as refused:
+        process_needs.check_variables()
+
+    text = str(refused.value)
+    assert text.startswith(f"{name}={value}: vLLM cannot read this variable (")
+    assert said in text
+    assert text.endswith("); correct or unset it.")
+
+
+def test_a_variable_that_vllm_does_not_know_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
+    monkeypatch.setenv("VLLM_LOGING_LEVEL", "ERROR")
+
+    process_needs.check_variables()
+    note = process_needs.note_on_variables()
+
+    assert note is not None
+    assert "does not know VLLM_LOGING_LEVEL and ignores it" in note
+    monkeypatch.delenv("VLLM_LOGING_LEVEL")
+    assert process_needs.note_on_variables() is None
+
+
+def test_without_vllm_nothing_is_said_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_LOGING_LEVEL", "ERROR")
+    monkeypatch.setattr(process_needs, "module_of", lambda _library, _file: None)
+
+    process_needs.check_variables()
+    assert process_needs.note_on_variables() is None
+
+
 @pytest.fixture
 def vllm_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_needs, "_vllm_looks", lambda: True)
