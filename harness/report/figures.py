@@ -20,7 +20,7 @@ from harness.rules.verdict import invalid_reasons
 CAPTIONS = {
     "tokens_per_sec": phrase(
         "Tokens per second from the first query to the last answer. A level top is a steady rate; "
-        "the slopes at its ends are the start and the last answers."
+        "at the end it may rise, when there are no more prompts to read."
     ),
     "latency_cdf": phrase("The share of the queries that were answered within a time."),
     "ttft_cdf": phrase(

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -98,16 +99,25 @@ def binned_rates(
 ) -> tuple[list[float], list[float]]:
     """Bin edges in seconds, each a moment of the timeline, and the tokens/s between them."""
     points = [(0.0, 0)] + [(p.time_s, p.tokens) for p in timeline if p.time_s > 0]
-    edges, rates = [0.0], list[float]()
     width = points[-1][0] / max_bins
-    last_time, last_tokens = points[0]
-    for number, (time_s, tokens) in enumerate(points[1:], start=1):
-        is_last = number == len(points) - 1
+    edges, counts = [0.0], [0]
+    for time_s, tokens in points[1:]:
         # The tolerance keeps evenly spaced moments, each a bin, from being joined by rounding.
-        if time_s > last_time and (is_last or time_s - last_time >= width * (1 - 1e-9)):
+        if time_s > edges[-1] and time_s - edges[-1] >= width * (1 - 1e-9):
             edges.append(time_s)
-            rates.append((tokens - last_tokens) / (time_s - last_time))
-            last_time, last_tokens = time_s, tokens
+            counts.append(tokens)
+    end_s, tokens = points[-1]
+    if end_s > edges[-1]:
+        # A rest of a moment, in which a few answers end, would tower above all the others.
+        if len(edges) > 2:
+            edges.pop()
+            counts.pop()
+        edges.append(end_s)
+        counts.append(tokens)
+    rates = [
+        (after - before) / (right - left)
+        for (left, right), (before, after) in zip(pairwise(edges), pairwise(counts), strict=True)
+    ]
     return edges, rates
 
 

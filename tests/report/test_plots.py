@@ -118,6 +118,13 @@ def test_many_moments_become_at_most_200_bins_that_lose_no_token() -> None:
     assert edges[-1] == time_s
 
 
+def test_a_rest_at_the_end_is_part_of_the_bin_before_it() -> None:
+    moments = [(1.0, 100), (2.0, 200), (3.0, 300), (3.1, 400)]
+    edges, rates = plots.binned_rates(timeline(moments), max_bins=3)
+    assert edges == [0.0, 2.0, 3.1]
+    assert rates == pytest.approx([100.0, 200 / 1.1])
+
+
 def test_mean_line_is_loadgens_figure(tmp_path: Path, drawn: list[Figure]) -> None:
     plots.tokens_per_sec(tmp_path / "a.png", timeline([(1, 10), (2, 30)]), mean=1234.0, run=RUN)
     axes = drawn[0].axes[0]
