@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -68,6 +69,9 @@ class _Streaming:
 
     def state(self) -> EngineState | None:
         return self._engine.state()
+
+    def gpus_elsewhere(self) -> list[Any]:
+        return []
 
     async def answer(self, token_ids: list[int], _on_first: object = None) -> list[int]:
         return await self._engine.answer(token_ids, lambda _tokens: None)

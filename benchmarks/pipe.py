@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -46,6 +47,10 @@ class EchoEngine:
 
     def state(self) -> None:
         """A double has no scheduler."""
+
+    def gpus_elsewhere(self) -> list[Any]:
+        """Nor another machine."""
+        return []
 
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None

@@ -48,6 +48,10 @@ class SlotEngine:
     def state(self) -> None:
         """A double has no scheduler."""
 
+    def gpus_elsewhere(self) -> list[Any]:
+        """Nor another machine."""
+        return []
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

@@ -25,6 +25,10 @@ class EngineStall(EngineError):
     """The engine is there and sends nothing."""
 
 
+class EnginePartLost(EngineError):
+    """A part of the engine is gone; the text says which, and on which machine."""
+
+
 class LoadGenError(BenchmarkError):
     """LoadGen's process crashed or broke off."""
 

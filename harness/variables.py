@@ -30,6 +30,16 @@ def set_while(needed: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def set_those_of_vllm() -> None:
+    """What vLLM reads from the environment when it is imported; the user's own values win."""
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # FlashInfer's sampler is compiled at the first use, which needs nvcc; greedy decoding never
+    # calls it.
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+    # CUDA would put the fastest GPU first, vLLM and NVML go by the bus: all count in one order.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+
+
 def check_those_of_the_hub() -> None:
     """Raises UsageError for what the hub's client cannot be imported with, or never reaches it by.
 

@@ -38,6 +38,10 @@ class FakeEngine:
         """A double has no scheduler."""
         return None
 
+    def gpus_elsewhere(self) -> list[Any]:
+        """Nor another machine."""
+        return []
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

@@ -32,6 +32,8 @@ _CONSEQUENCES = (
     "ZMQError",
 )
 ENDED_SILENTLY = phrase("ended without a word, as one does that is killed")
+# As engine/ray_watch.py and engine/ray_causes.py say it.
+MACHINE_GONE = re.compile(r"Ray on \S+ has ended|cannot be reached any more|its machine is gone")
 _MEMORY = ("out of memory", "memoryerror", "can't allocate memory")
 # How a process ended, in the words of vLLM and of engine/vllm.py; a worker's end comes first, as
 # the engine's own follows from it.
@@ -202,6 +204,11 @@ def way_out(text: str) -> str:
         return (
             "Another program has that port on the machine (ss -ltnp there names it): end it, or "
             "wait until it has gone, and try again."
+        )
+    if MACHINE_GONE.search(text):
+        return (
+            "Look whether that machine and the network to it are up; `ray start` joins it again, "
+            "and `ray status` must list its GPUs before the next run."
         )
     if "SIGKILL" in text or ENDED_SILENTLY in text:
         return (

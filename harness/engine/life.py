@@ -20,7 +20,7 @@ from harness.engine.causes import (
     way_out,
 )
 from harness.engine.vllm import Engine
-from harness.errors import EngineError, EngineStall
+from harness.errors import EngineError, EnginePartLost, EngineStall
 from harness.language import edited, joined, phrase, text_of
 
 LOOK_EVERY_S = 1.0
@@ -64,7 +64,8 @@ def explain(error: EngineError, engine_log: EngineLog) -> str:
 
     vLLM says "see root cause above"; the engine's log is where that cause stands.
     """
-    text = with_cause(error, _last_words(error, engine_log))
+    known = isinstance(error, EnginePartLost)
+    text = with_cause(error, "" if known else _last_words(error, engine_log))
     return joined("", (text, ". ", way_out(text)))
 
 

@@ -13,6 +13,8 @@ _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _WHOSE = re.compile(r"ray::\S+\(.*?\) \(pid=\d+, ip=([^,)\s]+)")
 # A process that ended without an error of its own.
 _ENDED = re.compile(r"class_name: (\S+)[\s\S]*?\bip: (\S+)\s[\s\S]*?worker process has died")
+_ASKED_TO_END = ("ray.kill", "owner has died", "out of scope")
+_WORKER_ENDED = ("RuntimeError: Executor failed", "RuntimeError: cancelled")  # vLLM says no more
 _NODE_ENDED = re.compile(r"NODE_DIED|node (?:it was running on|has) (?:died|been marked dead)")
 
 
@@ -49,5 +51,12 @@ def of_ray(text: str) -> str | None:
             where = whose[1]
         # Python puts the cause before what followed from it.
         if where is not None and (error := causes.raised_in(line)):
+            if error.startswith(_WORKER_ENDED):
+                return f"a worker of its copy on {where} {causes.ENDED_SILENTLY}"
             return f"{causes.shortened(error)} on {where}"
     return None
+
+
+def was_asked_to_end(text: str) -> bool:
+    """Whether the process of an error ended because another one had it end."""
+    return any(words in text for words in _ASKED_TO_END)

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +41,7 @@ class Machine:
     gpus: int
     free_gpus: int  # that Ray has not promised to anybody
     is_here: bool  # whether it is the one that this runs on
+    port: int = 0  # where its Ray listens
 
 
 @contextlib.contextmanager
@@ -108,6 +109,52 @@ def on_each(
     return [_answer(reference) for reference in references]
 
 
+def place(kind: type, machine: Machine, *arguments: Any) -> Any:
+    """An actor of that class on a machine, which knows the class; returns before it is there."""
+    import ray
+
+    actor = ray.remote(kind).options(
+        scheduling_strategy=_on(machine), num_cpus=0, runtime_env=_SEES_GPUS
+    )
+    return actor.remote(*arguments)
+
+
+def end(actor: Any) -> None:
+    """Ends an actor, where it and Ray are still there."""
+    import ray
+
+    with contextlib.suppress(Exception):
+        ray.kill(actor)
+
+
+def arrived(references: Sequence[Any], within_s: float = 0) -> list[Any]:
+    """What those of the references hold that have come in: a value, or the error instead of it."""
+    import ray
+
+    if not references:
+        return []
+    done, _ = ray.wait(list(references), num_returns=len(references), timeout=within_s)
+    return [_answer(reference) for reference in done]
+
+
+def actors_of(programs: Collection[int]) -> dict[str, list[int]]:
+    """The processes of the actors that programs of this machine have started, by `Machine.node`."""
+    import ray
+    from ray._private import state
+
+    here = ray.util.get_node_ip_address()
+    jobs = {
+        job["JobID"]
+        for job in state.jobs()
+        if job["DriverPid"] in programs and job["DriverIPAddress"] == here
+    }
+    pids: dict[str, list[int]] = {}
+    for actor in state.actors(actor_state_name="ALIVE").values():
+        if actor["JobID"] in jobs:
+            pids.setdefault(actor["Address"]["NodeID"], []).append(actor["Pid"])
+    return pids
+
+
 def by_value(module: Any) -> Any:
     """The module, whose functions and classes Ray carries to the others as they stand here."""
     from ray import cloudpickle
@@ -144,6 +191,7 @@ def _machines() -> list[Machine]:
             gpus=int(node["Resources"].get("GPU", 0)),
             free_gpus=int(free.get(node["NodeID"], {}).get("GPU", 0)),
             is_here=node["NodeID"] == here,
+            port=node["NodeManagerPort"],
         )
         for node in ray.nodes()
         if node["Alive"]

@@ -15,16 +15,17 @@ from typing import Any
 
 from harness import engine_args, variables
 from harness.config import RunConfig
-from harness.engine import ray_cluster
+from harness.engine import ray_cluster, ray_watch
 from harness.engine.causes import end_of_any
 from harness.engine.plan import EnginePlan
 from harness.engine.ray_causes import in_short
 from harness.engine.settings import Sampling, dtype_of
 from harness.engine.steps import StepCounts
-from harness.errors import EngineError, UsageError, first_line
+from harness.errors import EngineError, EnginePartLost, UsageError, first_line
 from harness.inputs.model_source import ModelSource
 from harness.inputs.quantization import Quantization
 from harness.language import phrase
+from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState
 from harness.terminal import output_to
 
@@ -132,6 +133,7 @@ class Engine:
         self._starting = False
         self._abandoned = False
         self._processes: Any = None  # vLLM's manager of them, which knows how they ended
+        self._watch = ray_watch.Watch()  # over other machines, where there are any
 
     @property
     def tokens_generated(self) -> int:
@@ -142,9 +144,13 @@ class Engine:
         """What the schedulers last said; None before the first step, and where they are silent."""
         return self.steps.state()
 
+    def gpus_elsewhere(self) -> Sequence[GpuReadings | None]:
+        """What the GPUs of other machines did just now; None for one that does not answer."""
+        return self._watch.readings()
+
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
-        _prepare_environment()
+        variables.set_those_of_vllm()
         with variables.set_while(self.plan.environment):
             self._load()
 
@@ -180,7 +186,7 @@ class Engine:
             raise EngineError(
                 phrase("The engine did not start: {why}", why=in_short(error))
             ) from error
-        # Ray's processes have none, and shutting down forgets it.
+        # Shutting down forgets it.
         resources = getattr(self._llm.engine_core, "resources", None)
         self._processes = getattr(resources, "engine_manager", None)
         self._sampling_params = SamplingParams
@@ -188,6 +194,8 @@ class Engine:
         self._first_and_last = sampling(RequestOutputKind.DELTA)
         self._tokens_input = tokens_input
         self._count_tokens()
+        if self.plan.config.distributed_executor_backend == "ray":
+            self._watch.start(len(self.plan.system.others), self._llm.engine_core)
 
     def _count_tokens(self) -> None:
         """Taps the stream of engine steps: one addition a request and step."""
@@ -258,13 +266,13 @@ class Engine:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except Exception as error:
-            name = type(error).__name__
+            name, lost = type(error).__name__, None
             why: object = error or name
             if name == "EngineDeadError":  # its text says no more than that there is another one
-                why = end_of_any(self._processes) or phrase("it has died")
-            raise EngineError(
-                phrase("The engine failed while answering: {why}", why=why)
-            ) from error
+                lost = await asyncio.to_thread(self._watch.reason)
+                why = lost or end_of_any(self._processes) or phrase("it has died")
+            failed = phrase("The engine failed while answering: {why}", why=why)
+            raise (EngineError(failed) if lost is None else EnginePartLost(failed)) from error
 
     def abandon(self) -> bool:
         """Gives up a `load` that runs in another thread.
@@ -276,6 +284,7 @@ class Engine:
 
     def shutdown(self) -> None:
         """Ends the engine's processes; safe to call twice."""
+        self._watch.stop()
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown()
@@ -288,13 +297,3 @@ def _without_request_statistics(llm: Any) -> None:
     llm.log_stats = False
     llm.logger_manager = None
     llm.output_processor.log_stats = False
-
-
-def _prepare_environment() -> None:
-    """What vLLM reads from the environment when it is imported; the user's own values win."""
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    # FlashInfer's sampler is compiled at the first use, which needs nvcc; greedy decoding never
-    # calls it.
-    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
-    # CUDA would put the fastest GPU first, vLLM and NVML go by the bus: all count in one order.
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")

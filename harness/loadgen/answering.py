@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.errors import EngineStall
+from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState, TimelinePoint
 
 LOOK_EVERY_S = 0.25  # at the engine while it answers: a point of the timeline, and is it stuck?
@@ -23,6 +24,8 @@ class AnsweringEngine(Protocol):
     def last_output_at(self) -> float: ...
 
     def state(self) -> EngineState | None: ...
+
+    def gpus_elsewhere(self) -> Sequence[GpuReadings | None]: ...
 
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.machine import gpus
-from harness.machine.telemetry import NOTHING, held_back_by
+from harness.machine.gpu_readings import NOTHING, held_back_by
 from harness.machine.visible import Device, ask
 
 _SM_CLOCK, _UNCORRECTED, _SINCE_THE_DRIVER = 1, 1, 0  # numbers of nvml.h

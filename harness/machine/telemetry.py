@@ -6,27 +6,20 @@ A thread of its own looks, and the driver's calls let other threads go on meanwh
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from statistics import fmean
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from harness.machine import gpus
-from harness.machine.visible import Device, ask
+from harness.machine import gpu_readings, gpus
+from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState, TelemetryPoint
 
 LOOK_EVERY_S = 1.0
 FAMILY_EVERY_S = 10.0  # asking who our processes are reads all of /proc
-NOTHING = "nothing"  # holds the GPUs back
-# NVML's clocks event reasons (nvml.h), in words; the others are no limit that is met.
-_HELD_BACK = {
-    "power": 0x4 | 0x80,  # the software power cap, the power brake of the board
-    "temperature": 0x20 | 0x40,  # slowed by software, by hardware
-    "hardware": 0x8,  # slowed by hardware, for whichever of the two
-}
 _MIB = 2**20
+# What the GPUs of each other machine do; None for one that does not answer.
+Elsewhere = Callable[[], Sequence[GpuReadings | None]]
 
 
 class Telemetry:
@@ -34,7 +27,7 @@ class Telemetry:
 
     `since` gives the moment of the first query (time.monotonic), None before it: earlier seconds
     are not noted. `engine` gives what the engine last said of itself; it takes the first
-    `gpu_count` GPUs (None: all).
+    `gpu_count` GPUs (None: all), and `elsewhere` gives what those of other machines do.
     """
 
     def __init__(
@@ -42,9 +35,11 @@ class Telemetry:
         since: Callable[[], float | None],
         engine: Callable[[], EngineState | None],
         gpu_count: int | None = None,
+        elsewhere: Elsewhere = list,
     ) -> None:
         self.points: list[TelemetryPoint] = []
         self._gpu_count = gpu_count
+        self._elsewhere = elsewhere
         self._since = since
         self._engine = engine
         self._before: EngineState | None = None
@@ -69,9 +64,10 @@ class Telemetry:
                 usage = processes.usage()  # a share of the time since the last look
                 if began_at is None:
                     continue
+                here = gpu_readings.read(nvml, devices, processes.pids)
                 point = TelemetryPoint(
                     time_s=time.monotonic() - began_at,
-                    **_gpus(nvml, devices, processes.pids),
+                    **gpu_readings.columns([here, *self._elsewhere()]),
                     **usage,
                     **_engine_columns(self._engine(), self._before),
                 )
@@ -84,9 +80,10 @@ def watching(
     since: Callable[[], float | None],
     engine: Callable[[], EngineState | None],
     gpu_count: int | None = None,
+    elsewhere: Elsewhere = list,
 ) -> Iterator[Telemetry]:
     """Telemetry of what happens in the block."""
-    telemetry = Telemetry(since, engine, gpu_count)
+    telemetry = Telemetry(since, engine, gpu_count, elsewhere)
     telemetry.start()
     try:
         yield telemetry
@@ -149,57 +146,3 @@ class _Processes:
             "engine_cpu_percent": 100 * max(spent.values()) / passed_s if spent else None,
             "processes_memory_mib": memory_bytes / _MIB,
         }
-
-
-def _gpus(nvml: Any, devices: list[Device], own_pids: set[int]) -> dict[str, Any]:
-    """The columns of the GPUs; those whose driver does not answer are absent."""
-    if not devices:
-        return {}
-
-    def of_each(function: str, *arguments: Any) -> list[Any]:
-        answers = (ask(nvml, function, device.gpu, *arguments) for device in devices)
-        return [answer for answer in answers if answer is not None]
-
-    utilisation = [rates.gpu for rates in of_each("nvmlDeviceGetUtilizationRates")]
-    power = of_each("nvmlDeviceGetPowerUsage")
-    clocks = of_each("nvmlDeviceGetClockInfo", 1)  # NVML_CLOCK_SM
-    temperature = of_each("nvmlDeviceGetTemperature", 0)  # NVML_TEMPERATURE_GPU
-    of_slices = [ask(nvml, "nvmlDeviceGetMemoryInfo", device.handle) for device in devices]
-    memory = [int(info.used) for info in of_slices if info is not None]
-    reasons = of_each("nvmlDeviceGetCurrentClocksThrottleReasons")
-    errors = [
-        *of_each("nvmlDeviceGetTotalEccErrors", 0, 0),  # corrected, since the driver was loaded
-        *of_each("nvmlDeviceGetTotalEccErrors", 1, 0),  # not corrected
-    ]
-    traffic = [
-        *of_each("nvmlDeviceGetPcieThroughput", 0),
-        *of_each("nvmlDeviceGetPcieThroughput", 1),
-    ]
-    lists = of_each("nvmlDeviceGetComputeRunningProcesses")
-    columns = {
-        "gpu_utilisation_percent": fmean(utilisation) if utilisation else None,
-        "gpu_power_w": sum(power) / 1000 if power else None,
-        "gpu_sm_mhz": float(min(clocks)) if clocks else None,
-        "gpu_temperature_c": float(max(temperature)) if temperature else None,
-        "gpu_memory_mib": max(memory) / _MIB if memory else None,
-        "gpu_held_back_by": held_back_by(reasons) if reasons else None,
-        "gpu_ecc_errors": sum(errors) if errors else None,
-        "gpu_pcie_mb_per_s": sum(traffic) / 1000 if traffic else None,
-        "gpu_other_processes": _others([p.pid for found in lists for p in found], own_pids),
-    }
-    return columns
-
-
-def held_back_by(reasons: list[int]) -> str:
-    """What slows any of the GPUs down, in words."""
-    met = [word for word, bits in _HELD_BACK.items() if any(mask & bits for mask in reasons)]
-    return "+".join(met) or NOTHING
-
-
-def _others(pids: list[int], own_pids: set[int]) -> int | None:
-    """Processes on the GPUs that are not this run's.
-
-    None where none of ours is among them: in a container the driver tells the host's numbers.
-    """
-    own = own_pids | {os.getpid()}
-    return sum(pid not in own for pid in pids) if any(pid in own for pid in pids) else None

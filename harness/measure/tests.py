@@ -167,5 +167,8 @@ def _telemetry(
     if test.telemetry_csv is None:
         return contextlib.nullcontext()
     return watching(
-        lambda: progress.started_at, run.engine.state, run.prepared.plan.system.gpu_count
+        lambda: progress.started_at,
+        run.engine.state,
+        run.prepared.plan.system.gpu_count,
+        run.engine.gpus_elsewhere,
     )

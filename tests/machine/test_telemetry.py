@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.machine import telemetry
+from harness.machine.gpu_readings import GpuReadings, columns, read
 from harness.machine.visible import Device
 from harness.metrics import EngineState
 
@@ -82,7 +83,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 
 def test_several_gpus_are_told_by_their_sum_their_mean_or_the_worst(driver: Driver) -> None:
-    seen = telemetry._gpus(driver, GPUS, {1})
+    seen = columns([read(driver, GPUS, {1})])
 
     assert seen == {
         "gpu_utilisation_percent": 90.0,
@@ -107,14 +108,30 @@ def test_other_processes_are_counted_where_the_driver_knows_ours(
 ) -> None:
     driver.pids = pids
 
-    assert telemetry._gpus(driver, GPUS, {11, 12})["gpu_other_processes"] == others
+    assert columns([read(driver, GPUS, {11, 12})])["gpu_other_processes"] == others
 
 
 def test_a_driver_that_answers_nothing_leaves_everything_unknown() -> None:
     silent = types.ModuleType("pynvml")
     silent.NVMLError = NVMLError  # type: ignore[attr-defined]
 
-    assert set(telemetry._gpus(silent, GPUS, set()).values()) == {None}
+    assert set(columns([read(silent, GPUS, set())]).values()) == {None}
+
+
+def test_the_gpus_of_several_machines_are_told_together(driver: Driver) -> None:
+    cool = GpuReadings(
+        utilisation_percent=(30.0,), power_mw=(100_000,), sm_mhz=(1700,), temperature_c=(40,)
+    )
+
+    together = columns([read(driver, GPUS, {1}), cool])
+
+    assert together["gpu_utilisation_percent"] == (90 + 30) / 2
+    assert together["gpu_power_w"] == 650 + 700 + 100
+    assert (together["gpu_sm_mhz"], together["gpu_temperature_c"]) == (1410, 87)
+
+
+def test_half_of_the_gpus_are_not_told_for_all_of_them(driver: Driver) -> None:
+    assert columns([read(driver, GPUS, {1}), None]) == {}
 
 
 @pytest.mark.usefixtures("driver")
