@@ -38,10 +38,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
     return {
         **text.values(record, config, folder),
         "tone": _TONES[record["verdict"]["result"]],
-        "place": phrase(
-            "{place}, run folder {name}", place=_place(record), name=record["meta"]["name"]
-        ),
-        "place_alone": _place(record),
+        "place": _place(record),
         "gauges": list(gauges(record)),
         "latency_rows": _latency_rows(performance) if performance else [],
         "pictures": list(_pictures(record, folder)),

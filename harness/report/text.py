@@ -93,6 +93,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "meta": record["meta"],
         "title": _title(record),
         "introduction": _introduction(record["meta"]),
+        "missed": list(_missed(record)),
         "broken": list(_broken(record)),
         "kept": [rule for rule in rules if rule["outcome"] == PASSED],
         "not_asked": [rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
@@ -207,6 +208,16 @@ def _broken(record: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     for rule in _failed(record):
         step = steps.get(rule["remedy"], phrase("step {n}", n=1))
         yield rule["id"], _WEIGHTS[rule["kind"]], rule["sentence"], step
+
+
+def _missed(record: dict[str, Any]) -> Iterator[str]:
+    """What makes a finished run INVALID, a few words each: the first thing to read."""
+    if record["meta"]["status"] == "finished":
+        for rule in _failed(record):
+            if rule["kind"] == VALIDITY:
+                yield phrase(
+                    "{required} (found: {found})", required=rule["required"], found=rule["found"]
+                )
 
 
 def _failed(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def test_the_page_says_what_was_measured_whether_it_counts_and_why_not(
     for reason in summary["verdict"]["reasons"]:
         assert reason in top
     assert "The GPU was held back by its power limit 100 % of the time" in top
+    assert "Required, but missed:" not in page.words
     assert "1 x NVIDIA H200" in top
 
 

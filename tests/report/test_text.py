@@ -29,6 +29,17 @@ def test_first_lines_give_the_figure_and_say_what_it_is_not(make_run: MakeRun) -
     )
 
 
+def test_first_lines_of_an_invalid_run_say_what_it_misses(make_run: MakeRun) -> None:
+    settings = RunConfig(mode="performance", total_sample_count=SAMPLES)
+    folder = make_run(settings, test="offline-one-token")
+    make_report(folder)
+    third = [line for line in text_of(folder).splitlines() if line][2]
+    assert third == (
+        "**Required, but missed:** LoadGen has no errors in the performance test (found: 3 errors)."
+    )
+    assert third.strip("*.").split(":** ")[1] in (folder / "report.html").read_text()
+
+
 def test_weights_that_came_quantised_stand_in_the_title_and_the_settings(
     make_run: MakeRun,
 ) -> None:
