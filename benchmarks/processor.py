@@ -123,7 +123,7 @@ async def _look_at(process: psutil.Process, seconds: int) -> Times | None:
         if spy.returncode:
             lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
             raise EngineError(f"py-spy cannot look into process {process.pid}: {lines[0]}")
-        name = " ".join(process.cmdline())
+        name = " ".join(process.cmdline()).strip()
         return read_stacks(output.read_text(), name, seconds * LOOKS_A_SECOND)
 
 
