@@ -25,6 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from harness import flags
 from harness.engine import attention
 from tools import compile_attention
@@ -183,8 +184,8 @@ def _said(label: str, us: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each figure and JSON last."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--answers", type=int, default=1000, help="sequences in progress")
-    parser.add_argument("--prompts", type=int, default=8, help="prompts in the same step")
+    parser.add_argument("--answers", type=command.count, default=1000, help="sequences in progress")
+    parser.add_argument("--prompts", type=command.count, default=8, help="prompts in the same step")
     parser.add_argument(
         "--precision", choices=("fp8", "bf16"), default="fp8", help="of the KV cache"
     )
@@ -206,4 +207,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

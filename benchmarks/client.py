@@ -26,11 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from harness import flags, processes
+from benchmarks import command
+from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
-from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import Burst, burst
 from harness.machine import process_limits
@@ -107,28 +107,22 @@ async def measure(config: RunConfig, in_flight: int) -> Cost:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints both measurements and the two costs."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--requests", type=int, default=1000, help="requests to answer")
-    parser.add_argument("--in-flight", type=int, default=256, help="requests at a time")
+    parser.add_argument("--requests", type=command.count, default=1000, help="requests to answer")
+    parser.add_argument("--in-flight", type=command.count, default=256, help="requests at a time")
     values = parser.parse_args(arguments)
     costs = []
-    try:
-        for tokens in (SHORT, LONG):
-            config = RunConfig(
-                model="demo",
-                dataset="synthetic",
-                mode="performance",
-                scenario=Scenario.SERVER,
-                total_sample_count=values.requests,
-                max_new_tokens=tokens,
-                engine_args={"max_num_seqs": values.in_flight},
-            )
-            with output_to(Path(os.devnull)):
-                costs.append(asyncio.run(measure(config, values.in_flight)))
-    except BenchmarkError as error:
-        print(f"client.py: {error}", file=sys.stderr)
-        return error.exit_status
-    finally:
-        processes.end_children_for_good()
+    for tokens in (SHORT, LONG):
+        config = RunConfig(
+            model="demo",
+            dataset="synthetic",
+            mode="performance",
+            scenario=Scenario.SERVER,
+            total_sample_count=values.requests,
+            max_new_tokens=tokens,
+            engine_args={"max_num_seqs": values.in_flight},
+        )
+        with output_to(Path(os.devnull)):
+            costs.append(asyncio.run(measure(config, values.in_flight)))
     short, long = costs
     token_s = (long.client_cpu_s - short.client_cpu_s) / (long.tokens - short.tokens)
     request_s = (short.client_cpu_s - short.tokens * token_s) / short.requests
@@ -149,4 +143,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

@@ -14,7 +14,6 @@ slower or faster as a whole by chance: what no single test shows.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -25,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.simulated_engine import SEQUENCES, Engine, one_at_a_time, simulate
+from harness import flags
 from harness.config import Scenario
-from harness.errors import BenchmarkError, UsageError
+from harness.errors import UsageError
 from harness.metrics import LatencyStats, LoadGenRun, PerformanceResult
 from harness.report import comparison_measures as measures
 from harness.report.comparison_runs import ComparedRun, TimedTest, read_runs
@@ -189,32 +190,42 @@ def calls(
     return by_figure
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a table; the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flags.Parser(__doc__ or "")
     parser.add_argument("runs", metavar="RUN", type=Path, nargs="*", help="two real runs")
-    parser.add_argument("--pairs", type=int, default=200, help="(default: 200)")
-    parser.add_argument("--slower", type=float, default=3.0, metavar="PERCENT", help="(default: 3)")
     parser.add_argument(
-        "--start-to-start", type=float, default=0.0, metavar="PERCENT", help="(default: 0)"
+        "--pairs", type=command.count, default=200, help="of each case, alike and slower"
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in their title")
-    arguments = parser.parse_args(argv)
-    try:
-        cases = _real(arguments.runs) if arguments.runs else _simulated()
-    except BenchmarkError as error:
-        print(f"compare_power.py: {error}", file=sys.stderr)
-        return error.exit_status
-    pairs, slower = arguments.pairs, 1 + arguments.slower / 100
-    found = f"{arguments.slower:g} % found"
+    parser.add_argument(
+        "--slower",
+        type=command.above_zero,
+        default=3.0,
+        metavar="PERCENT",
+        help="the second of a pair, where it is",
+    )
+    parser.add_argument(
+        "--start-to-start",
+        type=float,
+        default=0.0,
+        metavar="PERCENT",
+        help="standard deviation of a test's engine as a whole",
+    )
+    parser.add_argument("--only", metavar="TEXT", help="cases with this in their title")
+    values = parser.parse_args(arguments)
+    if values.runs and len(values.runs) != 2:
+        parser.error(f"{len(values.runs)} run folders: name the two runs that pairs are made of")
+    everything = _real(values.runs) if values.runs else _simulated()
+    cases = [case for case in everything if (values.only or "") in case[0]]
+    if not cases:
+        titles = "; ".join(case[0] for case in everything)
+        parser.error(f"--only {values.only}: no case has this in its title; there are {titles}")
+    pairs, slower = values.pairs, 1 + values.slower / 100
+    found = f"{values.slower:g} % found"
     head = ("figure", "decided", "pairs", "alarms", found, "as more than 2 %")
     for title, pair, scenario, fill, qps in cases:
-        if arguments.only not in title:
-            continue
         settings = (scenario, fill, qps)
-        by_figure = calls(pair, settings, pairs, slower, arguments.start_to_start / 100)
+        by_figure = calls(pair, settings, pairs, slower, values.start_to_start / 100)
         rows = [head, *(counted.row(name) for name, counted in by_figure.items())]
         print(
             f"{title}, {pairs} pairs", *text_lines(rows, {1, 2, 3, 4, 5}), "", sep="\n", flush=True
@@ -223,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _real(paths: Sequence[Path]) -> list[Case]:
-    first, second = read_runs(paths[:2])
+    first, second = read_runs(paths)
     name = f"{first.scenario.label}: {len(first.test.tokens):,} real queries"
     pair = real_pair(first, second)
     return [(name, pair, first.scenario, first.fill, first.result.target_qps)]
@@ -246,4 +257,4 @@ def _simulated() -> list[Case]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

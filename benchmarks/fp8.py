@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from harness import flags
 
 # Outputs and inputs.
@@ -162,9 +163,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each figure and JSON last."""
     parser = flags.Parser(__doc__ or "")
     parser.add_argument(
-        "--tokens", type=int, nargs="+", default=[1024, 1408, 5120, 8192], help="in a step"
+        "--tokens",
+        type=command.count,
+        nargs="+",
+        default=[1024, 1408, 5120, 8192],
+        help="in a step",
     )
-    parser.add_argument("--seconds", type=float, default=0.5, help="for each figure")
+    parser.add_argument("--seconds", type=command.above_zero, default=0.5, help="for each figure")
     values = parser.parse_args(arguments)
     import torch
 
@@ -179,4 +184,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

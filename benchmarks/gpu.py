@@ -27,9 +27,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import overhead
+from benchmarks import command, overhead
 from harness import flags
-from harness.config import MODEL_ALIASES, RunConfig
+from harness.config import DEMO_MODEL, MODEL_ALIASES, RunConfig
+from harness.errors import BenchmarkError, UsageError
 from harness.machine import system as system_info
 from harness.measure import preparation
 
@@ -67,7 +68,7 @@ class Asked:
     def run(self, scenario: str, precision: str, samples: int, *more: str) -> dict[str, Any]:
         """The summary.json of one run.py."""
         folder = self.results / precision
-        weights = "real" if self.model == "demo" else "dummy"
+        weights = "real" if self.model == DEMO_MODEL else "dummy"
         command = [sys.executable, "run.py", "--model", self.model, "--weights", weights]
         command += ["--dataset", "synthetic", "--mode", "performance", "--precision", precision]
         command += ["--category", "edge" if scenario == "singlestream" else "datacenter"]
@@ -101,21 +102,27 @@ def raw(asked: Asked, precision: str) -> Part:
         raise RuntimeError("LLM.generate ended without a figure") from None
     finally:
         process.join()
+    if isinstance(speed, str):
+        raise RuntimeError(speed)
     return Part("LLM.generate", precision, speed, "tokens/s", "", None, 0.0)
 
 
 def _generate(asked: Asked, precision: str, answer: Connection) -> None:
+    """Sends tokens per second, or why there are none."""
     config = RunConfig(
         model=asked.model,
-        weights="real" if asked.model == "demo" else "dummy",
+        weights="real" if asked.model == DEMO_MODEL else "dummy",
         dataset="synthetic",
         mode="performance",
         precision=precision,
         total_sample_count=asked.samples,
     )
-    prepared = preparation.prepare(config, lambda _text: None)
-    prompts = [sample.token_ids for sample in prepared.dataset.samples]
-    answer.send(overhead.raw_speed(prepared, prompts, repeat=1).tokens_per_second)
+    try:
+        prepared = preparation.prepare(config, lambda _text: None)
+        prompts = [sample.token_ids for sample in prepared.dataset.samples]
+        answer.send(overhead.raw_speed(prepared, prompts, repeat=1).tokens_per_second)
+    except BenchmarkError as error:
+        answer.send(str(error))
 
 
 def at_share(scenario: str) -> Callable[[Asked, str], Part]:
@@ -215,19 +222,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each part as it comes, then the ratios."""
     parser = flags.Parser(__doc__ or "")
     parser.add_argument(
-        "--model", choices=(*MODEL_ALIASES, "demo"), default=next(iter(MODEL_ALIASES))
+        "--model",
+        choices=(*MODEL_ALIASES, DEMO_MODEL),
+        default=next(iter(MODEL_ALIASES)),
+        help="its shape; the weights are random",
     )
-    parser.add_argument("--precisions", nargs="+", choices=("bf16", "fp8"), default=["bf16", "fp8"])
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="no part begins that would end later"
+        "--precisions",
+        nargs="+",
+        choices=("bf16", "fp8"),
+        default=["bf16", "fp8"],
+        help="Server and Interactive take the last",
     )
     parser.add_argument(
-        "--samples", type=int, default=2500, help="prompts of Offline and LLM.generate"
+        "--minutes",
+        type=command.above_zero,
+        default=10.0,
+        help="no part begins that would end later",
     )
-    parser.add_argument("--queries", type=int, default=64, help="queries of SingleStream")
-    parser.add_argument("--seconds", type=float, default=40.0, help="of Server and Interactive")
+    parser.add_argument(
+        "--samples", type=command.count, default=2500, help="prompts of Offline and LLM.generate"
+    )
+    parser.add_argument("--queries", type=command.count, default=64, help="queries of SingleStream")
+    parser.add_argument(
+        "--seconds", type=command.above_zero, default=40.0, help="of Server and Interactive"
+    )
     values = parser.parse_args(arguments)
     system = system_info.collect()
+    if not system.gpu_count and values.model != DEMO_MODEL:
+        raise UsageError(
+            f"--model {values.model}: no GPU is visible here; --model demo --precisions bf16 runs "
+            "on a CPU."
+        )
     print(f"{system.gpu_count} x {system.gpu_name}, vLLM {system.vllm_version}, random weights")
     with tempfile.TemporaryDirectory() as results:
         asked = Asked(values.model, values.samples, values.queries, values.seconds, Path(results))
@@ -241,4 +267,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

@@ -9,17 +9,19 @@ a few thousand tokens, so more tokens a prompt than Llama 3's has.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
+from harness import flags
 from harness.config import RunConfig
 from harness.inputs.model import resolve_model
 from harness.inputs.tokenizer import load_tokenizer
@@ -28,13 +30,13 @@ from harness.mmlu.config import FULL_SIZE, PROTOCOLS
 from harness.mmlu.files import load_questions
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints seconds and tokens, last as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="how a question is put"
     )
-    parser.add_argument("--protocol", choices=PROTOCOLS, default=PROTOCOLS[0])
-    protocol = parser.parse_args().protocol
+    protocol = parser.parse_args(arguments).protocol
     tokenizer = load_tokenizer(resolve_model(RunConfig(model="demo")))
     sample = load_questions("sample", None)
     # Each a text of its own, so that nothing can be remembered from one to the next.
@@ -60,7 +62,8 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
     }
     print(json.dumps(result))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command.carry_out(main))

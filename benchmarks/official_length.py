@@ -27,12 +27,12 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from harness import config, flags
 from harness.config import CATEGORIES, RunConfig, Scenario
 from harness.engine import profiles
 from harness.engine.plan import EnginePlan
 from harness.engine.settings import Purpose, engine_settings
-from harness.errors import BenchmarkError
 from harness.inputs import dataset
 from harness.inputs import model as models
 from harness.inputs.tokenizer import load_tokenizer
@@ -212,16 +212,18 @@ def prepare(settings: RunConfig) -> Prepared:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes one run folder; the exit status is that of run.py."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("scenario", type=Scenario, choices=tuple(Scenario), metavar="SCENARIO")
+    parser.add_argument("scenario", choices=[scenario.value for scenario in Scenario])
     parser.add_argument("--version", choices=tuple(ROUNDS), default=V5_1.name)
     parser.add_argument("--category", choices=CATEGORIES, default="datacenter")
-    parser.add_argument("--seconds", type=float, default=None, help="(default: the official 600)")
+    parser.add_argument(
+        "--seconds", type=command.above_zero, default=None, help="(default: the official 600)"
+    )
     parser.add_argument("--results-dir", required=True, metavar="FOLDER")
     values = parser.parse_args(arguments)
     settings = RunConfig(
         version=values.version,
         category=values.category,
-        scenario=values.scenario,
+        scenario=Scenario(values.scenario),
         compliance=values.category == "datacenter",
         results_dir=values.results_dir,
         min_duration_s=values.seconds,
@@ -229,18 +231,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     seconds = settings.round.min_duration_s if values.seconds is None else values.seconds
     settings = settings.with_values(server_target_qps=pace_of(settings, seconds))
-    try:
-        config.validate(settings)
-        prepared = prepare(settings)
-        double: Any = engine_of(prepared)
-        command = ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])]
-        known = functools.partial(target_at_known_pace, performance.choose_target)
-        with mock.patch.object(performance, "choose_target", known):
-            return Series([prepared], command, Terminal(), lambda *_: double).execute()[0]
-    except BenchmarkError as error:
-        print(f"official_length.py: {error}", file=sys.stderr)
-        return error.exit_status
+    config.validate(settings)
+    prepared = prepare(settings)
+    double: Any = engine_of(prepared)
+    typed = ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])]
+    known = functools.partial(target_at_known_pace, performance.choose_target)
+    with mock.patch.object(performance, "choose_target", known):
+        return Series([prepared], typed, Terminal(), lambda *_: double).execute()[0]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

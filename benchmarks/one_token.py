@@ -26,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.engine import plan
@@ -33,7 +34,8 @@ from harness.engine.settings import Purpose
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
 
-LLAMA = Path("harness/inputs/data/llama3_1_8b_instruct/config.json")
+PROJECT = Path(__file__).resolve().parent.parent
+LLAMA = PROJECT / "harness/inputs/data/llama3_1_8b_instruct/config.json"
 LAYERS, WIDTH, INNER, HEADS, HEAD_DIM, WORDS = 32, 4096, 14336, 8, 128, 128256
 BLOCK, BLOCKS = 16, 256  # of the KV cache, its tokens in blocks of random order
 REPEATS = 15
@@ -221,9 +223,15 @@ def _answer(engine: Any, prompt: Sequence[int], tokens: int) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each figure and JSON last."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--precision", choices=("bf16", "fp8"), default="bf16")
-    parser.add_argument("--context", type=int, default=930, help="tokens, the new one among them")
+    parser.add_argument(
+        "--precision", choices=("bf16", "fp8"), default="bf16", help="of weights and KV cache"
+    )
+    parser.add_argument(
+        "--context", type=command.count, default=930, help="tokens, the new one among them"
+    )
     values = parser.parse_args(arguments)
+    if values.context > BLOCK * BLOCKS:
+        parser.error(f"--context {values.context}: the cache made here holds {BLOCK * BLOCKS}")
     import torch
 
     if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
@@ -243,4 +251,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

@@ -23,12 +23,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.temporary_run import temporary_run
 from harness import flags, processes
-from harness.config import RunConfig
+from harness.config import RunConfig, validate
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
-from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
 from harness.loadgen.planning import Target
@@ -39,7 +39,6 @@ from harness.measure.preparation import Prepared
 from harness.results.folder import DETAIL_LOG
 
 WARM_UP_SAMPLES = 64
-STALL_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,6 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
         name: value for name, value in prepared.plan.settings.items() if name != "stream_interval"
     }
     os.environ |= prepared.plan.environment
-    llm = LLM(**given)
     params = SamplingParams(
         temperature=0.0,
         max_tokens=prepared.config.max_new_tokens,
@@ -72,15 +70,19 @@ def raw_speed(prepared: Prepared, prompts: list[list[int]], repeat: int) -> Spee
         detokenize=False,
     )
     inputs = [TokensPrompt(prompt_token_ids=prompt) for prompt in prompts]
-    llm.generate(inputs[:WARM_UP_SAMPLES], params, use_tqdm=False)
     speeds = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        answers = llm.generate(inputs, params, use_tqdm=False)
-        seconds = time.perf_counter() - start
-        speeds.append(Speed(sum(len(answer.outputs[0].token_ids) for answer in answers), seconds))
-    del llm
-    processes.end_children_for_good()
+    try:
+        llm = LLM(**given)
+        llm.generate(inputs[:WARM_UP_SAMPLES], params, use_tqdm=False)
+        for _ in range(repeat):
+            start = time.perf_counter()
+            answers = llm.generate(inputs, params, use_tqdm=False)
+            seconds = time.perf_counter() - start
+            tokens = sum(len(answer.outputs[0].token_ids) for answer in answers)
+            speeds.append(Speed(tokens, seconds))
+        del llm
+    finally:
+        processes.end_children_for_good()
     return max(speeds, key=lambda speed: speed.tokens_per_second)
 
 
@@ -88,11 +90,11 @@ async def loadgen_speed(prepared: Prepared, prompts: list[list[int]], repeat: in
     """The best of `repeat` Offline performance tests; tokens per second as LoadGen counts them."""
     engine = Engine(prepared.plan, prepared.sampling)
     try:
-        await engine_life.load(engine)
+        await engine_life.load(engine, prepared.config.stall_timeout_s)
         await burst(
             engine,
             prompts[:WARM_UP_SAMPLES],
-            stall_timeout_s=STALL_TIMEOUT_S,
+            stall_timeout_s=prepared.config.stall_timeout_s,
             progress=Progress(),
         )
         speeds = [await _one_test(prepared, engine) for _ in range(repeat)]
@@ -115,9 +117,11 @@ async def _one_test(prepared: Prepared, engine: Engine) -> Speed:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures both and prints the ratio."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--samples", type=int, default=200, help="synthetic prompts to answer")
     parser.add_argument(
-        "--repeat", type=int, default=1, help="measurements of each; the best counts"
+        "--samples", type=command.count, default=200, help="synthetic prompts to answer"
+    )
+    parser.add_argument(
+        "--repeat", type=command.count, default=1, help="measurements of each; the best counts"
     )
     group = parser.add_argument_group("model and engine")
     flags.add_model_flags(group)
@@ -127,14 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config = RunConfig(
         **values, dataset="synthetic", mode="performance", total_sample_count=samples
     )
-    try:
-        prepared = preparation.prepare(config, lambda text: print(text, flush=True))
-        prompts = [sample.token_ids for sample in prepared.dataset.samples]
-        through = asyncio.run(loadgen_speed(prepared, prompts, repeat))
-        raw = raw_speed(prepared, prompts, repeat)
-    except BenchmarkError as error:
-        print(f"overhead.py: {error}", file=sys.stderr)
-        return error.exit_status
+    validate(config)
+    prepared = preparation.prepare(config, lambda text: print(text, flush=True))
+    prompts = [sample.token_ids for sample in prepared.dataset.samples]
+    through = asyncio.run(loadgen_speed(prepared, prompts, repeat))
+    raw = raw_speed(prepared, prompts, repeat)
     _print_result(prepared, through, raw)
     return 0
 
@@ -160,4 +161,4 @@ def _print_result(prepared: Prepared, through: Speed, raw: Speed) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

@@ -8,18 +8,19 @@ of 128 tokens, both answered at once from a list. Needs LoadGen, no GPU.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
+from harness import flags
 from harness.logs.answers import check_complete, read_accuracy_log
 from harness.logs.detail import read_detail_log
 from harness.logs.performance import performance_result
@@ -60,13 +61,16 @@ def timed(name: str, work: Callable[[], T], seconds: dict[str, float]) -> T:
     return result
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints seconds for each log, last as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument(
+        "--samples",
+        type=command.count,
+        default=V5_1.datacenter.dataset_samples,
+        help="of a pass; Offline has three",
     )
-    parser.add_argument("--samples", type=int, default=V5_1.datacenter.dataset_samples)
-    samples = parser.parse_args().samples
+    samples = parser.parse_args(arguments).samples
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = RunFolder(Path(temporary))
@@ -83,7 +87,8 @@ def main() -> None:
     seconds["total"] = round(seconds["performance"] + seconds["accuracy"], 3)
     print(f"{run.sample_count} samples, {len(answers)} answers of {TOKENS} tokens")
     print(json.dumps(seconds))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command.carry_out(main))

@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.temporary_run import temporary_run
 from harness import flags
 from harness.config import RunConfig, Scenario
@@ -119,17 +120,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = flags.Parser(__doc__ or "")
     parser.add_argument(
         "--rates",
-        type=float,
+        type=command.above_zero,
         nargs="+",
         default=[200.0, 500.0, 1000.0, 2000.0, 3000.0, 4000.0],
         metavar="QPS",
         help="Server rates to try",
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of each Server test")
+    parser.add_argument(
+        "--seconds", type=command.above_zero, default=20.0, help="length of each Server test"
+    )
     values = parser.parse_args(arguments)
     print("scenario    asked/s    answered/s    mean TTFT ms    p99 TTFT ms    client CPU")
     costs = []
-    tests = [(Scenario.SERVER, qps, round(qps * values.seconds)) for qps in values.rates]
+    tests = [(Scenario.SERVER, qps, max(1, round(qps * values.seconds))) for qps in values.rates]
     for scenario, qps, queries in [*tests, (Scenario.OFFLINE, 1.0, SAMPLES)]:
         cost = asyncio.run(measure(scenario, qps, queries))
         costs.append(cost)
@@ -152,4 +155,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

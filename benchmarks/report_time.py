@@ -8,17 +8,19 @@ RUN_DIR` takes for it in a process of its own, and how large report.html is. Nee
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
+from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.logs.times import write_telemetry
 from harness.metrics import TelemetryPoint
@@ -58,14 +60,17 @@ def make_run(folder: RunFolder, samples: int) -> int:
     return performance(folder.path).sample_count or 0
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the seconds of each report, last as JSON; 1 where the best takes too long."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument(
+        "--samples",
+        type=command.count,
+        default=V5_1.datacenter.dataset_samples,
+        help="of a pass; the test has four",
     )
-    parser.add_argument("--samples", type=int, default=V5_1.datacenter.dataset_samples)
-    parser.add_argument("--repeat", type=int, default=3)
-    values = parser.parse_args()
+    parser.add_argument("--repeat", type=command.count, default=3, help="reports to make")
+    values = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = RunFolder(Path(temporary) / "20261123-141500-datacenter-server")
         folder.path.mkdir()
@@ -87,4 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

@@ -9,17 +9,19 @@ which costs as much as real text; the scores mean nothing.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
 import random
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
+from harness import flags
 from harness.rounds import V5_1
 from harness.scoring import accuracy
 
@@ -52,31 +54,40 @@ def text(rng: random.Random, words: list[str], weights: list[float], length: int
     return " ".join(chosen)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prints seconds, summaries a second and processes, last as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument(
+        "--processes",
+        type=command.count,
+        default=len(os.sched_getaffinity(0)),
+        help="that share the work",
     )
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--summaries", type=int, default=V5_1.datacenter.dataset_samples)
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--summaries",
+        type=command.count,
+        default=V5_1.datacenter.dataset_samples,
+        help="to score",
+    )
+    values = parser.parse_args(arguments)
     rng = random.Random(SEED)
     words, weights = vocabulary(rng)
-    count = arguments.summaries
+    count = values.summaries
     predictions = [text(rng, words, weights, SUMMARY_WORDS) for _ in range(count)]
     references = [text(rng, words, weights, REFERENCE_WORDS) for _ in range(count)]
     start = time.perf_counter()
-    scores = accuracy.score(predictions, references, processes=arguments.processes)
+    scores = accuracy.score(predictions, references, processes=values.processes)
     seconds = time.perf_counter() - start
-    print(f"{count:,} summaries in {seconds:.1f} s on {arguments.processes} processes")
+    print(f"{count:,} summaries in {seconds:.1f} s on {values.processes} processes")
     result = {
         "seconds": round(seconds, 2),
         "summaries_per_second": round(count / seconds, 1),
-        "processes": arguments.processes,
+        "processes": values.processes,
         "rouge1": scores.rouge1,
     }
     print(json.dumps(result))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command.carry_out(main))

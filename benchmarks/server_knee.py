@@ -21,10 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.temporary_run import temporary_run
 from harness import flags
 from harness.config import RunConfig, Scenario
-from harness.errors import BenchmarkError
 from harness.logs.performance import performance_result
 from harness.measure import highest_rate, performance, preparation
 from harness.measure.active import ActiveRun
@@ -100,8 +100,12 @@ async def measure(run: ActiveRun, capacity: float, full: bool) -> dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the rate found against the one known."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--slots", type=int, default=200, help="queries answered at a time")
-    parser.add_argument("--answer-s", type=float, default=1.0, help="seconds for each answer")
+    parser.add_argument(
+        "--slots", type=command.count, default=200, help="queries answered at a time"
+    )
+    parser.add_argument(
+        "--answer-s", type=command.above_zero, default=1.0, help="seconds for each answer"
+    )
     parser.add_argument("--full", action="store_true", help="also two whole 600-second tests")
     values = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING)
@@ -112,18 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode="performance",
         server_target_qps="max",
     )
-    try:
-        prepared = preparation.prepare(config, Terminal().say)
-        engine = SlotEngine(values.slots, values.answer_s)
-        with temporary_run(prepared, engine, "server_knee.py") as run:
-            capacity = values.slots / values.answer_s
-            result = asyncio.run(measure(run, capacity, values.full))
-    except BenchmarkError as error:
-        print(f"server_knee.py: {error}", file=sys.stderr)
-        return error.exit_status
+    prepared = preparation.prepare(config, Terminal().say)
+    engine = SlotEngine(values.slots, values.answer_s)
+    with temporary_run(prepared, engine, "server_knee.py") as run:
+        capacity = values.slots / values.answer_s
+        result = asyncio.run(measure(run, capacity, values.full))
     print(json.dumps(result))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

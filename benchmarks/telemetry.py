@@ -26,12 +26,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.temporary_run import temporary_run
 from harness import flags
-from harness.config import RunConfig
+from harness.config import RunConfig, validate
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
-from harness.errors import BenchmarkError
 from harness.loadgen.answering import Progress
 from harness.loadgen.burst import burst
 from harness.loadgen.planning import Target
@@ -44,17 +44,17 @@ from harness.measure.preparation import Prepared
 from harness.report.comparison_statistics import student_quantile
 from harness.results.folder import DETAIL_LOG
 
-STALL_TIMEOUT_S = 300.0
 LOOKS = 20  # that are timed alone
 
 
 async def pairs_of(prepared: Prepared, count: int) -> tuple[list[tuple[float, float]], float]:
     """Tokens per second with telemetry and without in each pair, and the CPU seconds of a look."""
     engine = Engine(prepared.plan, prepared.sampling)
+    stall_timeout_s = prepared.config.stall_timeout_s
     try:
-        await engine_life.load(engine)
+        await engine_life.load(engine, stall_timeout_s)
         with temporary_run(prepared, engine, "telemetry.py") as run:
-            await burst(engine, run.prompts, stall_timeout_s=STALL_TIMEOUT_S, progress=Progress())
+            await burst(engine, run.prompts, stall_timeout_s=stall_timeout_s, progress=Progress())
             pairs = [await _one_pair(run, number) for number in range(1, count + 1)]
             look_s = await asyncio.to_thread(_cpu_of_a_look, run)
     finally:
@@ -113,9 +113,15 @@ def interval(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures the pairs and prints the ratio."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--samples", type=int, default=2000, help="synthetic prompts of a test")
-    parser.add_argument("--pairs", type=int, default=6, help="tests with telemetry, and without")
-    parser.add_argument("--every", type=float, default=1.0, help="seconds between two looks")
+    parser.add_argument(
+        "--samples", type=command.count, default=2000, help="synthetic prompts of a test"
+    )
+    parser.add_argument(
+        "--pairs", type=command.count, default=6, help="tests with telemetry, and without"
+    )
+    parser.add_argument(
+        "--every", type=command.above_zero, default=1.0, help="seconds between two looks"
+    )
     group = parser.add_argument_group("model and engine")
     flags.add_model_flags(group)
     flags.add_engine_flags(group)
@@ -123,21 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     samples, count, every_s = (values.pop(name) for name in ("samples", "pairs", "every"))
     if count < 2:
         parser.error(f"--pairs {count}: an interval needs 2 pairs or more")
-    if every_s <= 0:
-        parser.error(f"--every {every_s:g}: use more than 0 seconds")
     usual_s, telemetry.LOOK_EVERY_S = telemetry.LOOK_EVERY_S, every_s
     times_as_often = usual_s / every_s
     telemetry.FAMILY_EVERY_S /= times_as_often
     config = RunConfig(
         **values, dataset="synthetic", mode="performance", total_sample_count=samples
     )
+    validate(config)
     load_before = os.getloadavg()[0]
-    try:
-        prepared = preparation.prepare(config, lambda text: print(text, flush=True))
-        pairs, look_s = asyncio.run(pairs_of(prepared, count))
-    except BenchmarkError as error:
-        print(f"telemetry.py: {error}", file=sys.stderr)
-        return error.exit_status
+    prepared = preparation.prepare(config, lambda text: print(text, flush=True))
+    pairs, look_s = asyncio.run(pairs_of(prepared, count))
     ratio, low, high = interval(pairs)
     cost, lowest_cost, highest_cost = ((1 - value) / times_as_often for value in (ratio, high, low))
     share = look_s / usual_s / (process_limits.core_count() or 1)
@@ -170,4 +171,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

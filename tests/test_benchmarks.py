@@ -1,0 +1,111 @@
+"""The programs of benchmarks/, as far as they answer without an engine and without a GPU."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import command, one_token
+from harness import processes
+from harness.errors import UsageError
+
+WRONG = [
+    ("attention", "--answers", "0"),
+    ("client", "--in-flight", "0"),
+    ("compare_power", "--pairs", "0"),
+    ("compare_power", "--slower", "-3"),
+    ("compare_power", "--only", "zzz"),
+    ("fp8", "--tokens", "-1"),
+    ("gpu", "--samples", "0"),
+    ("gpu", "--minutes", "nan"),
+    ("mmlu_prompts", "--protocol", "plane"),
+    ("official_length", "--seconds", "0"),
+    ("one_token", "--context", "5000"),
+    ("overhead", "--repeat", "0"),
+    ("parse_logs", "--samples", "0"),
+    ("pipe", "--rates", "0"),
+    ("pipe", "--seconds", "inf"),
+    ("report_time", "--repeat", "0"),
+    ("rouge", "--summaries", "0"),
+    ("rouge", "--processes", "two"),
+    ("server_knee", "--answer-s", "0"),
+    ("server_knee", "--slots", "0"),
+    ("telemetry", "--every", "0"),
+    ("telemetry", "--pairs", "1"),
+]
+
+
+@pytest.mark.parametrize(("program", "flag", "value"), WRONG)
+def test_wrong_value_is_refused_in_a_line_that_names_the_flag(
+    program: str, flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = importlib.import_module(f"benchmarks.{program}").main
+
+    with pytest.raises(SystemExit) as ended:
+        main([flag, value])
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert flag in said and value in said
+    assert said.count("\n") == 1
+
+
+def test_wrong_setting_of_the_engine_is_refused_before_anything_is_looked_for() -> None:
+    for program in ("overhead", "telemetry"):
+        main = importlib.import_module(f"benchmarks.{program}").main
+
+        with pytest.raises(UsageError, match="--gpu-memory-utilization 2"):
+            main(["--model", "demo", "--gpu-memory-utilization", "2"])
+
+
+def test_pairs_are_made_of_two_runs_and_no_other_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main = importlib.import_module("benchmarks.compare_power").main
+
+    with pytest.raises(SystemExit):
+        main(["results/a", "results/b", "results/c"])
+
+    assert "3 run folders" in capsys.readouterr().err
+
+
+def test_numbers_of_a_command_line() -> None:
+    assert command.count("12") == 12
+    assert command.above_zero("0.5") == 0.5
+    for text in ("0", "-1", "1.5", "many"):
+        with pytest.raises(argparse.ArgumentTypeError, match="whole number of 1 or more"):
+            command.count(text)
+    for text in ("0", "-1", "nan", "inf", "much"):
+        with pytest.raises(argparse.ArgumentTypeError, match="number above 0"):
+            command.above_zero(text)
+
+
+def test_program_says_why_it_ends_and_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = []
+    monkeypatch.setattr(sys, "argv", ["benchmarks/pipe.py"])
+    monkeypatch.setattr(processes, "watch_over_children", lambda: None)
+    monkeypatch.setattr(processes, "end_children_for_good", lambda: ended.append(True))
+
+    def misused() -> int:
+        raise UsageError("--rates 9: too few.")
+
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert [command.carry_out(main) for main in (lambda: 0, misused, interrupted)] == [0, 2, 130]
+    assert capsys.readouterr().err == "pipe.py: --rates 9: too few.\npipe.py: interrupted.\n"
+    assert ended == [True] * 3
+
+
+def test_one_token_finds_the_shape_of_the_model_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert one_token.LLAMA.is_file()
