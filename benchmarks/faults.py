@@ -16,7 +16,6 @@ Exit status: 0 all as they should be; 1 one is not.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -27,11 +26,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.struck_run import (
     ACCURACY,
     CORE,
@@ -47,15 +47,21 @@ from benchmarks.struck_run import (
     REPORT,
     WORKER,
     Fault,
+    NeverThere,
     StruckRun,
     TooLate,
     text_of,
 )
-from harness import tables
+from harness import flags, tables
+from harness.errors import BenchmarkError
 from harness.results.files import read_object
 
 ATTEMPTS = 3  # a phase of a moment may be over when the fault comes
 DISK_MIB = 40
+
+
+class NoFileSystem(Exception):
+    """None may be mounted here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +162,15 @@ def differences(case: Case, run: StruckRun, before: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def room_for(fault: Fault, root: Path) -> Iterator[Path]:
-    """A folder for a case; for a full disk, a small file system. Raises OSError."""
+    """A folder for a case; for a full disk, a small file system. Raises NoFileSystem."""
     place = Path(tempfile.mkdtemp(dir=root))
     if fault.what != FULL_DISK:
         yield place
         return
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", str(place)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "none", str(place)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise OSError(done.stderr.strip() or "no file system may be mounted here")
+        raise NoFileSystem(done.stderr.strip() or "no file system may be mounted here")
     try:
         yield place
     finally:
@@ -174,10 +180,16 @@ def room_for(fault: Fault, root: Path) -> Iterator[Path]:
 def base_run(root: Path, environment: Mapping[str, str]) -> Path:
     """A results folder with one finished run, for `latest` to point at."""
     results = root / "base"
-    command = [sys.executable, "run.py", "--model", "demo", "--dataset", "sample", "--mode",
-               "performance", "--total-sample-count", "4", "--engine-arg", "enforce_eager=true",
-               "--results-dir", str(results)]  # fmt: skip
-    subprocess.run(command, cwd=PROJECT, env=environment, check=True, stdout=subprocess.DEVNULL)
+    line = [sys.executable, "run.py", "--model", "demo", "--dataset", "sample", "--mode",
+            "performance", "--total-sample-count", "4", "--engine-arg", "enforce_eager=true",
+            "--results-dir", str(results)]  # fmt: skip
+    done = subprocess.run(
+        line, cwd=PROJECT, env=environment, check=False, stdout=subprocess.DEVNULL
+    )
+    if done.returncode:
+        raise BenchmarkError(
+            "A run that nothing strikes failed, for the reason above; mend it first."
+        )
     return results
 
 
@@ -189,26 +201,33 @@ def seen(case: Case, base: Path, environment: Mapping[str, str], root: Path) -> 
                 return look_at(case, base, environment, place)
         except (TooLate, ProcessLookupError):
             continue
-        except OSError as error:
+        except NoFileSystem as error:
             print(f"{case.name}: left out ({error})", flush=True)
             return None
+        except (NeverThere, OSError) as error:
+            return Seen(0.0, None, (str(error),))
     return Seen(0.0, None, (f"missed its phase {ATTEMPTS} times",))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Goes through the cases and prints a table; the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name matches")
-    asked = parser.parse_args()
+    parser = flags.Parser(__doc__ or "")
+    parser.add_argument("--only", metavar="REGEX", help="cases whose name matches")
+    only = parser.parse_args(arguments).only or ""
+    try:
+        asked = [case for case in cases() if re.search(only, case.name)]
+    except re.error as error:
+        parser.error(f"--only {only}: no regular expression ({error})")
+    if not asked:
+        names = "; ".join(case.name for case in cases())
+        parser.error(f"--only {only}: no case matches; there are {names}")
     rows = [("fault", "of", "in phase", "seconds", "exit", "run folder", "as it should be")]
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         environment = os.environ | {"XDG_CACHE_HOME": str(root / "cache"), "HF_HUB_OFFLINE": "1"}
         base = base_run(root, environment)
-        for case in (case for case in cases() if re.search(asked.only, case.name)):
+        for case in asked:
             result = seen(case, base, environment, root)
             if result is None:
                 continue
@@ -224,4 +243,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

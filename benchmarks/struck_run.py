@@ -15,8 +15,6 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from harness.results.files import read_object
 from harness.results.folder import RunFolder
 from harness.results.index import FINISHED
@@ -49,6 +47,10 @@ ARGUMENTS = (
 
 class TooLate(Exception):
     """The phase was over before the fault came."""
+
+
+class NeverThere(Exception):
+    """The run ended, or took too long, before it came to the phase."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +90,14 @@ class StruckRun:
         return RunFolder(new[0]) if new else None
 
     def wait_for_phase(self) -> None:
-        """Returns when the run is in the phase of its fault."""
+        """Returns when the run is in the phase of its fault. Raises NeverThere."""
         deadline = time.monotonic() + PHASE_LIMIT_S
         while self.process.poll() is None and time.monotonic() < deadline:
             if self._is_in(self.fault.phase):
                 time.sleep(SETTLED_S.get(self.fault.phase, 0.0))
                 return
             time.sleep(LOOK_EVERY_S)
-        raise RuntimeError(f"the run never came to {self.fault.phase}: {self.said()}")
+        raise NeverThere(f"the run never came to {self.fault.phase}: {self.said()}")
 
     def _is_in(self, phase: str) -> bool:
         """Whether a phase has begun."""
@@ -129,17 +131,29 @@ class StruckRun:
         """The process that is struck; while loading, one that is still to come."""
         if self.fault.target == PARENT:
             return self.process.pid
-        folder = self.folder()
-        if self.fault.target == LOADGEN and folder is not None:
-            return int(re.findall(r"LoadGen process (\d+) begins", text_of(folder.run_log))[-1])
-        title = {CORE: "EngineCore", WORKER: "Worker"}[self.fault.target]
         while self.process.poll() is None and not self._is_over():
+            look = self._loadgen if self.fault.target == LOADGEN else self._of_the_engine
+            if (pid := look()) is not None:
+                return pid
+            time.sleep(LOOK_EVERY_S)
+        raise TooLate
+
+    def _loadgen(self) -> int | None:
+        folder = self.folder()
+        said = "" if folder is None else text_of(folder.run_log)
+        begun = re.findall(
+            r"LoadGen process (\d+) begins", said.partition(SIGNS[self.fault.phase])[2]
+        )
+        return int(begun[-1]) if begun else None
+
+    def _of_the_engine(self) -> int | None:
+        title = {CORE: "EngineCore", WORKER: "Worker"}[self.fault.target]
+        with contextlib.suppress(psutil.Error):
             for process in psutil.Process(self.process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
                     if title in " ".join(process.cmdline()):
                         return process.pid
-            time.sleep(LOOK_EVERY_S)
-        raise TooLate
+        return None
 
     def wait_for_the_end(self, since: float) -> tuple[float, list[str]]:
         """Seconds until no process was left, and those that were still there after the limit."""

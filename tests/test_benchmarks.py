@@ -19,6 +19,8 @@ WRONG = [
     ("compare_power", "--pairs", "0"),
     ("compare_power", "--slower", "-3"),
     ("compare_power", "--only", "zzz"),
+    ("faults", "--only", "SIGKILL ["),
+    ("faults", "--only", "SIGQUIT"),
     ("fp8", "--tokens", "-1"),
     ("gpu", "--samples", "0"),
     ("gpu", "--minutes", "nan"),

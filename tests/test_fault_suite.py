@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
+
+from benchmarks import faults
 from benchmarks.faults import cases
 from benchmarks.struck_run import (
     ACCURACY,
@@ -16,6 +22,8 @@ from benchmarks.struck_run import (
     PERFORMANCE,
     PHASES,
     WORKER,
+    Fault,
+    NeverThere,
 )
 
 
@@ -37,3 +45,33 @@ def test_every_fault_strikes_in_every_phase_that_has_its_victim() -> None:
     }
     names = [case.name for case in cases()]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("error", [NeverThere("it ended first"), FileNotFoundError("latest")])
+def test_case_whose_run_goes_astray_is_a_row_and_not_the_end_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def astray(*_: object) -> faults.Seen:
+        raise error
+
+    monkeypatch.setattr(faults, "look_at", astray)
+    case = faults.Case(Fault("SIGKILL", LOADGEN, ACCURACY), 1, "failed")
+
+    result = faults.seen(case, tmp_path, {}, tmp_path)
+
+    assert result is not None
+    assert result.problems == (str(error),)
+
+
+def test_full_disk_is_left_out_where_nothing_may_be_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def refused(*_: object) -> Iterator[Path]:
+        raise faults.NoFileSystem("permission denied")
+        yield tmp_path
+
+    monkeypatch.setattr(faults, "room_for", refused)
+    case = faults.Case(Fault(FULL_DISK, "", ACCURACY), 1, "failed")
+
+    assert faults.seen(case, tmp_path, {}, tmp_path) is None
