@@ -155,13 +155,19 @@ def _introduction(meta: dict[str, Any]) -> str:
             "answers, once to keep the time."
         ),
     }
-    return phrase(
-        "In run `{name}` the model `{model}` summarised news articles. {what_loadgen_did} {what}",
+    task = phrase(
+        "In run `{name}` the model `{model}` was given news articles to summarise.",
         name=meta["name"],
         model=meta["model"],
-        what_loadgen_did=tests[meta["mode"]],
-        what=what,
     )
+    if meta["dataset"] == "synthetic":
+        task = phrase(
+            "In run `{name}` the model `{model}` was given random tokens, in prompts as long as "
+            "those that ask for a summary of news.",
+            name=meta["name"],
+            model=meta["model"],
+        )
+    return joined(" ", (task, tests[meta["mode"]], what))
 
 
 def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

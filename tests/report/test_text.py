@@ -40,6 +40,16 @@ def test_first_lines_of_an_invalid_run_say_what_it_misses(make_run: MakeRun) -> 
     assert third.strip("*.").split(":** ")[1] in (folder / "report.html").read_text()
 
 
+def test_random_tokens_are_not_called_news(make_run: MakeRun) -> None:
+    random_tokens = RunConfig(mode="performance", dataset="synthetic", total_sample_count=SAMPLES)
+    folder = make_run(random_tokens)
+    make_report(folder)
+    assert "was given random tokens, in prompts as long as those" in text_of(folder)
+    assert "news articles" not in text_of(folder)
+    make_report(news := make_run(name="20261123-141501-datacenter-offline"))
+    assert "was given news articles to summarise." in text_of(news)
+
+
 def test_weights_that_came_quantised_stand_in_the_title_and_the_settings(
     make_run: MakeRun,
 ) -> None:
