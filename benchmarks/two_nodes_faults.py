@@ -57,7 +57,7 @@ _RAYS_OWN = re.compile(
     r"|ray-dashboard|setup_worker\.py"
 )
 _FREE = re.compile(r"([\d.]+)/([\d.]+) GPU")
-RAYLET, CORE, WORKER = "/raylet ", "ray::EngineCoreActor", "ray::RayWorkerProc"
+RAYLET, CORE, WORKER = "/raylet ", "ray::EngineCoreActor", "ray::RayWorkerProc|VLLM::Worker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Fault:
 
     name: str
     exit_status: int
-    victim: str = ""  # of the second node: a part of its command line; "": run.py itself
+    victim: str = ""  # of the second node: what matches its command line; "": run.py itself
     number: signal.Signals = signal.SIGKILL
     cuts: bool = False
     ray_nodes_left: int = 2
@@ -139,7 +139,7 @@ class Struck:
             victims = [
                 process
                 for process in self.pair.processes(2)
-                if fault.victim in f"{described(process)} "
+                if re.search(fault.victim, f"{described(process)} ")
             ]
             if not victims:
                 raise RuntimeError(f"no {fault.victim.strip()} on the second node")
