@@ -3,6 +3,7 @@
     make venv                      the same as: python3 tools/setup_venv.py
     make venv VARIANT=cpu          the CPU build, although there is an NVIDIA driver
     make venv PYTHON=python3.12    another Python
+    tools/setup_venv.py --image    for the Dockerfile: less all that no run opens
 
 Does nothing when nothing changed. An interrupted installation starts afresh.
 """
@@ -34,7 +35,7 @@ if "{}.{}".format(*sys.version_info) not in PYTHONS:  # up here: older Pythons c
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # for its own parts, whichever way it is started
 
-from tools import packages  # noqa: E402
+from tools import packages, trim  # noqa: E402
 from tools.packages import PIP_HINT  # noqa: E402
 from tools.steps import IN_VENV, PYTHON, VENV, SetupError, log_lines, meanwhile, run  # noqa: E402
 
@@ -60,13 +61,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dev", action="store_true", help="also ruff, mypy, pytest (make test)")
-    dev = parser.parse_args().dev
+    parser.add_argument("--image", action="store_true", help="less all that no run opens")
+    asked = parser.parse_args()
     # `kill` ends the running step too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         variant, why = choose_variant()
         with only_one():
-            set_up(variant, why, dev)
+            set_up(variant, why, dev=asked.dev, image=asked.image)
     except SetupError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -124,7 +126,7 @@ def only_one() -> Iterator[None]:
         os.close(folder)
 
 
-def set_up(variant: str, why: str, dev: bool) -> None:
+def set_up(variant: str, why: str, *, dev: bool, image: bool) -> None:
     """Brings .venv to what the requirement files say; a fitting stamp ends it at once."""
     lists = [COMMON, packages.REQUIREMENTS[variant], packages.LOCKS[variant]]
     base = fingerprint(variant, names=lists)
@@ -135,7 +137,7 @@ def set_up(variant: str, why: str, dev: bool) -> None:
         print(f"Setting up .venv for {variant.upper()}, some minutes' work ({why})", flush=True)
         check_system(variant)
         make_venv(variant)
-        install(variant)
+        install(variant, image)
         done = [base]
         STAMP.write_text("\n".join(done))
     if dev and tools not in done:
@@ -201,9 +203,11 @@ def make_venv(variant: str) -> None:
     run("environment", [*IN_VENV, "-m", "ensurepip"])
 
 
-def install(variant: str) -> None:
+def install(variant: str, image: bool) -> None:
     """Everything but the development tools, then one import of what can go wrong."""
     packages.install_locked(variant)
+    if image:
+        trim.trim(variant)
     with meanwhile(
         "sentence data (nltk punkt_tab)", [*IN_VENV, "tools/get_punkt.py"], hint=PIP_HINT
     ):
