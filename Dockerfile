@@ -1,5 +1,10 @@
-# docker build -t mlperf-llama31:clean .               NVIDIA GPUs (driver 580 or newer)
-# docker build --target cpu -t mlperf-llama31:cpu .    no GPU
+# make image          mlperf-llama31:clean, for NVIDIA GPUs (driver 580 or newer)
+# make image-cpu      mlperf-llama31:cpu, for no GPU
+#
+# or, the same by hand:
+#
+# docker build -t mlperf-llama31:clean .
+# docker build --target cpu -t mlperf-llama31:cpu .
 #
 # docker run --gpus all --rm --env-file .env -v $PWD/results:/app/results mlperf-llama31:clean \
 #   python run.py --category datacenter --scenario offline --mode both
@@ -8,7 +13,7 @@
 # --ipc=host gives several GPUs the shared memory they talk through.
 
 FROM python:3.12-slim-bookworm AS base
-# This project names no licence; vLLM's is Apache-2.0.
+# `make image` adds source and revision. This project names no licence; vLLM's is Apache-2.0.
 LABEL org.opencontainers.image.title="mlperf-llama31-vllm" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="NOASSERTION"

@@ -10,7 +10,7 @@ OFFICIAL_COMMIT = 6776245e
 CLONE = third_party/inference
 CHECKER = $(CLONE)/tools/submission/submission_checker.py
 
-.PHONY: help venv venv-dev smoke test third-party check-submission clean
+.PHONY: help venv venv-dev smoke test image image-cpu smoke-image third-party check-submission clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\)[ a-z-]*:.*## /make \1\t/p' Makefile | expand -t 24
@@ -32,6 +32,12 @@ test: venv-dev  ## ruff, mypy and pytest
 	$(IN_VENV) -m ruff format --check
 	$(IN_VENV) -m mypy
 	$(IN_VENV) -m pytest
+
+image:  ## the image for NVIDIA GPUs, by docker, podman or buildah
+image-cpu:  ## the image for no GPU
+smoke-image:  ## the same, with the demo run in it and a look at what that left
+image image-cpu smoke-image:
+	@$(PYTHON) tools/image.py $@
 
 third-party:  ## the official repository of the v5.1 round (needs a network)
 	@test -f $(CHECKER) || git clone --quiet --depth 1 --branch $(OFFICIAL_TAG) $(OFFICIAL) $(CLONE) \
