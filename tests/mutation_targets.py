@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import shutil
@@ -255,6 +254,7 @@ def results_targets(root: Path) -> Iterator[Target]:
     for folder in runs:
         report.make_report(folder)
     last = RunFolder(runs[1])
+    record = json.loads(last.config_json.read_text())
     run_folder.finish(last, keep_all=True)
     files = (root / "index.json", root / "index.md", *(f / name for f in runs[:1] for name in
              ("config.json", "summary.json")))  # fmt: skip
@@ -262,7 +262,7 @@ def results_targets(root: Path) -> Iterator[Target]:
     def finish() -> Facts:
         run_folder.finish(last, keep_all=True)
         entries = json.loads((root / "index.json").read_text())
-        last_offline.find(root, dataclasses.replace(demo, tensor_parallel_size=1))
+        last_offline.find(root, record)
         assert (root / "latest").resolve() == last.path and entries[0]["run"] == last.name
         return Facts(0, {})
 

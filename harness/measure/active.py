@@ -63,7 +63,7 @@ class ActiveRun:
     @functools.cached_property
     def last_offline(self) -> OfflineRate | None:
         """The last Offline run of these settings under the results folder, looked for once."""
-        return last_offline.find(Path(self.config.results_dir), self.config)
+        return last_offline.find(Path(self.config.results_dir), self.record.to_json())
 
     @contextlib.asynccontextmanager
     async def phase(

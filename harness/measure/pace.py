@@ -106,7 +106,7 @@ def of_earlier_run(results_dir: Path, record: Mapping[str, Any]) -> Pace | None:
             continue
         folder = RunFolder(results_dir / str(entry["run"]))
         rate = entry["samples_per_sec"]
-        if not rate or not _agree(read_object(folder.config_json), record):
+        if not rate or not agree(read_object(folder.config_json), record, SAME):
             continue
         if fastest is None or rate > fastest.samples_per_second:
             fastest = Pace(
@@ -117,8 +117,10 @@ def of_earlier_run(results_dir: Path, record: Mapping[str, Any]) -> Pace | None:
     return fastest
 
 
-def _agree(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether all that decides the speed was the same, in a test that was to last as long."""
+def agree(
+    earlier: Mapping[str, Any], record: Mapping[str, Any], paths: Sequence[Sequence[str]]
+) -> bool:
+    """Whether two runs say the same at these paths, and the earlier one was to last as long."""
     lasted = _part(earlier, ("resolved", "min_duration_s"))
     if not isinstance(lasted, int | float) or lasted < record["resolved"]["min_duration_s"]:
         return False
@@ -126,7 +128,7 @@ def _agree(earlier: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     return all(
         json.dumps(_part(earlier, path), sort_keys=True)
         == json.dumps(_part(record, path), sort_keys=True)
-        for path in SAME
+        for path in paths
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from harness.config import RunConfig
 from harness.measure import last_offline
 from harness.results import folder as run_folder
 from harness.results.files import read_object, write_json
@@ -196,6 +195,7 @@ def test_a_damaged_run_costs_no_other_its_place_in_the_index(tmp_path: Path, val
     """Every value of a run's two files in turn becomes one of another kind."""
     for number, file in enumerate(("config.json", "summary.json")):
         whole = finished(tmp_path, number)
+        whole_record = json.loads(whole.config_json.read_text())
         path = whole.path / file
         content = json.loads(path.read_text())
         for keys in paths_in(content):
@@ -207,7 +207,7 @@ def test_a_damaged_run_costs_no_other_its_place_in_the_index(tmp_path: Path, val
             path.write_text(json.dumps(damaged))
             run_folder._write_index(tmp_path)
             assert json.loads((tmp_path / "index.json").read_text())
-            last_offline.find(tmp_path, RunConfig(model="demo"))
+            last_offline.find(tmp_path, whole_record)
         path.write_text(json.dumps(content))
 
 
