@@ -215,20 +215,27 @@ def rows(efficiency: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
             )
     for name, share, most, unit in (
         (
-            phrase("use of the arithmetic (MFU), of what was measured"),
+            phrase("use of the arithmetic, of what was measured"),
             found.mfu_of_measured,
             found.measured_flop_per_s,
             "TFLOP/s",
         ),
         (
-            phrase("use of the memory (MBU), of what was measured"),
+            phrase("use of the memory, of what was measured"),
             found.mbu_of_measured,
             found.measured_bytes_per_s,
             "TB/s",
         ),
     ):
         if share is not None:
-            yield name, f"{formatting.percent(share, 1)} %, {_tera(most, unit)}"
+            yield (
+                name,
+                phrase(
+                    "{share} % of {most}, measured on this machine",
+                    share=formatting.percent(share, 1),
+                    most=_tera(most, unit),
+                ),
+            )
     if found.joules_per_token is not None:
         yield phrase("energy of a token"), f"{found.joules_per_token:.3g} J"
         yield (

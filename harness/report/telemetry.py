@@ -128,7 +128,7 @@ def rows(telemetry: dict[str, Any]) -> Iterator[tuple[str, str]]:
         ("gpu_sm_mhz_mean", phrase("clock of the slowest GPU, mean"), "MHz"),
         ("gpu_temperature_c_max", phrase("temperature of the hottest GPU, highest"), "°C"),
         ("gpu_memory_mib_max", phrase("memory of the fullest GPU, most"), "MiB"),
-        ("engine_running_mean", phrase("requests in the engine, mean"), ""),
+        ("engine_running_mean", phrase("requests running in the engine, mean"), ""),
         ("engine_waiting_max", phrase("requests waiting in the engine, most"), ""),
         ("engine_tokens_per_step", phrase("tokens generated in an engine step, mean"), ""),
         ("kv_cache_percent_max", phrase("KV cache in use, most"), "%"),

@@ -36,8 +36,8 @@ _PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (
     (
         "requests",
         (
-            Line("engine_running", "in the engine", BLUE),
-            Line("engine_waiting", "waiting in it", ORANGE),
+            Line("engine_running", "running in the engine", BLUE),
+            Line("engine_waiting", "waiting for their turn", ORANGE),
         ),
     ),
     (
