@@ -10,7 +10,8 @@ questions in, accuracy by subject and domain out.
   python mmlu.py --protocol llama
       Meta's chat protocol, the one of the 69.4 they report
 
-Results go to ./results/<time>-mmlu/ (report.md first), and ./results/latest points there.
+Results go to ./results/<time>-mmlu/ (report.md first, report.html to forward), and ./results/latest
+points there.
 
 Exit status: 0 evaluated; 1 the evaluation failed; 2 the command cannot run as given; 129,
 130 or 143 hung up, interrupted or terminated.

@@ -28,7 +28,7 @@ def score_by_subject(
         return False
     rows = sorted(subjects.items(), key=lambda row: (-row[1]["accuracy"], row[0]))
     height_in = HEADER_AND_AXIS_IN + BAR_IN * max(len(rows), 6)
-    with figure_at(path, "MMLU: score by subject", run, height_in) as figure:
+    with figure_at(path, "MMLU: score by subject", run, height_in, height_in) as figure:
         axes = figure.subplots()
         for domain, color in _COLORS.items():
             bars = [
@@ -45,7 +45,7 @@ def score_by_subject(
         axes.set_yticks(range(len(rows)), [in_words(name) for name, _ in rows], fontsize=9)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         _accuracy_axis(axes, micro)
-        legend_above(axes)
+        legend_above(axes, over_names=True)
     return True
 
 

@@ -1,4 +1,4 @@
-"""summary.json, report.md and the plots of an MMLU evaluation, from its run folder alone."""
+"""summary.json, report.md, report.html and the plots of an evaluation, from its folder alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _RECORD = Fields(
 
 
 def make_report(run_dir: Path) -> dict[str, Any]:
-    """Writes summary.json, report.md and plots/; returns what summary.json holds.
+    """Writes summary.json, report.md, report.html and plots/; returns what summary.json holds.
 
     Raises UsageError when it is no run folder, LogError when a result of a finished evaluation is
     missing or damaged.
@@ -76,6 +76,7 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     record["plots"], record["problems"] = plots, problems
     write_json(folder.summary_json, record)
     write_text(folder.report_md, text.render(record, config, results, folder))
+    write_text(folder.report_html, text.render_page(record, config, results, folder))
     return record
 
 
@@ -102,6 +103,7 @@ def _draw(
         path = folder.plots / f"{name}.png"
         try:
             if draw(path, content, micro=micro, run=run):
+                draw(path.with_suffix(".svg"), content, micro=micro, run=run)  # for report.html
                 plots[name] = str(path.relative_to(folder.path))
         except (ImportError, OSError) as error:
             problems.append(

@@ -1,4 +1,4 @@
-"""report.md of an evaluation and its last lines on the terminal, from what summary.json holds."""
+"""An evaluation's report.md and report.html, and its last lines on the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.language import phrase, translated
 from harness.mmlu.config import LLAMA, PLAIN
 from harness.mmlu.results import Results
 from harness.mmlu.subjects import in_words
-from harness.report import pages
+from harness.report import pages, svg
 from harness.results.folder import RunFolder
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -59,26 +59,73 @@ def render(
     record: dict[str, Any], config: dict[str, Any], results: Results | None, folder: RunFolder
 ) -> str:
     """report.md. Raises BenchmarkError when jinja2 is not installed."""
-    return templates.render(
-        "mmlu.md.j2",
-        _TEMPLATES,
-        pages.TEMPLATES,
-        summary=record,
-        config=config,
-        meta=record["meta"],
-        title=_title(record),
-        protocol=PROTOCOL_NAMES[config["flags"]["protocol"]],
-        results=results,
-        in_words=in_words,
-        percent=percent,
-        machine=list(pages.machine_rows(record["system"])),
-        settings=list(_settings(config)),
-        engine=pages.engine_rows(config["resolved"]),
-        phases=[(_PHASES.get(name, name), s) for name, s in record["meta"]["phases_s"].items()],
-        command=shlex.join(record["meta"]["command"]),
-        plots=[(name, CAPTIONS[name], path) for name, path in record["plots"].items() if path],
-        files=[(name, text) for name, text in _FILES.items() if (folder.path / name).exists()],
+    values = _values(record, config, results, folder)
+    return templates.render("mmlu.md.j2", _TEMPLATES, pages.TEMPLATES, **values)
+
+
+def render_page(
+    record: dict[str, Any], config: dict[str, Any], results: Results | None, folder: RunFolder
+) -> str:
+    """report.html, with its figures in it. Raises BenchmarkError without jinja2, OSError."""
+    values = _values(record, config, results, folder)
+    page = {
+        "tone": "bad" if results is None else "doubtful" if record["departures"] else "good",
+        "place": pages.place(record),
+        "score_rows": list(_score_rows(record["meta"]["protocol"], results)) if results else [],
+        "pictures": [
+            (caption, svg.of_run(folder, name, caption)) for name, caption, _ in values["plots"]
+        ],
+    }
+    return templates.render("mmlu.html.j2", _TEMPLATES, pages.TEMPLATES, **values, **page)
+
+
+def _values(
+    record: dict[str, Any], config: dict[str, Any], results: Results | None, folder: RunFolder
+) -> dict[str, Any]:
+    """What both are filled with."""
+    return {
+        "summary": record,
+        "config": config,
+        "meta": record["meta"],
+        "title": _title(record),
+        "protocol_sentence": _protocol(record["meta"]["num_fewshot"], config["flags"]["protocol"]),
+        "results": results,
+        "in_words": in_words,
+        "percent": percent,
+        "machine": list(pages.machine_rows(record["system"])),
+        "settings": list(_settings(config)),
+        "engine": pages.engine_rows(config["resolved"]),
+        "phases": [(_PHASES.get(name, name), s) for name, s in record["meta"]["phases_s"].items()],
+        "command": shlex.join(record["meta"]["command"]),
+        "plots": [(name, CAPTIONS[name], path) for name, path in record["plots"].items() if path],
+        "files": [
+            (folder.report_html.name, phrase("this report as one file to forward")),
+            *((name, text) for name, text in _FILES.items() if (folder.path / name).exists()),
+        ],
+    }
+
+
+def _protocol(num_fewshot: int, protocol: str) -> str:
+    name = PROTOCOL_NAMES[protocol]
+    if not num_fewshot:
+        return phrase("The protocol is **{protocol}**, without examples.", protocol=name)
+    return phrase(
+        "The protocol is **{protocol}**, after {shots} examples from the same subject.",
+        protocol=name,
+        shots=num_fewshot,
     )
+
+
+def _score_rows(protocol: str, results: Results) -> Iterator[tuple[str, str]]:
+    overall = results.overall
+    yield phrase("all questions alike (micro average)"), percent(overall["overall_accuracy"])
+    yield phrase("standard error"), percent(overall["standard_error"])
+    yield phrase("all subjects alike (macro average)"), percent(overall["macro_accuracy"])
+    right, total = (formatting.count(overall[key]) for key in ("correct", "total"))
+    yield phrase("right"), phrase("{right} of {total}", right=right, total=total)
+    if protocol == LLAMA:
+        unparsed = formatting.count(overall["unparsed"])
+        yield phrase("answers that named no letter (count as wrong)"), unparsed
 
 
 def percent(share: float | None) -> str:
@@ -144,7 +191,9 @@ def terminal_summary(record: dict[str, Any]) -> str:
     rows += [
         (phrase("note"), sentence) for sentence in (*record["departures"], *record["problems"])
     ]
-    rows.append((phrase("report"), str(Path(meta["results_dir"]) / meta["name"] / "report.md")))
+    here = Path(meta["results_dir"]) / meta["name"]
+    rows.append((phrase("report"), str(here / "report.md")))
+    rows.append((phrase("to forward"), str(here / "report.html")))
     for name, text in rows:
         lines += pages.wrapped(text, f"  {pages.padded(name, 17)}", " " * 19)
     return "\n".join(lines) + "\n"

@@ -143,23 +143,23 @@ def dots(
     )
 
 
-def legend_above(axes: Axes, columns: int = 3) -> None:
-    """Above the axes it can cover no data, whatever the data are; wrapped in a small figure."""
+def legend_above(axes: Axes, columns: int = 3, *, over_names: bool = False) -> None:
+    """Above the axes it can cover no data, whatever the data are; wrapped in a small figure.
+
+    With `over_names` it begins at the edge of a small figure, where long names leave the axes
+    narrow.
+    """
     keys, labels = axes.get_legend_handles_labels()
     if is_small(axes):
         letters = int((SVG_LEGEND_IN - KEY_IN) / LETTER_IN)
         labels = [textwrap.fill(label, letters) for label in labels]
         columns = _fitting(labels, columns)
-    axes.legend(
-        keys,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=columns,
-        borderaxespad=0.2,
-        columnspacing=1.5,
-        handletextpad=0.6,
-    )
+    room = {"ncols": columns, "borderaxespad": 0.2, "columnspacing": 1.5, "handletextpad": 0.6}
+    figure = axes.get_figure(root=True)
+    if over_names and figure is not None and is_small(axes):
+        figure.legend(keys, labels, loc="outside upper left", **room)
+    else:
+        axes.legend(keys, labels, loc="lower left", bbox_to_anchor=(0, 1.0), **room)
 
 
 def _fitting(labels: Sequence[str], most: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ _NAMES = {
     "python": "Python",
     "torch": "PyTorch",
 }
+
+
+def place(record: dict[str, Any]) -> str:
+    """Where and when: '1 x NVIDIA H200, 2026-11-24 05:33'."""
+    system, meta = record["system"], record["meta"]
+    count = system.get("gpu_count")
+    where = f"{count} x {system.get('gpu_name')}" if count else f"CPU: {system.get('cpu')}"
+    parts = [where if count or system.get("cpu") else formatting.NOT_KNOWN]
+    try:
+        parts.append(f"{datetime.fromisoformat(str(meta['finished'])):%Y-%m-%d %H:%M}")
+    except ValueError:  # it did not come to its end
+        parts.append(str(meta["status"]))
+    return ", ".join(parts)
 
 
 def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from harness import formatting, templates
@@ -38,24 +37,11 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
     return {
         **text.values(record, config, folder),
         "tone": _TONES[record["verdict"]["result"]],
-        "place": _place(record),
+        "place": f"{pages.place(record)}, MLPerf Inference v{record['meta']['version']}",
         "gauges": list(gauges(record)),
         "latency_rows": _latency_rows(performance) if performance else [],
         "pictures": list(_pictures(record, folder)),
     }
-
-
-def _place(record: dict[str, Any]) -> str:
-    """Where and when: '1 x NVIDIA H200, 2026-11-24 05:33, MLPerf Inference v5.1'."""
-    system, meta = record["system"], record["meta"]
-    count = system.get("gpu_count")
-    where = f"{count} x {system.get('gpu_name')}" if count else f"CPU: {system.get('cpu')}"
-    parts = [where if count or system.get("cpu") else formatting.NOT_KNOWN]
-    try:
-        parts.append(f"{datetime.fromisoformat(str(meta['finished'])):%Y-%m-%d %H:%M}")
-    except ValueError:  # it did not come to its end
-        parts.append(str(meta["status"]))
-    return f"{', '.join(parts)}, MLPerf Inference v{meta['version']}"
 
 
 def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
@@ -77,7 +63,5 @@ def _latency_rows(performance: dict[str, Any]) -> list[list[str]]:
 def _pictures(record: dict[str, Any], folder: RunFolder) -> Iterator[tuple[str, str]]:
     for name, path in record["plots"].items():
         if path:
-            picture = (folder.plots / f"{name}.svg").read_text(encoding="utf-8")
-            # Several runs may stand on one page, and a name must be there once.
-            label = f"{folder.name}-{name}"
-            yield figures.CAPTIONS[name], svg.inline(picture, label, figures.CAPTIONS[name])
+            caption = figures.CAPTIONS[name]
+            yield caption, svg.of_run(folder, name, caption)

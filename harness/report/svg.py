@@ -6,6 +6,7 @@ import html
 import re
 
 from harness.report.canvas import BLUE, GREEN, GREY, HOVER, INK, ORANGE, PALE, RED, SKY
+from harness.results.folder import RunFolder
 
 # The page defines these variables, once for light and once for dark.
 VARIABLES = {
@@ -24,6 +25,13 @@ _DIGITS = re.compile(r"(\d\.\d)\d+")  # a tenth of a point is less than a screen
 _NAME = re.compile(r' id="([^"]+)"')
 _USED = re.compile(r'(?:xlink:href="#|url\(#)([^")]+)')
 _PATH = re.compile(r'(?<= d=")[^"]+')
+
+
+def of_run(folder: RunFolder, name: str, caption: str) -> str:
+    """A figure that lies in a run folder, for a page. OSError."""
+    picture = (folder.plots / f"{name}.svg").read_text(encoding="utf-8")
+    # Several runs may stand on one page, and a name must be there once.
+    return inline(picture, f"{folder.name}-{name}", caption)
 
 
 def inline(svg: str, name: str, description: str) -> str:

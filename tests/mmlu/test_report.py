@@ -41,6 +41,22 @@ def test_report_tells_the_score_of_all_questions_domains_and_subjects(folder: Pa
     assert "1 answers named no letter; they count as wrong" in terminal_summary(record)
 
 
+def test_the_page_to_forward_holds_the_same(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "20261124-093000-mmlu")
+
+    record = report.make_report(folder)
+
+    page = (folder / "report.html").read_text()
+    assert f"<h1>{record['headline']['text']}</h1>" in page
+    assert "<strong>anatomy</strong>" in page
+    assert 'data-name="right">3 of 4</td>' in page
+    assert page.count("<svg ") == 2
+    assert "<strong>plain: the likeliest of the letters" in page
+    assert "http" not in page.replace("http://www.w3.org/", "")  # it needs no network
+    assert "report.html" in text_of(folder)
+    assert str(Path(folder.name) / "report.html") in terminal_summary(record)
+
+
 def test_report_of_a_finished_evaluation_without_its_score_is_refused(folder: Path) -> None:
     (folder / "overall.json").unlink()
     with pytest.raises(LogError, match=r"has no overall\.json; repeat the evaluation"):

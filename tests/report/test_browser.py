@@ -15,6 +15,7 @@ import report
 from harness.report import history, series_page
 from harness.report.make import make_report
 from tests import browser
+from tests.builders import write_evaluation
 from tests.conftest import PROJECT
 from tests.report.comparisons import two_runs
 from tests.report.conftest import PROBES, timed_run
@@ -24,6 +25,7 @@ from tests.report.test_run_page import whole_run
 BROWSER_PYTHON = os.environ.get("BROWSER_PYTHON", sys.executable)
 TIMEOUT_S = 300
 NOTHING_TO_COPY = ("comparison", "history")
+LEAST_PICTURES = {"history": 1, "evaluation": 2}  # of the others 4
 WHITE_ENOUGH, BLACK_ENOUGH = 200, 60  # of 255
 
 
@@ -47,6 +49,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         make_report(folder)
     series = series_page.write([offline, server])
     assert series is not None
+    evaluation = write_evaluation(root / "20261124-093000-mmlu")
+    report.make_report(evaluation)
     compared = root / "compared"
     pair = two_runs(tmp_path_factory.mktemp("pair"))
     assert report.main(["compare", *map(str, pair), "--output", str(compared)]) == 0
@@ -56,6 +60,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "series": series,
         "comparison": compared / "comparison.html",
         "history": history.write(root),
+        "evaluation": evaluation / "report.html",
     }
 
 
@@ -78,7 +83,9 @@ def seen(browser_there: None, pages: dict[str, Path]) -> dict[tuple[str, int, st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", browser.WIDTHS)
-@pytest.mark.parametrize("kind", ["offline", "server", "series", "comparison", "history"])
+@pytest.mark.parametrize(
+    "kind", ["offline", "server", "series", "comparison", "history", "evaluation"]
+)
 def test_a_page_can_be_read_on_this_screen(
     seen: dict[tuple[str, int, str], dict[str, Any]],
     pages: dict[str, Path],
@@ -90,7 +97,7 @@ def test_a_page_can_be_read_on_this_screen(
     assert found["loaded"]
     assert found["scroll_width"] <= found["width"] <= width  # nothing to push sideways
     assert found["beyond"] == [] and found["cut_off"] == []
-    assert found["heading"] and found["pictures"] > (0 if kind == "history" else 3)
+    assert found["heading"] and found["pictures"] >= LEAST_PICTURES.get(kind, 4)
     assert found["messages"] == []  # no complaint of the script's
     assert found["requests"] == [pages[kind].as_uri()]  # and nothing was asked for elsewhere
     ink, paper = (brightness(found[name]) for name in ("color", "background"))
