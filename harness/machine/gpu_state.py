@@ -26,6 +26,7 @@ class GpuState:
     """One visible GPU; an unknown is None."""
 
     name: str | None
+    index: int | None  # nvidia-smi's number of it, which CUDA_VISIBLE_DEVICES does not change
     is_slice: bool  # a part of a GPU (MIG)
     uncorrected_errors: int | None  # of its memory, since the driver was loaded
     repair_pending: bool | None  # memory that the driver will replace at the next start
@@ -51,6 +52,7 @@ def _state(nvml: Any, device: Device) -> GpuState:
     processes = ask(nvml, "nvmlDeviceGetComputeRunningProcesses", device.handle) or ()
     return GpuState(
         name=ask(nvml, "nvmlDeviceGetName", device.handle),
+        index=ask(nvml, "nvmlDeviceGetIndex", gpu),
         is_slice=device.is_slice,
         uncorrected_errors=ask(
             nvml, "nvmlDeviceGetTotalEccErrors", gpu, _UNCORRECTED, _SINCE_THE_DRIVER

@@ -47,8 +47,11 @@ def _line(
     good: str,
     doubt: Callable[[int, GpuState], str | None],
 ) -> Line:
-    """All doubts about one kind of trouble, each with its GPU."""
-    doubts = [text for number, state in enumerate(states) if (text := doubt(number, state))]
+    """All doubts about one kind of trouble, each with its GPU by nvidia-smi's number."""
+    numbered = [
+        (place if state.index is None else state.index, state) for place, state in enumerate(states)
+    ]
+    doubts = [text for number, state in numbered if (text := doubt(number, state))]
     return Line(name, DOUBTFUL if doubts else OK, joined(" ", doubts) if doubts else good)
 
 
@@ -57,7 +60,7 @@ def _sliced(number: int, state: GpuState) -> str | None:
         return None
     return phrase(
         "GPU {number} is a slice of one, and others may compute on the rest; "
-        "`sudo nvidia-smi -mig 0` makes it whole.",
+        "`sudo nvidia-smi -i {number} -mig 0` makes it whole.",
         number=number,
     )
 

@@ -37,6 +37,9 @@ class Driver(types.ModuleType):
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetIndex(self, gpu: int) -> int:
+        return gpu
+
     def nvmlDeviceGetName(self, _gpu: int) -> str:
         return "NVIDIA H100 80GB HBM3"
 
@@ -81,6 +84,7 @@ def test_every_trouble_of_a_gpu_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert well == GpuState(
         name="NVIDIA H100 80GB HBM3",
+        index=0,
         is_slice=False,
         uncorrected_errors=0,
         repair_pending=False,
@@ -100,6 +104,8 @@ def test_every_trouble_of_a_gpu_is_seen(monkeypatch: pytest.MonkeyPatch) -> None
     assert own.name is not None
     assert stranger == GpuProcess(2**22 + 1, None, None)
     assert gpu_state.collect(first=1) == [well]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert [state.index for state in gpu_state.collect()] == [1]
 
 
 def test_what_a_driver_does_not_tell_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +120,7 @@ def test_what_a_driver_does_not_tell_is_not_known(monkeypatch: pytest.MonkeyPatc
 
     (state,) = gpu_state.collect()
 
-    assert state == GpuState(None, False, None, None, None, None, None, None, None, None, ())
+    assert state == GpuState(None, None, False, None, None, None, None, None, None, None, None, ())
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

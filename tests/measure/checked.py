@@ -16,6 +16,7 @@ GPU_RUN = RunConfig(weights="dummy", dataset="synthetic", mode="performance")
 GIB = 2**30
 WELL = GpuState(
     name="NVIDIA H100 80GB HBM3",
+    index=0,
     is_slice=False,
     uncorrected_errors=0,
     repair_pending=False,

@@ -41,7 +41,7 @@ def test_a_gpu_at_rest_is_ready_for_random_weights() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "text"),
     [
-        ("MIG", {"is_slice": True}, "GPU 0 is a slice of one.*`sudo nvidia-smi -mig 0`"),
+        ("MIG", {"is_slice": True}, "GPU 0 is a slice of one.*`sudo nvidia-smi -i 0 -mig 0`"),
         ("ECC errors", {"uncorrected_errors": 3}, "GPU 0 counts 3 errors.*restart the machine"),
         ("ECC errors", {"repair_pending": True}, "memory to be replaced.*restart the machine"),
         ("power limit", {"power_limit_w": 350.0}, "350 of its usual 700 W; .* -i 0 -pl 700`"),
@@ -69,6 +69,18 @@ def test_each_trouble_of_a_gpu_is_a_doubt_of_its_own(
     assert lines[name].state == DOUBTFUL
     assert_matches(lines[name], text)
     assert states_of(lines, name) == {OK}
+
+
+def test_a_gpu_is_named_and_mended_by_the_number_that_nvidia_smi_has_for_it(
+    gpu_machine: OneGpu,
+) -> None:
+    """The first one that CUDA_VISIBLE_DEVICES shows may be the machine's fourth."""
+    gpu_machine.state = dataclasses.replace(WELL, index=3, power_limit_w=350.0, is_slice=True)
+
+    lines = lines_of(GPU_RUN)
+
+    assert_matches(lines["power limit"], r"GPU 3 .*`sudo nvidia-smi -i 3 -pl 700`")
+    assert_matches(lines["MIG"], r"GPU 3 .*`sudo nvidia-smi -i 3 -mig 0`")
 
 
 def test_a_gpu_that_another_program_has_filled_cannot_take_the_engine(gpu_machine: OneGpu) -> None:
