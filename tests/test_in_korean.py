@@ -23,7 +23,7 @@ from harness.submission import checks, system_description
 from tests.builders import DATA, SAMPLES, config_json, rouge, write_evaluation, write_run
 from tests.korean import english_left
 from tests.rules import test_verdict
-from tests.rules.changes import Change, each_case
+from tests.rules.changes import Change, departed, each_case
 from tests.rules.runs import SCENARIOS, good, names
 
 pytestmark = pytest.mark.usefixtures("korean")
@@ -52,6 +52,14 @@ def test_a_broken_rule_is_said_in_korean(rule: str, scenario: Scenario, change: 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kept_rule_is_said_in_korean(scenario: Scenario) -> None:
     assert_said_in_korean(good(scenario))
+
+
+def test_a_departure_that_the_run_alone_recorded_is_said_in_korean() -> None:
+    judged = judge(departed("weights")(good()))
+
+    (broken,) = judged.failed
+    assert broken.id == "weights"
+    assert translated(broken.found) == "실행이 스스로 기록함"
 
 
 def assert_said_in_korean(evidence: Evidence) -> None:

@@ -118,7 +118,7 @@ def _with_departure(spec: Spec, evidence: Evidence) -> Rule:
     return dataclasses.replace(
         judged,
         outcome=FAILED,
-        found="recorded",
+        found=phrase("recorded"),
         sentence=recorded,
         remedy=step.command,
         remedy_why=step.why,
