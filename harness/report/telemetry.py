@@ -58,8 +58,8 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
     power = _held_back_share(points, "power") or 0.0
     if power >= OFTEN_BY_POWER:
         yield phrase(
-            "The GPU was held back by its power limit {power:.0f} % of the time: usual under full "
-            "load, and nothing against the result.",
+            "The GPU was held back by its power limit at some moment of {power:.0f} % of the "
+            "seconds: usual under full load, and nothing against the result.",
             power=100 * power,
         )
     heat = _held_back_share(points, "temperature") or 0.0
@@ -103,9 +103,9 @@ def doubts(points: Sequence[TelemetryPoint]) -> Iterator[str]:
     waits = [point for point in points if _waits_for_processor(point)]
     if waits and len(waits) >= OFTEN_BY_PROCESSOR * len(points):
         yield phrase(
-            "The GPU waited for the processor: {share:.0f} % of the time it was used to "
-            "only {utilisation:.0f} %, while the engine's process kept a core busy. A faster core, "
-            "or one with nothing else to do, would make this faster.",
+            "The GPU waited for the processor: in {share:.0f} % of the seconds it worked for only "
+            "{utilisation:.0f} % of the time, while a process of the engine kept its CPU core "
+            "busy. A faster core, or one with nothing else to do, would make this faster.",
             share=100 * len(waits) / len(points),
             utilisation=_mean(waits, "gpu_utilisation_percent"),
         )

@@ -254,7 +254,7 @@ def test_what_the_machine_did_is_told_of_each_run(tmp_path: Path) -> None:
     hot = TelemetryPoint(1.0, gpu_held_back_by="power")
     write_telemetry(folders[1] / "telemetry.csv", [hot])
     notes = comparison.compare(folders).notes
-    said = "B: The GPU was held back by its power limit 100 % of the time"
+    said = "B: The GPU was held back by its power limit at some moment of 100 % of the seconds"
     assert any(note.startswith(said) for note in notes)
 
 

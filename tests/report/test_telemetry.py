@@ -50,7 +50,7 @@ def test_an_untroubled_test_casts_no_doubt() -> None:
     [
         (
             [replace(point, gpu_held_back_by="power") for point in seconds(62)] + seconds(38),
-            "held back by its power limit 62 % of the time",
+            "held back by its power limit at some moment of 62 % of the seconds",
         ),
         (
             [*seconds(60), *(replace(QUIET, time_s=240.0, gpu_held_back_by="temperature"),) * 40],
@@ -66,7 +66,7 @@ def test_an_untroubled_test_casts_no_doubt() -> None:
         ),
         (
             seconds(60) + [replace(STARVED, time_s=61.0 + more) for more in range(40)],
-            "waited for the processor: 40 % of the time it was used to only 82 %",
+            "waited for the processor: in 40 % of the seconds it worked for only 82 % of the time",
         ),
     ],
     ids=["power", "heat", "hardware", "ecc", "preemptions", "others", "client", "processor"],
