@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,7 +40,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """One line and exit status 2."""
-        self.exit(2, f"{self.prog}: {message} (all flags: python {self.prog} --help)\n")
+        typed = self.prog.replace(Path(sys.argv[0]).name, sys.argv[0], 1)  # with its folder
+        self.exit(2, f"{self.prog}: {message} (all flags: python {typed} --help)\n")
 
 
 def check_text(arguments: Sequence[str]) -> None:

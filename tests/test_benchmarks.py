@@ -56,6 +56,19 @@ def test_wrong_value_is_refused_in_a_line_that_names_the_flag(
     assert said.count("\n") == 1
 
 
+def test_refusal_names_the_command_for_help_as_it_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks/pipe.py", "--speed"])
+
+    with pytest.raises(SystemExit):
+        importlib.import_module("benchmarks.pipe").main()
+
+    assert capsys.readouterr().err == (
+        "pipe.py: unrecognized arguments: --speed (all flags: python benchmarks/pipe.py --help)\n"
+    )
+
+
 def test_wrong_setting_of_the_engine_is_refused_before_anything_is_looked_for() -> None:
     for program in ("overhead", "telemetry"):
         main = importlib.import_module(f"benchmarks.{program}").main
