@@ -120,7 +120,7 @@ def full_run(evidence: Evidence) -> NextStep:
         )
     why = phrase("A full run by the rules:")
     if flags.weights == "dummy":
-        why = phrase("The same with the real weights (the model is gated: put HF_TOKEN into .env):")
+        why = phrase("The same with the real, gated weights; HF_TOKEN in .env opens them:")
     return propose(evidence, why, by_the_rules(evidence))
 
 
