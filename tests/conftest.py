@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 import pytest
 
 from harness import language
+from tests import pages
 from tests.builders import DATA
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -34,6 +38,24 @@ def korean() -> Iterator[None]:
     language.choose("ko")
     yield
     language.choose(language.ENGLISH)
+
+
+@pytest.fixture
+def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Starts a program with a command line and ends it as soon as argparse has accepted that."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def stop(parser: Any, arguments: Sequence[str] | None = None) -> None:
+        parse_args(parser, arguments)
+        raise pages.Understood
+
+    def start(command: str) -> None:
+        program, *arguments = shlex.split(command)
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        importlib.import_module(program.removesuffix(".py").replace("/", ".")).main()
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    return start
 
 
 @dataclass(frozen=True)

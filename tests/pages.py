@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ PAGES = [*ENGLISH, *KOREAN]
 
 _FENCE = re.compile(r"^```\w*\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _PROGRAM = r"(?:run|mmlu|report|util_logs|benchmarks/\w+|tools/\w+)\.py"
+
+
+class Understood(Exception):
+    """A program has read its command line without a complaint."""
 
 
 def read(page: Path) -> str:
@@ -91,9 +96,9 @@ def make_commands(text: str) -> Iterator[str]:
         yield from re.findall(r"(?:^|&& )make ([a-z-]+(?: [A-Z]+=\S+)*)", code, flags=re.MULTILINE)
 
 
-def docker_commands(text: str) -> Iterator[list[str]]:
-    """The words of each line that begins with docker."""
-    for block in blocks(text):
-        for line in block.splitlines():
-            if line.startswith("docker "):
-                yield line.split()
+def container_commands(text: str, program: str = "docker") -> Iterator[list[str]]:
+    """The words of each command of docker (or another program), whatever stands before it."""
+    for code in (*blocks(text), *spans(text)):
+        for line in code.replace("\\\n", " ").splitlines():
+            if found := re.search(rf"(?:^|\s){program} (?:run|build|save|load)\b.*$", line):
+                yield shlex.split(found[0])

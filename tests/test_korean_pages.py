@@ -43,7 +43,7 @@ def test_there_are_pages_to_compare() -> None:
 
     assert names == {
         "README.ko.md", "flags.md", "reading-a-report.md", "official.md", "mmlu.md", "tuning.md",
-        "troubles.md",
+        "troubles.md", "docker.md",
     }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_the_commands_are_the_same(korean: Path) -> None:
 
     assert list(pages.commands(text)) == list(pages.commands(original))
     assert list(pages.make_commands(text)) == list(pages.make_commands(original))
-    assert list(pages.docker_commands(text)) == list(pages.docker_commands(original))
+    assert list(pages.container_commands(text)) == list(pages.container_commands(original))
 
 
 @EACH

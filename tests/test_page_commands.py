@@ -1,16 +1,12 @@
-"""Every command of the pages is one that the programs, make and the Dockerfile understand."""
+"""Every command of the pages is one that the programs and make understand."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import re
 import shlex
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -43,28 +39,6 @@ CLEAN_CLONE = "git clone . ../mlperf-clean && cd ../mlperf-clean && make smoke"
 READMES = [page for page in pages.PAGES if page.parent == pages.PROJECT]
 
 
-class Understood(Exception):
-    """A program has read its command line without a complaint."""
-
-
-@pytest.fixture
-def parse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Starts a program with a command line and ends it as soon as argparse has accepted that."""
-    parse_args = argparse.ArgumentParser.parse_args
-
-    def stop(parser: Any, arguments: Sequence[str] | None = None) -> None:
-        parse_args(parser, arguments)
-        raise Understood
-
-    def start(command: str) -> None:
-        program, *arguments = shlex.split(command)
-        monkeypatch.setattr(sys, "argv", [program, *arguments])
-        importlib.import_module(program.removesuffix(".py").replace("/", ".")).main()
-
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
-    return start
-
-
 @pytest.mark.parametrize("page", READMES, ids=pages.name)
 @pytest.mark.parametrize("line", [BUILD, *RUN_PY, MMLU_PY, CLEAN_CLONE])
 def test_the_lines_people_copy_stand_there_word_for_word(line: str, page: Path) -> None:
@@ -92,7 +66,7 @@ def test_every_program_understands_its_lines(page: Path, parse: Callable[[str], 
             with pytest.raises(SystemExit, match="0"):
                 parse(line)
         else:
-            with pytest.raises(Understood):
+            with pytest.raises(pages.Understood):
                 parse(line)
 
 
@@ -126,19 +100,3 @@ def test_make_understands_its_lines() -> None:
             cwd=pages.PROJECT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("page", READMES, ids=pages.name)
-def test_docker_lines_name_what_the_dockerfile_builds(page: Path) -> None:
-    dockerfile = pages.read(pages.PROJECT / "Dockerfile")
-    stages = set(re.findall(r"^FROM \S+ AS (\w+)", dockerfile, flags=re.MULTILINE))
-    built = set()
-    for words in pages.docker_commands(pages.read(page)):
-        if words[1] == "build":
-            built.add(words[words.index("-t") + 1])
-            assert "--target" not in words or words[words.index("--target") + 1] in stages
-        elif words[2] != "...":
-            assert words[words.index("python") - 1] in built
-            assert "$PWD/results:/app/results" in words
-    assert "WORKDIR /app\n" in dockerfile
-    assert built == {"mlperf-llama31:clean", "mlperf-llama31:cpu"}
