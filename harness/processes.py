@@ -79,6 +79,8 @@ def watch_over_children() -> None:
         log.warning("no process watches over the engine's (%s)", error)
         return
     os.environ[MARK] = mark  # after its start: the watchdog is not one of those it ends
+    # vLLM's processes give themselves a title, which else is written over what shows their mark.
+    os.environ["SPT_NOENV"] = "1"
     atexit.register(_end_watchdog, os.getpid())
 
 

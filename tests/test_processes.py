@@ -14,13 +14,14 @@ from harness import processes
 from tests.conftest import PROJECT
 
 # As vLLM does: an engine core that is forked or started anew, its worker, and one that has left
-# for a session of its own. None of them heeds SIGTERM.
+# for a session of its own. None of them heeds SIGTERM, and those started anew have a title.
 STAND_IN = r"""
 import os, signal, subprocess, sys, time
 from harness import processes
 
 STUBBORN = (
-    "import os, signal, time, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "import os, signal, time, setproctitle; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "setproctitle.setproctitle('VLLM::EngineCore');"
     "os.write(1, b'%d\\n' % os.getpid()); time.sleep(300)"
 )
 
