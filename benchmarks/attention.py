@@ -190,16 +190,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--precision", choices=("fp8", "bf16"), default="fp8", help="of the KV cache"
     )
     values = parser.parse_args(arguments)
-    import torch
 
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
-        print("attention.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
-        return 2
+    gpu = command.hopper_gpu()
     # For kernels that tools/compile_attention.py has not made; those that it has need no compiler.
     with contextlib.suppress(compile_attention.CompileError):
         os.environ["CUDA_HOME"] = str(compile_attention.cuda_home())
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    gpu = torch.cuda.get_device_name(0)
     print(f"{gpu}: {values.answers} answers of {ANSWER_TOKENS} tokens, {values.prompts} prompts")
     figures_us = measure(values.answers, values.prompts, values.precision)
     print(json.dumps({"gpu": gpu, **vars(values), "us": figures_us}))

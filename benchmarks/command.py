@@ -1,4 +1,4 @@
-"""What the programs of this folder share: numbers on their command lines, and how they end."""
+"""What the programs of this folder share: numbers on command lines, a GPU, and how they end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import processes
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, UsageError
 
 
 def count(text: str) -> int:
@@ -32,6 +32,15 @@ def above_zero(text: str) -> float:
     if not (number > 0 and math.isfinite(number)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def hopper_gpu() -> str:
+    """The name of the GPU. Raises UsageError where it is not of Hopper's generation."""
+    import torch
+
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        raise UsageError("An H100, H200 or another Hopper GPU is needed.")
+    return str(torch.cuda.get_device_name(0))
 
 
 def carry_out(main: Callable[[], int]) -> int:

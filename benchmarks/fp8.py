@@ -171,12 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seconds", type=command.above_zero, default=0.5, help="for each figure")
     values = parser.parse_args(arguments)
-    import torch
 
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
-        print("fp8.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
-        return 2
-    gpu = torch.cuda.get_device_name(0)
+    gpu = command.hopper_gpu()
     print(gpu)
     figures = {tokens: measure(tokens, values.seconds) for tokens in values.tokens}
     print(json.dumps({"gpu": gpu, "by_tokens": figures}))

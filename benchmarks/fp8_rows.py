@@ -4,16 +4,15 @@
   python benchmarks/fp8_rows.py --tokens 1408 5120
 
 Two norms, attention's result, and keys and values into the KV cache, at the sizes of Llama-3.1-8B
-and random numbers: harness/engine/fp8_rows.py and fp8_cache.py (MLPERF_FP8_ROW_KERNELS=1) beside
-what a run has without them, over buffers that the caches of the GPU do not hold, in one CUDA graph,
-since launching one takes longer than its work. Prints microseconds, the speed of memory that they
-amount to, and how far the two results are apart; JSON last.
+and random numbers: harness/engine/fp8_rows.py and fp8_cache.py, beside what a run has with
+MLPERF_FP8_ROW_KERNELS=0. The buffers are more than the caches of the GPU hold, and all calls one
+CUDA graph, since launching a kernel takes longer than its work. Prints microseconds, the speed of
+memory that they amount to, and how far the two results are apart; JSON last.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.one_token import time_us
 from harness import flags
-from harness.engine.fp8 import ROW_KERNELS
 
 WIDTH, HEADS, HEAD_DIM, BLOCK = 4096, 8, 128, 16
 EPSILON = 1e-5
@@ -180,16 +179,14 @@ def _all(call: Callable[[Rows], Any], buffers: Sequence[Rows]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each figure and JSON last."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--tokens", type=int, nargs="+", default=[64, 1408, 5120], help="in a step")
+    parser.add_argument(
+        "--tokens", type=command.count, nargs="+", default=[64, 1408, 5120], help="in a step"
+    )
     values = parser.parse_args(arguments)
-    os.environ.pop(ROW_KERNELS, None)
     import torch
 
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
-        print("fp8_rows.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
-        return 2
+    gpu = command.hopper_gpu()
     torch.manual_seed(0)
-    gpu = torch.cuda.get_device_name(0)
     print(gpu)
     made = pairs()
     figures = {
@@ -200,4 +197,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))

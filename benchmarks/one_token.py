@@ -234,11 +234,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--context {values.context}: the cache made here holds {BLOCK * BLOCKS}")
     import torch
 
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
-        print("one_token.py: an H100, H200 or another Hopper GPU is needed.", file=sys.stderr)
-        return 2
+    gpu = command.hopper_gpu()
     torch.manual_seed(0)
-    gpu = torch.cuda.get_device_name(0)
     print(f"{gpu}: {values.precision}, {values.context} tokens")
     figures_us = speeds(values.precision, values.context)
     for name, us in figures_us.items():

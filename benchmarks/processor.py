@@ -30,12 +30,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks import command
 from benchmarks.temporary_run import temporary_run
 from harness import flags
-from harness.config import RunConfig, Scenario
+from harness.config import RunConfig, Scenario, validate
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
-from harness.errors import BenchmarkError, EngineError
+from harness.errors import EngineError
 from harness.loadgen.planning import Target
 from harness.measure import preparation, tests
 from harness.measure.active import ActiveRun
@@ -168,31 +169,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--scenario", choices=("offline", "server", "interactive"), default="offline"
     )
-    parser.add_argument("--samples", type=int, default=2000, help="synthetic prompts of the test")
-    parser.add_argument("--qps", type=float, default=1.0, help="queries/s of Server, Interactive")
-    parser.add_argument("--after", type=float, default=10.0, help="seconds before the first look")
-    parser.add_argument("--seconds", type=int, default=10, help="for so long")
+    parser.add_argument(
+        "--samples", type=command.count, default=2000, help="synthetic prompts of the test"
+    )
+    parser.add_argument(
+        "--qps", type=command.above_zero, default=1.0, help="queries/s of Server, Interactive"
+    )
+    parser.add_argument(
+        "--after", type=command.above_zero, default=10.0, help="seconds before the first look"
+    )
+    parser.add_argument("--seconds", type=command.count, default=10, help="for so long")
     group = parser.add_argument_group("model and engine")
     flags.add_model_flags(group)
     flags.add_engine_flags(group)
     values = vars(parser.parse_args(arguments))
     names = ("samples", "qps", "after", "seconds", "scenario")
     samples, qps, after_s, seconds, scenario = (values.pop(name) for name in names)
-    if seconds < 1 or samples < 1 or qps <= 0 or after_s < 0:
-        parser.error("--seconds and --samples are 1 or more, --qps above 0, --after 0 or more")
     if shutil.which("py-spy") is None:
         parser.error("py-spy is not there: pip install py-spy")
     config = RunConfig(
         **values, scenario=Scenario(scenario), dataset="synthetic", mode="performance",
         total_sample_count=samples,
     )  # fmt: skip
+    validate(config)
     target = Target("a benchmark", samples, expected_duration_s=samples / qps, qps=qps)
-    try:
-        prepared = preparation.prepare(config, lambda text: print(text, flush=True))
-        found = asyncio.run(measure(prepared, target, after_s, seconds))
-    except BenchmarkError as error:
-        print(f"processor.py: {error}", file=sys.stderr)
-        return error.exit_status
+    prepared = preparation.prepare(config, lambda text: print(text, flush=True))
+    found = asyncio.run(measure(prepared, target, after_s, seconds))
     for times in found:
         show(times)
     print(json.dumps([vars(times) for times in found]))
@@ -200,4 +202,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.carry_out(main))
