@@ -115,7 +115,7 @@ def smoke(builder: str) -> int:
         results.mkdir()
         if os.getuid() == 0:
             os.chown(results, SOMEBODY, SOMEBODY)
-        listed = run_in(builder, tag, None, "ls", "-A", ".", "results").stdout
+        listed = listing(run_in(builder, tag, None, "ls", "-A", ".", "results"), builder)
         done = run_in(builder, tag, results, "python", "tools/in_image.py")
         print(done.stdout + done.stderr)
         checks = [*of_the_build(listed), *of_the_run(done.stdout, results)]
@@ -153,6 +153,17 @@ def run_in(
         )  # fmt: skip
     finally:
         _quiet("buildah", "rm", container)
+
+
+def listing(done: subprocess.CompletedProcess[str], builder: str) -> str:
+    """What a first command printed. Raises ImageError where no container can be started."""
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise ImageError(
+            f"{builder} built the image and cannot run it ({said[-1]}); BUILDER= takes another of "
+            f"{', '.join(BUILDERS)}."
+        )
+    return done.stdout
 
 
 def of_the_build(listed: str) -> Iterator[Check]:

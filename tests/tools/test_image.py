@@ -95,6 +95,14 @@ def ran(results: Path, verdict: str = "VALID BUT UNOFFICIAL", **said: object) ->
     return [check.what for check in image.of_the_run(printed, results) if not check.holds]
 
 
+def test_a_program_that_builds_and_cannot_run_is_named() -> None:
+    refused = subprocess.CompletedProcess([], 126, "", "WARN one\nError: crun: not permitted\n")
+
+    with pytest.raises(image.ImageError, match=r"podman .* cannot run it \(Error: crun: not per"):
+        image.listing(refused, "podman")
+    assert image.listing(subprocess.CompletedProcess([], 0, "run.py\n", ""), "podman") == "run.py\n"
+
+
 def test_a_good_run_passes_every_check(tmp_path: Path) -> None:
     assert ran(tmp_path / "results") == []
 
