@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import command
 from benchmarks.temporary_run import temporary_run
-from harness import flags
+from harness import flags, processes
 from harness.config import RunConfig, Scenario, validate
 from harness.engine import life as engine_life
 from harness.engine.vllm import Engine
@@ -44,7 +44,6 @@ from harness.measure.preparation import Prepared
 
 LOOKS_A_SECOND = 100
 SHOWN = 30  # functions of a table
-OF_VLLM = "VLLM::"  # how vLLM names its processes
 _LINE = re.compile(r"^(?P<stack>.*) (?P<count>\d+)$")
 _FRAME = re.compile(r"^(?P<function>.*) \((?P<file>.*?)(:\d+)?\)$")
 
@@ -102,12 +101,12 @@ def _name(frame: str) -> str:
 
 async def look(seconds: int) -> list[Times]:
     """What every process of vLLM's does in the next `seconds`. Raises EngineError."""
-    processes = [
+    engine = [
         process
         for process in psutil.Process().children(recursive=True)
-        if " ".join(process.cmdline()).startswith(OF_VLLM)
+        if processes.is_of_vllm(process)
     ]
-    found = await asyncio.gather(*(_look_at(process, seconds) for process in processes))
+    found = await asyncio.gather(*(_look_at(process, seconds) for process in engine))
     return [times for times in found if times is not None]
 
 

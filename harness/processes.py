@@ -12,8 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from harness import watchdog
+
+if TYPE_CHECKING:
+    import psutil
 
 TERMINATE_GRACE_S = 3.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -153,10 +157,19 @@ def end_children_for_good(limit_s: float = 20.0) -> None:
         pass
 
 
-def _ends_with_us(process: object) -> bool:
+def is_of_vllm(process: psutil.Process) -> bool:
+    """Whether it is one of the engine's, by the title that vLLM gives its processes."""
     import psutil
 
-    assert isinstance(process, psutil.Process)
+    try:
+        return " ".join(process.cmdline()).startswith("VLLM::")
+    except psutil.Error:
+        return False
+
+
+def _ends_with_us(process: psutil.Process) -> bool:
+    import psutil
+
     if _watchdog is not None and process.pid == _watchdog.pid:
         return True
     try:

@@ -14,6 +14,7 @@ from typing import Any
 from harness.machine import gpu_readings, gpus
 from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState, TelemetryPoint
+from harness.processes import is_of_vllm
 
 LOOK_EVERY_S = 1.0
 FAMILY_EVERY_S = 10.0  # asking who our processes are reads all of /proc
@@ -113,6 +114,7 @@ class _Processes:
         self._psutil = psutil
         self._own = psutil.Process()
         self._family = [self._own]
+        self._of_engine: list[int] = []
         self._asked_at = float("-inf")
         self._last: dict[int, float] = {}
         self._last_at = time.monotonic()
@@ -128,6 +130,7 @@ class _Processes:
         if now - self._asked_at > FAMILY_EVERY_S:
             self._asked_at = now
             self._family = [self._own, *self._own.children(recursive=True)]
+            self._of_engine = [p.pid for p in self._family if is_of_vllm(p)]
         seconds: dict[int, float] = {}
         memory_bytes = 0
         for process in self._family:
@@ -138,11 +141,11 @@ class _Processes:
         passed_s, before = now - self._last_at, self._last
         self._last, self._last_at = seconds, now
         spent = {pid: seconds[pid] - before[pid] for pid in seconds if pid in before}
-        own = spent.pop(self._own.pid, None)
-        all_s = sum(spent.values()) + (own or 0.0)
+        own = spent.get(self._own.pid)
+        of_engine = [spent[pid] for pid in self._of_engine if pid in spent]
         return {
             "client_cpu_percent": None if own is None else 100 * own / passed_s,
-            "processes_cpu_percent": None if own is None else 100 * all_s / passed_s,
-            "engine_cpu_percent": 100 * max(spent.values()) / passed_s if spent else None,
+            "processes_cpu_percent": 100 * sum(spent.values()) / passed_s if spent else None,
+            "engine_cpu_percent": 100 * max(of_engine) / passed_s if of_engine else None,
             "processes_memory_mib": memory_bytes / _MIB,
         }
