@@ -12,11 +12,9 @@ def source_of(library: str, file: str) -> str | None:
 
     The library is looked for and not imported.
     """
-    spec = importlib.util.find_spec(library)
-    if spec is None or spec.origin is None:
-        return None
+    path = _place(library, file)
     try:
-        return (Path(spec.origin).parent / file).read_text(encoding="utf-8")
+        return None if path is None else path.read_text(encoding="utf-8")
     except OSError:
         return None
 
@@ -26,13 +24,17 @@ def module_of(library: str, file: str) -> ModuleType | None:
 
     It is made anew at each call, and the library does not get to know of it.
     """
-    spec = importlib.util.find_spec(library)
-    if spec is None or spec.origin is None:
+    path = _place(library, file)
+    if path is None or not path.is_file():
         return None
-    path = Path(spec.origin).parent / file
     alone = importlib.util.spec_from_file_location(f"{library}_{path.stem}_alone", path)
-    if not path.is_file() or alone is None or alone.loader is None:
+    if alone is None or alone.loader is None:
         return None
     module = importlib.util.module_from_spec(alone)
     alone.loader.exec_module(module)
     return module
+
+
+def _place(library: str, file: str) -> Path | None:
+    spec = importlib.util.find_spec(library)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.config import RunConfig
@@ -36,8 +36,7 @@ def check_variables() -> None:
 
     It would say so while the engine loads, or not at all; its own file of variables is asked.
     """
-    variables = module_of("vllm", "envs.py")
-    readers = getattr(variables, "environment_variables", {})
+    readers = _readers()
     for name in sorted(readers.keys() & os.environ.keys()):
         try:
             readers[name]()
@@ -49,25 +48,22 @@ def check_variables() -> None:
             ) from None
 
 
-def unknown_variables() -> list[str]:
-    """Variables named as vLLM's are that the installed vLLM does not know, and so ignores."""
-    variables = module_of("vllm", "envs.py")
-    known = getattr(variables, "environment_variables", None)
-    if not known:
-        return []
-    return sorted(name for name in os.environ if name.startswith("VLLM_") and name not in known)
-
-
 def note_on_variables() -> str | None:
-    """A sentence on variables that do nothing; None: there are none."""
-    names = unknown_variables()
-    if not names:
+    """A sentence on variables named as vLLM's are that it ignores; None: there are none."""
+    readers = _readers()
+    names = sorted(name for name in os.environ if name.startswith("VLLM_") and name not in readers)
+    if not readers or not names:
         return None
     return phrase(
         "the installed vLLM does not know {names} and ignores it: it has been renamed, given up or "
         "mistyped.",
         names=", ".join(names),
     )
+
+
+def _readers() -> Mapping[str, Callable[[], Any]]:
+    """What reads each variable that the installed vLLM knows; empty without vLLM."""
+    return getattr(module_of("vllm", "envs.py"), "environment_variables", {})
 
 
 def check_open_files() -> None:

@@ -81,7 +81,6 @@ def write_telemetry(path: Path, points: Iterable[TelemetryPoint]) -> None:
 
 def read_telemetry(path: Path) -> list[TelemetryPoint]:
     """What the machine did, second by second. Raises LogError."""
-
     first_line = read_text(path).partition("\n")[0].rstrip("\r")
     earlier = TELEMETRY_HEADER[:_FIRST_COLUMNS]
     header = earlier if first_line == ",".join(earlier) else TELEMETRY_HEADER
