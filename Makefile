@@ -21,8 +21,11 @@ venv venv-dev:  ## .venv with vLLM and LoadGen (smoke and test begin with it)
 	@$(PYTHON) tools/setup_venv.py $(if $(filter venv-dev,$@),--dev)
 
 smoke: venv  ## the main job on a small real model, then its report
-	@if $(IN_VENV) run.py fetch small; then model=small; else model=demo; \
-	  echo "The demo model takes its place: the same run, with random words for answers."; fi; \
+	@model=small; instead="The demo model takes its place: the same run, with random words for answers."; \
+	if ! command -v nvidia-smi >/dev/null && grep -qs '^flags' /proc/cpuinfo \
+	  && ! grep -qswE 'avx512bw|avx_ne_convert' /proc/cpuinfo; then model=demo; \
+	  echo "This processor multiplies bf16 slowly (it has no AVX-512): the small model would take minutes. $$instead"; \
+	elif ! $(IN_VENV) run.py fetch small; then model=demo; echo "$$instead"; fi; \
 	set -x; $(IN_VENV) run.py --model $$model --dataset sample --category datacenter \
 	  --scenario offline --mode both --total-sample-count 10 --results-dir results
 	@cat results/latest/report.md

@@ -100,7 +100,8 @@ def prepare(
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)
     copies = capacity.faster_as_copies(settings, asked, site.device, site.system, model)
-    notes = (engine_plan.note, copies, process_needs.note_on_variables())
+    slow = process_needs.note_on_bf16(settings, site.device)
+    notes = (engine_plan.note, copies, slow, process_needs.note_on_variables())
     for note in filter(None, notes if like is None else ()):
         say(phrase("note: {note}", note=note))
     facts = RunFacts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,28 @@ def test_a_variable_that_vllm_does_not_know_is_named(monkeypatch: pytest.MonkeyP
     assert "does not know VLLM_LOGING_LEVEL and ignores it" in note
     monkeypatch.delenv("VLLM_LOGING_LEVEL")
     assert process_needs.note_on_variables() is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "model", "device", "noted"),
+    [
+        ("fpu avx avx2 fma", "small", "cpu", True),
+        ("fpu avx avx2 avx512f avx512bw", "small", "cpu", False),
+        ("fpu avx avx2 fma", "demo", "cpu", False),
+        ("fpu avx avx2 fma", "small", "gpu", False),
+        (None, "small", "cpu", False),  # no x86
+    ],
+)
+def test_a_processor_without_bf16_is_told_of(
+    flags: str | None, model: str, device: str, noted: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "proc").mkdir()
+    line = "Features : fp asimd" if flags is None else f"flags\t\t: {flags}"
+    (tmp_path / "proc" / "cpuinfo").write_text(f"model name\t: a CPU\n{line}\n\n")
+
+    note = process_needs.note_on_bf16(RunConfig(model=model), device, tmp_path)
+
+    assert (note is not None and "multiplies bf16 slowly" in note) == noted
 
 
 def test_without_vllm_nothing_is_said_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
