@@ -31,6 +31,7 @@ _ARCHITECTURE = "LlamaForCausalLM"  # whose activation has nothing behind it but
 # At 0, norms, attention's result and the KV cache are vLLM's own instead of kernels that read each
 # row once: 2.8 and 3.3 % of Offline on two H200 (docs/performance.md).
 ROW_KERNELS = "MLPERF_FP8_ROW_KERNELS"
+_TAKEN_ALONG = "VLLM_RAY_EXTRA_ENV_VARS_TO_COPY"
 ALIGNED_TO = 16  # cuBLASLt takes rows of a multiple of 16 bytes
 
 
@@ -40,15 +41,15 @@ def suits(
     model_config: Mapping[str, Any],
     given: Mapping[str, Any],
     *,
-    spread: bool,
+    parts: int,
 ) -> bool:
     """Whether the products are made for this GPU, vLLM, model (its config.json) and run.
 
     `given` are the engine arguments of the user, of those that tune. A model that comes quantised
-    has its own scheme, and with one model over several GPUs or machines (`spread`) the products
+    has its own scheme, and with a copy of the model in several `parts`, a GPU each, the products
     have not been tried.
     """
-    if spread or "linear_backend" in given or "quantization_config" in model_config:
+    if parts > 1 or "linear_backend" in given or "quantization_config" in model_config:
         return False
     if any(os.environ.get(name, "0") not in ("", "0") for name in _OTHER_PRODUCTS):
         return False
@@ -65,13 +66,23 @@ def settings() -> dict[str, Any]:
     return {"quantization": QUANTIZATION, "worker_extension_cls": EXTENSION}
 
 
-def environment() -> dict[str, str]:
-    """vLLM's variables for these products; kernels that the user has switched off stay off."""
-    off = [name for name in os.environ.get(_DISABLED, "").split(",") if name]
-    return {
-        _DISABLED: ",".join(dict.fromkeys([*off, *_OTHERS])),
+def environment(*, over_ray: bool = False) -> dict[str, str]:
+    """vLLM's variables for these products; kernels that the user has switched off stay off.
+
+    `over_ray`: engines on other machines are told as well.
+    """
+    variables = {
+        _DISABLED: _listed(_DISABLED, *_OTHERS),
         ROW_KERNELS: "1" if row_kernels() else "0",
     }
+    # vLLM takes variables of its own along to Ray's other machines, and those it is told of.
+    return variables | ({_TAKEN_ALONG: _listed(_TAKEN_ALONG, ROW_KERNELS)} if over_ray else {})
+
+
+def _listed(variable: str, *more: str) -> str:
+    """The names that a variable holds, and more."""
+    there = [name for name in os.environ.get(variable, "").split(",") if name]
+    return ",".join(dict.fromkeys([*there, *more]))
 
 
 def row_kernels() -> bool:

@@ -111,9 +111,10 @@ def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     A value that the user has set in the environment stays.
     """
     exchange = _WITHOUT_FUSION if _is_without_fusion(settings) else {}
+    over_ray = settings.get("distributed_executor_backend") == "ray"
     return {
         **attention.environment(settings, given),
-        **(fp8.environment() if _multiplies_by_cublas(settings) else {}),
+        **(fp8.environment(over_ray=over_ray) if _multiplies_by_cublas(settings) else {}),
         **{name: os.environ.get(name, value) for name, value in exchange.items()},
     }
 
@@ -159,7 +160,6 @@ def _suits_fp8(config: RunConfig, model: ModelSource, system: SystemInfo) -> boo
     if beyond_tuning(config.engine_args):
         return False
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
-    spread = parts > 1 or config.distributed_executor_backend == "ray"
     return fp8.suits(
-        system.gpu_kind, system.vllm_version, model.config, config.engine_args, spread=spread
+        system.gpu_kind, system.vllm_version, model.config, config.engine_args, parts=parts
     )

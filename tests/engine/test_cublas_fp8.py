@@ -31,9 +31,9 @@ def suits(
     model: dict[str, Any] = LLAMA,
     given: dict[str, Any] | None = None,
     *,
-    spread: bool = False,
+    parts: int = 1,
 ) -> bool:
-    return fp8.suits(gpu, vllm, model, given or {}, spread=spread)
+    return fp8.suits(gpu, vllm, model, given or {}, parts=parts)
 
 
 @pytest.mark.parametrize("gpu", [H100, "NVIDIA H200", "NVIDIA GH200 480GB"])
@@ -52,7 +52,7 @@ def test_another_release_of_vllm_keeps_its_own_products(release: str | None) -> 
 
 
 def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
-    assert not suits(spread=True)
+    assert not suits(parts=2)
     assert not suits(model=LLAMA | {"quantization_config": {"quant_method": "fp8"}})
     assert not suits(given={"linear_backend": "cutlass"})
     assert not suits(model=LLAMA | {"architectures": ["MixtralForCausalLM"]})
@@ -67,7 +67,7 @@ def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
         ({"data_parallel_size": 2}, True),
         ({"tensor_parallel_size": 2}, False),
         ({"pipeline_parallel_size": 2}, False),
-        ({"distributed_executor_backend": "ray"}, False),
+        ({"distributed_executor_backend": "ray"}, True),
         ({"engine_args": {"linear_backend": "auto"}}, False),
         ({"engine_args": {"enable_lora": True}}, False),
         ({"engine_args": {"max_num_seqs": 512}}, True),
@@ -118,6 +118,19 @@ def test_kernels_that_the_user_switched_off_stay_off(monkeypatch: pytest.MonkeyP
     assert len(off) == len(set(off))
     assert {"MacheteLinearKernel", "CutlassFP8ScaledMMLinearKernel"} <= set(off)
     assert "HummingFP8ScaledMMLinearKernel" in off
+
+
+def test_engines_on_other_machines_are_told_which_kernels_to_leave_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VLLM_RAY_EXTRA_ENV_VARS_TO_COPY", "MINE")
+    here = engine_settings("offline", products=True)
+    there = {**here, "distributed_executor_backend": "ray"}
+
+    taken_along = kernels.environment(there, {})["VLLM_RAY_EXTRA_ENV_VARS_TO_COPY"]
+
+    assert taken_along.split(",") == ["MINE", fp8.ROW_KERNELS]
+    assert "VLLM_RAY_EXTRA_ENV_VARS_TO_COPY" not in kernels.environment(here, {})
 
 
 @pytest.mark.parametrize("name", ["VLLM_BATCH_INVARIANT", "VLLM_TEST_FORCE_FP8_MARLIN"])
