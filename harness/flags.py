@@ -196,9 +196,10 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--distributed-executor-backend",
-        choices=("mp", "ray"),
+        choices=("uni", "mp", "ray"),
         default=RunConfig.distributed_executor_backend,
-        help="mp: processes of this machine; ray: several machines (default: vLLM decides)",
+        help="uni: an engine in one process; mp: one to schedule and one for each GPU; "
+        "ray: several machines (default: mp; uni for SingleStream on one GPU)",
     )
     group.add_argument(
         "--max-model-len",

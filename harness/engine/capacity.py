@@ -31,6 +31,7 @@ def check_devices(config: RunConfig, device: str, system: SystemInfo) -> RunConf
         other_sizes = config.data_parallel_size * config.pipeline_parallel_size
         tensor = max(1, system.gpu_count // other_sizes) if device == "gpu" else 1
     _check_parallel_sizes(config, tensor, device, system)
+    _check_one_process(config, tensor)
     _check_cores(tensor, device)
     return config.with_values(tensor_parallel_size=tensor)
 
@@ -87,6 +88,15 @@ def _check_parallel_sizes(config: RunConfig, tensor: int, device: str, system: S
         f"{flag} {sizes[flag]}: the parallel sizes take {units_asked} GPUs together, "
         f"and {units_here} {'is' if units_here == 1 else 'are'} here; lower it."
     )
+
+
+def _check_one_process(config: RunConfig, tensor: int) -> None:
+    parts = tensor * config.pipeline_parallel_size
+    if config.distributed_executor_backend == "uni" and parts > 1:
+        raise UsageError(
+            f"--distributed-executor-backend uni: each copy of the model takes {parts} GPUs or "
+            "cores, a process for each; leave the flag out."
+        )
 
 
 def _cores(usable: int) -> str:

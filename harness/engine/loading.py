@@ -11,6 +11,7 @@ _SPEAKER = re.compile(r"^\([^()]*\bpid=\d+(?:, ip=([^)\s]+))?\)")
 HERE = phrase("this machine")
 # What vLLM logs when it begins or ends a part of the work, in the order of the work.
 _STAGES = (
+    ("Initializing a V1 LLM engine", phrase("starts a worker")),
     ("Starting to load model", phrase("reads the weights")),
     ("Loading weights took", phrase("has its weights")),
     ("Dynamo bytecode transform", phrase("compiles")),
@@ -19,6 +20,8 @@ _STAGES = (
     ("Graph capturing finished", phrase("has its CUDA graphs")),
     ("init engine (profile", phrase("is ready")),
 )
+# What this machine's vLLM logs before it hands the work out; every process imports vLLM first.
+_HANDED_OUT = "Starting ray-based data parallel backend"
 
 
 def by_machine(said: str) -> dict[str, str]:
@@ -37,4 +40,7 @@ def by_machine(said: str) -> dict[str, str]:
 
 def sentence(said: str) -> str | None:
     """The same for a line of progress; None before anybody has said anything."""
-    return joined("; ", (joined(" ", at) for at in by_machine(said).items())) or None
+    told = joined("; ", (joined(" ", at) for at in by_machine(said).items()))
+    if not told and _HANDED_OUT in said:
+        return phrase("every machine starts an engine, which imports vLLM first")
+    return told or None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
-from harness.engine import capacity, kernels, process_needs, profiles
+from harness.engine import capacity, executor, kernels, process_needs, profiles
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
 from harness.inputs.model_source import ModelSource
@@ -18,6 +18,8 @@ from harness.machine.system import SystemInfo
 # An eager vLLM still has torch compile two small functions of its own at their first call: for
 # log-probabilities, and for a model in several parts. That takes a C++ compiler and ten seconds.
 _COMPILES_NOTHING = {"TORCH_COMPILE_DISABLE": "1"}
+# run.py has asked Ray for its machines by then; in a fork of it, Ray would not answer any more.
+_NO_FORK = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,10 @@ class EnginePlan:
             "device": self.device,
             "engine": self.settings,
             "engine_environment": self.environment,
-            "engine_reasons": kernels.reasons(self.settings),
+            "engine_reasons": [
+                *kernels.reasons(self.settings),
+                *executor.reasons(self.config, self.device),
+            ],
             "profile": dataclasses.asdict(self.profile),
         }
 
@@ -117,7 +122,8 @@ def _environment(
     eager = device == "cpu" and settings.get("enforce_eager")
     wanted = {**profile.environment, **(_COMPILES_NOTHING if eager else {})}
     own = {name: os.environ.get(name, value) for name, value in wanted.items()}
-    return own | kernels.environment(settings, config.engine_args)
+    of_ray = _NO_FORK if config.distributed_executor_backend == "ray" else {}
+    return own | of_ray | kernels.environment(settings, config.engine_args)
 
 
 def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:

@@ -1,4 +1,4 @@
-"""What an engine needs of its surroundings: variables, open files, shared memory, a compiler."""
+"""What an engine needs of its surroundings: variables, open files, a compiler."""
 
 from __future__ import annotations
 
@@ -10,29 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, RunConfig
-from harness.engine import capacity
 from harness.errors import UsageError
-from harness.installed import module_of, source_of
+from harness.installed import module_of
 from harness.language import phrase
 from harness.machine import process_limits
 
 # The largest process of a demo run on a CPU had 86 open; a GPU's driver and NCCL open more.
 LEAST_OPEN_FILES = 256
 USUAL_OPEN_FILES = 1024  # what a shell allows, and nobody has had too few with
-_MIB = 1 << 20
-# vLLM's workers answer through ten chunks of 24 MiB, and are asked through ten of a size that a
-# variable tells (vllm/distributed/device_communicators/shm_broadcast.py). It reserves nothing: it
-# wants that much to be free at the start of each worker, and fills a small part of it.
-_CHUNKS = 10
-_ANSWERING_MIB = 24
-_ASKING_VARIABLE, _ASKING_MIB = "VLLM_MQ_MAX_CHUNK_BYTES_MB", 16
-_FLAGS_OF_A_CHUNK_BYTES = 64
-# Where a CPU's parts of a model add up what each has computed. Two parts of a core each had taken
-# 8 MiB when the second asked for its 240, and did not start with 241.
-_BYTES_OF_A_THREAD = 4 << 20
 _FLAGS = re.compile(r"^flags\s*: (.*)$", re.MULTILINE)  # of an x86 CPU
 _FOR_BF16 = {"avx512bw", "avx_ne_convert"}
-_OTHER_BYTES = 1 << 20  # what else is there by then: 228 to 288 KiB were seen
 
 
 def check_variables() -> None:
@@ -108,19 +95,6 @@ def refuse_few_files(allowed: int | None) -> None:
         )
 
 
-def check_shared_memory(config: RunConfig, device: str) -> None:
-    """Raises UsageError where /dev/shm is too small for the engine's workers."""
-    room = process_limits.shared_memory()
-    needed = shared_memory_bytes(config, device)
-    if room is None or needed <= room.free_bytes:
-        return
-    raise UsageError(
-        f"/dev/shm has {room.free_bytes // _MIB} MiB free of {room.total_bytes // _MIB}, and the "
-        f"engine's workers need {-(-needed // _MIB)} MiB; give it more (docker: --shm-size 1g), or "
-        "remove what other programs have left there."
-    )
-
-
 def check_compiler(settings: Mapping[str, Any], device: str) -> None:
     """Raises UsageError where a CPU's engine would compile and there is no compiler.
 
@@ -134,31 +108,3 @@ def check_compiler(settings: Mapping[str, Any], device: str) -> None:
             "--engine-arg enforce_eager=false: the model would be compiled, and there is no "
             f"{compiler} here (nor in the Docker image for CPUs); leave it out, or install g++."
         )
-
-
-def shared_memory_bytes(config: RunConfig, device: str) -> int:
-    """How much of /dev/shm vLLM wants to be free for its workers; 0: it does not look."""
-    tensor = config.tensor_parallel_size or 1
-    backend = config.distributed_executor_backend
-    # On one GPU the engine computes in its own process; Ray has its own way of talking.
-    has_workers = device == "cpu" or tensor * config.pipeline_parallel_size > 1 or backend == "mp"
-    if not has_workers or backend == "ray" or not _vllm_looks():
-        return 0
-    largest = max(_ANSWERING_MIB, _asking_mib())
-    needed = _CHUNKS * (largest * _MIB + _FLAGS_OF_A_CHUNK_BYTES)
-    parts = tensor * config.pipeline_parallel_size
-    if device == "cpu" and parts > 1:
-        threads = max(parts, len(capacity.cores_named()))
-        needed += threads * _BYTES_OF_A_THREAD + _OTHER_BYTES
-    return needed
-
-
-def _asking_mib() -> int:
-    text = os.environ.get(_ASKING_VARIABLE, "")
-    return int(text) if text.isdecimal() else _ASKING_MIB
-
-
-def _vllm_looks() -> bool:
-    """Whether the installed vLLM refuses a small /dev/shm; earlier ones took what there was."""
-    source = source_of("vllm", "distributed/device_communicators/shm_broadcast.py")
-    return source is not None and "check_shm_free_space" in source

@@ -101,7 +101,8 @@ def placement(
     """How many GPUs of each machine the run takes, as vLLM places it. Raises UsageError.
 
     vLLM puts as many copies on each of the others as on this one, and passes a machine by that has
-    fewer GPUs free; the parts of a single copy go wherever a GPU is free, here first.
+    fewer GPUs free; the parts of a single copy go wherever a GPU is free, here first. One that
+    would be cut over machines is refused.
     """
     of_a_copy = capacity.gpus_of_a_copy(config)
     asked = left = of_a_copy * config.data_parallel_size
@@ -117,7 +118,20 @@ def placement(
             left -= taken[machine]
     if left or not any(machine.is_here for machine in taken):
         raise UsageError(_too_few(asked, config, machines, copies_here))
+    if config.data_parallel_size == 1 and len(taken) > 1:
+        raise UsageError(_cut_over(taken, asked))
     return taken
+
+
+def _cut_over(taken: Mapping[Machine, int], parts: int) -> str:
+    return phrase(
+        "{flag}: the {parts} parts of one copy of the model would lie on {machines} machines "
+        "({there}), which has not been seen to start, and would exchange data over the network "
+        "for every token. Give each GPU a whole copy: --tensor-parallel-size 1 "
+        "--data-parallel-size {parts}.",
+        flag=FLAG, parts=parts, machines=len(taken),
+        there=joined(", ", (machine.address for machine in taken)),
+    )  # fmt: skip
 
 
 def _too_few(asked: int, config: RunConfig, machines: Sequence[Machine], copies_here: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import engine_args
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig, Scenario
-from harness.engine import kernels, one_query, profiles
+from harness.engine import executor, kernels, one_query, profiles
 from harness.inputs.model_source import ModelSource
 
 # The demo model needs 2 KiB a token; vLLM would otherwise reserve most of a laptop's memory.
@@ -53,7 +53,7 @@ def engine_settings(
     settings = {
         **_of_every_engine(config, model, purpose),
         **profile.settings,
-        **_of_several_machines(config, purpose),
+        **_of_processes(config, purpose, device),
     }
     if model.revision:
         settings["revision"] = model.revision
@@ -112,11 +112,12 @@ def _of_every_engine(config: RunConfig, model: ModelSource, purpose: Purpose) ->
     }
 
 
-def _of_several_machines(config: RunConfig, purpose: Purpose) -> dict[str, Any]:
-    if not config.distributed_executor_backend:
+def _of_processes(config: RunConfig, purpose: Purpose, device: str) -> dict[str, Any]:
+    backend = executor.choose(config, device)
+    if backend is None:
         return {}
-    settings: dict[str, Any] = {"distributed_executor_backend": config.distributed_executor_backend}
-    if config.distributed_executor_backend == "ray" and config.data_parallel_size > 1:
+    settings: dict[str, Any] = {"distributed_executor_backend": backend}
+    if backend == "ray" and config.data_parallel_size > 1:
         settings["data_parallel_backend"] = "ray"
         if purpose.copies_here is not None:
             # Unsaid, vLLM wants all copies on this machine and refuses when they do not fit.

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import engine_args, variables
 from harness.config import RunConfig
-from harness.engine import ray_cluster, ray_watch
+from harness.engine import client, ray_cluster, ray_watch
 from harness.engine.causes import end_of_any
 from harness.engine.plan import EnginePlan
 from harness.engine.ray_causes import in_short
@@ -181,7 +181,7 @@ class Engine:
                 log.warning("this vLLM has no engine argument %s: left out", ", ".join(unknown))
             usable = {name: value for name, value in self.plan.settings.items() if name in known}
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
-            _without_request_statistics(self._llm)
+            client.without_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
             raise EngineError(
                 phrase("The engine did not start: {why}", why=in_short(error))
@@ -287,13 +287,7 @@ class Engine:
         self._watch.stop()
         llm, self._llm = self._llm, None
         if llm is not None:
+            client.listen_no_more(llm)
             llm.shutdown()
         if self.plan.config.distributed_executor_backend == "ray":
             ray_cluster.disconnect()  # else what its workers say comes after the end of the log
-
-
-def _without_request_statistics(llm: Any) -> None:
-    """Leaves vLLM's schedulers their word of each step, and its client no work on each token."""
-    llm.log_stats = False
-    llm.logger_manager = None
-    llm.output_processor.log_stats = False

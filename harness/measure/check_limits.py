@@ -6,7 +6,7 @@ import os
 
 from harness import formatting
 from harness.config import RunConfig
-from harness.engine import capacity, process_needs
+from harness.engine import capacity, executor, process_needs
 from harness.engine.plan import Site
 from harness.engine.settings import CPU_KV_CACHE_BYTES
 from harness.inputs.model_source import ModelSource
@@ -20,8 +20,8 @@ from harness.measure.check_line import DOUBTFUL, OK, Line, asked
 BYTES_OF_THE_PROGRAMS = 3 << 30
 # What the parts of a model meet in: NCCL, and vLLM's words to its workers. Docker gives 64 MB.
 SHARED_MEMORY_BYTES = 1 << 30
-# LoadGen and the process that answers it; each GPU has a third one.
-BUSY_PROCESSES = 2
+# LoadGen, the process that answers it, and the engine's scheduler; each GPU has one more.
+BUSY_PROCESSES = 3
 _MIB = 1 << 20
 
 
@@ -105,9 +105,9 @@ def _shared_memory(config: RunConfig, site: Site) -> str | Line:
         return Line(
             name, DOUBTFUL, phrase("there is no /dev/shm, which the engine's processes meet in.")
         )
-    process_needs.check_shared_memory(config, site.device)
+    executor.check_shared_memory(config, site.device)
     text = phrase("{free:,} MiB free in /dev/shm", free=room.free_bytes // _MIB)
-    if needed := process_needs.shared_memory_bytes(config, site.device):
+    if needed := executor.shared_memory_bytes(config, site.device):
         text = phrase("{text}, {needed} needed", text=text, needed=-(-needed // _MIB))
     parts = max(capacity.gpus_of_a_copy(config), check_gpus.used(config, site) or 1)
     if room.free_bytes >= SHARED_MEMORY_BYTES or parts == 1:

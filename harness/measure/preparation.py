@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import config
 from harness.config import RunConfig, Scenario
-from harness.engine import capacity, plan, process_needs, ray_checks
+from harness.engine import capacity, executor, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.profiles import Profile
@@ -81,7 +81,7 @@ def prepare(
     site = Site(engine.installed_build(), system_info.collect())
     asked = settings.tensor_parallel_size
     settings = capacity.check_devices(settings, site.device, site.system)
-    process_needs.check_shared_memory(settings, site.device)
+    executor.check_shared_memory(settings, site.device)
     loadgen = release.installed(settings.loadgen_model)
     release.check(settings, loadgen)
     engine.check_engine_args(settings.engine_args)

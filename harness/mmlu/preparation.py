@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
-from harness.engine import capacity, plan, process_needs, ray_checks
+from harness.engine import capacity, executor, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
@@ -56,7 +56,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     site = Site(engine.installed_build(), system_info.collect())
     asked = run.tensor_parallel_size
     run = capacity.check_devices(run, site.device, site.system)
-    process_needs.check_shared_memory(run, site.device)
+    executor.check_shared_memory(run, site.device)
     engine.check_engine_args(run.engine_args)
     say(f"reading the questions ({config.dataset}) ...")
     data = choose(

@@ -157,8 +157,9 @@ def rows(telemetry: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _waits_for_processor(point: TelemetryPoint) -> bool:
+    # A process of vLLM's that waits keeps its core busy as well: what tells is the waiting request.
     used, engine = point.gpu_utilisation_percent, point.engine_cpu_percent
-    if used is None or engine is None or not point.engine_running:
+    if used is None or engine is None or not point.engine_waiting:
         return False
     return used < USED_GPU_PERCENT and engine >= BUSY_ENGINE_PERCENT
 

@@ -13,8 +13,9 @@ from harness.engine.plan import EnginePlan, Site
 from harness.engine.profiles import Profile
 from harness.engine.settings import Purpose
 from harness.inputs.model import resolve_model
-from harness.machine import gpus
+from harness.machine import gpus, process_limits
 from harness.machine import system as system_info
+from harness.machine.process_limits import Room
 from harness.machine.system import SystemInfo
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -53,6 +54,8 @@ def plan_for(
     with (
         mock.patch.object(attention, "compiled", lambda: flashinfer),
         mock.patch.object(gpus, "free_and_total_memory_bytes", lambda _first: (None, None)),
+        mock.patch.object(process_limits, "core_count", lambda: 16),
+        mock.patch.object(process_limits, "shared_memory", lambda: Room(1 << 30, 1 << 30)),
     ):
         return plan.make(config, resolve_model(config), site, Purpose(2668), tuned)
 

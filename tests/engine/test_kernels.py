@@ -37,7 +37,7 @@ def test_a_gpu_with_a_model_of_its_own_exchanges_nothing(copies: int) -> None:
 
     assert "compilation_config" not in planned.settings
     assert not MULTICAST_OFF.keys() & planned.environment.keys()
-    assert planned.to_json()["engine_reasons"] == []
+    assert "nvcc" not in " ".join(planned.to_json()["engine_reasons"])
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,15 @@ def test_of_several_processes_on_a_machine_the_furthest_counts() -> None:
     assert loading.by_machine(late + SAID)["10.0.0.2"] == "is ready"
 
 
+def test_what_takes_half_a_minute_each_before_the_weights_is_told_as_well() -> None:
+    handed_out = f"{VLLM} Starting ray-based data parallel backend\n"
+    begun = f"(EngineCoreActor pid=34, ip=10.0.0.2) {VLLM} Initializing a V1 LLM engine (v0.26.0)"
+
+    said = loading.sentence(handed_out)
+    assert said == "every machine starts an engine, which imports vLLM first"
+    assert loading.sentence(handed_out + begun) == "10.0.0.2 starts a worker"
+
+
 def test_nothing_is_told_before_anybody_speaks() -> None:
     assert loading.sentence("") is None
     assert loading.sentence(f"{VLLM} Starting to load model") is None

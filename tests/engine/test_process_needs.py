@@ -13,11 +13,6 @@ import pytest
 from harness.config import RunConfig
 from harness.engine import process_needs
 from harness.errors import UsageError
-from harness.machine import process_limits
-from harness.machine.process_limits import Room
-
-MIB = 2**20
-NEEDED = 240 * MIB + 640
 
 
 @pytest.mark.parametrize(
@@ -82,93 +77,6 @@ def test_without_vllm_nothing_is_said_of_its_variables(monkeypatch: pytest.Monke
 
     process_needs.check_variables()
     assert process_needs.note_on_variables() is None
-
-
-@pytest.fixture
-def vllm_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_needs, "_vllm_looks", lambda: True)
-    monkeypatch.delenv("VLLM_MQ_MAX_CHUNK_BYTES_MB", raising=False)
-    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
-
-
-@pytest.mark.usefixtures("vllm_that_looks")
-@pytest.mark.parametrize(
-    ("device", "flags", "needed"),
-    [
-        ("cpu", {}, NEEDED),
-        ("cpu", {"data_parallel_size": 2}, NEEDED),
-        ("cpu", {"tensor_parallel_size": 2}, NEEDED + 9 * MIB),
-        ("gpu", {}, 0),
-        ("gpu", {"data_parallel_size": 8}, 0),
-        ("gpu", {"tensor_parallel_size": 2}, NEEDED),
-        ("gpu", {"pipeline_parallel_size": 2}, NEEDED),
-        ("gpu", {"distributed_executor_backend": "mp"}, NEEDED),
-        ("gpu", {"tensor_parallel_size": 8, "distributed_executor_backend": "ray"}, 0),
-    ],
-)
-def test_workers_in_processes_of_their_own_need_shared_memory(
-    device: str, flags: dict[str, Any], needed: int
-) -> None:
-    assert process_needs.shared_memory_bytes(RunConfig(**flags), device) == needed
-
-
-@pytest.mark.usefixtures("vllm_that_looks")
-def test_each_thread_of_a_model_in_parts_needs_some_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0-3|4-7")
-
-    two_parts = RunConfig(tensor_parallel_size=2)
-    assert process_needs.shared_memory_bytes(two_parts, "cpu") == NEEDED + 33 * MIB
-
-
-@pytest.mark.usefixtures("vllm_that_looks")
-def test_a_small_shared_memory_is_refused_with_dockers_flag(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(process_limits, "shared_memory", lambda: Room(64 * MIB, 63 * MIB))
-
-    with pytest.raises(UsageError) as refused:
-        process_needs.check_shared_memory(RunConfig(), "cpu")
-    assert str(refused.value) == (
-        "/dev/shm has 63 MiB free of 64, and the engine's workers need 241 MiB; give it more "
-        "(docker: --shm-size 1g), or remove what other programs have left there."
-    )
-    process_needs.check_shared_memory(RunConfig(), "gpu")
-
-
-@pytest.mark.usefixtures("vllm_that_looks")
-@pytest.mark.parametrize("room", [Room(241 * MIB, 241 * MIB), None])
-def test_enough_or_unknown_shared_memory_is_no_reason_to_refuse(
-    monkeypatch: pytest.MonkeyPatch, room: Room | None
-) -> None:
-    monkeypatch.setattr(process_limits, "shared_memory", lambda: room)
-
-    process_needs.check_shared_memory(RunConfig(), "cpu")
-
-
-@pytest.mark.usefixtures("vllm_that_looks")
-def test_longer_messages_to_the_workers_need_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VLLM_MQ_MAX_CHUNK_BYTES_MB", "100")
-
-    assert process_needs.shared_memory_bytes(RunConfig(), "cpu") // MIB == 1000
-
-
-def test_a_vllm_that_does_not_look_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_needs, "_vllm_looks", lambda: False)
-
-    assert process_needs.shared_memory_bytes(RunConfig(), "cpu") == 0
-
-
-def test_the_need_is_what_the_installed_vllm_refuses_to_start_without() -> None:
-    shm_broadcast = pytest.importorskip("vllm.distributed.device_communicators.shm_broadcast")
-    if not process_needs._vllm_looks():
-        pytest.skip("this vLLM takes what there is")
-    wanted: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shm_broadcast, "check_shm_free_space", wanted.append)
-        shm_broadcast.MessageQueue(1, 1)
-
-    needed = process_needs.shared_memory_bytes(RunConfig(), "cpu")
-    assert wanted[0] <= needed < wanted[0] + MIB
 
 
 def limited(soft: int, hard: int) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import run
-from harness.engine import process_needs
+from harness.engine import executor
 from harness.engine.plan import Site
 from harness.machine import cgroup, process_limits
 from harness.machine.process_limits import Room
@@ -38,7 +38,7 @@ def allowed(monkeypatch: pytest.MonkeyPatch) -> Allowed:
     monkeypatch.setattr(process_limits, "shared_memory", lambda *_root: given.shared)
     monkeypatch.setattr(process_limits, "open_files", lambda: given.files[0])
     monkeypatch.setattr(process_limits, "most_open_files", lambda: given.files[1])
-    monkeypatch.setattr(process_needs, "_vllm_looks", lambda: True)
+    monkeypatch.setattr(executor, "_vllm_looks", lambda: True)
     return given
 
 
@@ -116,7 +116,7 @@ def test_the_cores_are_those_that_the_process_may_use(
 def test_dockers_shared_memory_is_a_doubt_for_a_model_in_parts(
     parts: int, state: str, allowed: Allowed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_needs, "_vllm_looks", lambda: False)
+    monkeypatch.setattr(executor, "_vllm_looks", lambda: False)
     allowed.shared = Room(64_000_000, 64_000_000)
     site = Site("gpu", dataclasses.replace(machine(), gpu_count=2))
 

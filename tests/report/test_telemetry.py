@@ -31,7 +31,7 @@ QUIET = TelemetryPoint(
     kv_cache_percent=61.0,
 )
 
-STARVED = replace(QUIET, gpu_utilisation_percent=82.0, engine_cpu_percent=99.0)
+STARVED = replace(QUIET, gpu_utilisation_percent=82.0, engine_cpu_percent=99.0, engine_waiting=3)
 
 
 def seconds(count: int = 100, **of_the_last: object) -> list[TelemetryPoint]:
@@ -79,8 +79,8 @@ def test_what_slowed_the_machine_is_one_sentence(points: list[TelemetryPoint], s
 
 @pytest.mark.parametrize(
     "change",
-    [{"engine_running": 0}, {"engine_cpu_percent": 50.0}, {"gpu_utilisation_percent": None}],
-    ids=["no requests", "an engine that sleeps", "no GPU"],
+    [{"engine_waiting": 0}, {"engine_cpu_percent": 50.0}, {"gpu_utilisation_percent": None}],
+    ids=["no request that waits", "an engine that sleeps", "no GPU"],
 )
 def test_a_gpu_without_work_waits_for_no_processor(change: dict[str, object]) -> None:
     points = [replace(STARVED, **change)] * 100  # type: ignore[arg-type]
