@@ -24,6 +24,8 @@ SAME = (
     ("flags", "max_new_tokens"),
     ("flags", "data_parallel_size"),
     ("flags", "pipeline_parallel_size"),
+    ("flags", "distributed_executor_backend"),
+    ("flags", "engine_args"),
     ("resolved", "tensor_parallel_size"),
     ("system", "gpu_name"),
     ("system", "cpu"),
