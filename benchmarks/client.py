@@ -73,6 +73,9 @@ class _Streaming:
     def gpus_elsewhere(self) -> list[Any]:
         return []
 
+    def processes_of_ray(self) -> list[int]:
+        return []
+
     async def answer(self, token_ids: list[int], _on_first: object = None) -> list[int]:
         return await self._engine.answer(token_ids, lambda _tokens: None)
 

@@ -42,6 +42,9 @@ class FakeEngine:
         """Nor another machine."""
         return []
 
+    def processes_of_ray(self) -> list[int]:
+        return []
+
     async def answer(
         self, token_ids: list[int], on_first_token: Callable[[list[int]], None] | None = None
     ) -> list[int]:

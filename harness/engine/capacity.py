@@ -43,6 +43,11 @@ def _check_build(config: RunConfig, device: str, system: SystemInfo) -> None:
             "No NVIDIA GPU is visible, and the installed vLLM is the CUDA build. Check nvidia-smi "
             "(in docker: --gpus all), or install the CPU build with `make venv VARIANT=cpu`."
         )
+    if device == "cpu" and config.pipeline_parallel_size > 1:
+        raise UsageError(
+            f"--pipeline-parallel-size {config.pipeline_parallel_size}: vLLM's build for CPUs ends "
+            "at the first request with it; use --tensor-parallel-size, or leave it out."
+        )
     if device == "cpu" and config.precision == "fp8":
         raise UsageError(
             "--precision fp8 needs a GPU, and the CPU build of vLLM is installed; "
@@ -56,6 +61,14 @@ def _check_ray(config: RunConfig, device: str) -> None:
     if device == "cpu":
         raise UsageError(
             "--distributed-executor-backend ray: vLLM refuses Ray on a CPU; drop the flag."
+        )
+    if config.data_parallel_size == 1:
+        # In a fork of this process, which has asked Ray for its machines, vLLM's engine would ask
+        # it in vain, and the parts could lie on any machine of the cluster.
+        raise UsageError(
+            "--distributed-executor-backend ray: one copy of the model belongs on one machine, "
+            "where nothing needs Ray; drop the flag, or give several machines a copy for each GPU: "
+            "--tensor-parallel-size 1 --data-parallel-size N."
         )
     if importlib.util.find_spec("ray") is None:
         raise UsageError(

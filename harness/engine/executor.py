@@ -17,7 +17,7 @@ from harness.machine import process_limits
 from harness.machine.process_limits import Room
 
 APART = "mp"  # vLLM's name for workers in processes of their own
-TOGETHER = "uni"
+RAY = "ray"  # the same, by way of Ray
 # One that schedules, one that launches, LoadGen, and the client between them.
 LEAST_CORES = 4
 _IN_TWO = (
@@ -76,8 +76,9 @@ def check_shared_memory(config: RunConfig, device: str) -> None:
 def shared_memory_bytes(config: RunConfig, device: str) -> int:
     """How much of /dev/shm vLLM wants to be free for its workers; 0: it does not look."""
     backend = choose(config, device)
-    has_workers = device == "cpu" or backend == APART or (backend is None and _gpus(config) > 1)
-    needed = _bytes_of_workers() if has_workers else 0  # Ray has its own way of talking
+    by_itself = backend is None and _gpus(config) > 1
+    has_workers = device == "cpu" or backend in (APART, RAY) or by_itself
+    needed = _bytes_of_workers() if has_workers else 0
     parts = capacity.gpus_of_a_copy(config)
     if needed and device == "cpu" and parts > 1:
         threads = max(parts, len(capacity.cores_named()))

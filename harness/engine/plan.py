@@ -18,8 +18,6 @@ from harness.machine.system import SystemInfo
 # An eager vLLM still has torch compile two small functions of its own at their first call: for
 # log-probabilities, and for a model in several parts. That takes a C++ compiler and ten seconds.
 _COMPILES_NOTHING = {"TORCH_COMPILE_DISABLE": "1"}
-# run.py has asked Ray for its machines by then; in a fork of it, Ray would not answer any more.
-_NO_FORK = {"VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +120,7 @@ def _environment(
     eager = device == "cpu" and settings.get("enforce_eager")
     wanted = {**profile.environment, **(_COMPILES_NOTHING if eager else {})}
     own = {name: os.environ.get(name, value) for name, value in wanted.items()}
-    of_ray = _NO_FORK if config.distributed_executor_backend == "ray" else {}
-    return own | of_ray | kernels.environment(settings, config.engine_args)
+    return own | kernels.environment(settings, config.engine_args)
 
 
 def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:

@@ -101,50 +101,27 @@ def placement(
     """How many GPUs of each machine the run takes, as vLLM places it. Raises UsageError.
 
     vLLM puts as many copies on each of the others as on this one, and passes a machine by that has
-    fewer GPUs free; the parts of a single copy go wherever a GPU is free, here first. One that
-    would be cut over machines is refused.
+    fewer GPUs free.
     """
     of_a_copy = capacity.gpus_of_a_copy(config)
     asked = left = of_a_copy * config.data_parallel_size
     taken: dict[Machine, int] = {}
+    each = copies_here * of_a_copy
     for machine in machines:
-        if config.data_parallel_size == 1:
-            usable = machine.free_gpus
-        else:
-            usable = copies_here * of_a_copy
-            usable = usable if usable <= machine.free_gpus else 0
-        if usable and left:
-            taken[machine] = min(usable, left)
+        if each <= machine.free_gpus and left:
+            taken[machine] = min(each, left)
             left -= taken[machine]
     if left or not any(machine.is_here for machine in taken):
-        raise UsageError(_too_few(asked, config, machines, copies_here))
-    if config.data_parallel_size == 1 and len(taken) > 1:
-        raise UsageError(_cut_over(taken, asked))
+        raise UsageError(_too_few(asked, each, machines))
     return taken
 
 
-def _cut_over(taken: Mapping[Machine, int], parts: int) -> str:
+def _too_few(asked: int, each: int, machines: Sequence[Machine]) -> str:
     return phrase(
-        "{flag}: the {parts} parts of one copy of the model would lie on {machines} machines "
-        "({there}), which has not been seen to start, and would exchange data over the network "
-        "for every token. Give each GPU a whole copy: --tensor-parallel-size 1 "
-        "--data-parallel-size {parts}.",
-        flag=FLAG, parts=parts, machines=len(taken),
-        there=joined(", ", (machine.address for machine in taken)),
-    )  # fmt: skip
-
-
-def _too_few(asked: int, config: RunConfig, machines: Sequence[Machine], copies_here: int) -> str:
-    there = joined(", ", map(_gpus_of, machines))
-    rule = ""
-    if config.data_parallel_size > 1:
-        each = copies_here * capacity.gpus_of_a_copy(config)
-        rule = phrase(" and vLLM takes {each} of every machine", each=each)
-    return phrase(
-        "{flag}: the parallel sizes take {asked} GPUs together{rule}; of the cluster's machines "
-        "{there}. Lower the sizes, end what holds the others (`ray status`), or join more "
-        "machines.",
-        flag=FLAG, asked=asked, rule=rule, there=there,
+        "{flag}: the parallel sizes take {asked} GPUs together and vLLM takes {each} of every "
+        "machine; of the cluster's machines {there}. Lower the sizes, end what holds the others "
+        "(`ray status`), or join more machines.",
+        flag=FLAG, asked=asked, each=each, there=joined(", ", map(_gpus_of, machines)),
     )  # fmt: skip
 
 

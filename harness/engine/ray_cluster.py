@@ -6,11 +6,14 @@ The one import of Ray. vLLM connects to the same cluster by itself when the engi
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.metadata
 import importlib.util
 import os
 import re
+import signal
 import socket
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,7 @@ FLAG = "--distributed-executor-backend ray"
 ADDRESS = "RAY_ADDRESS"
 ANSWER_WITHIN_S = 60.0  # a machine's first task starts a Python there
 _CONNECT_WITHIN_S = 5.0
+_SIGACTION_BYTES = 512  # more than sigaction(2) fills on any Linux
 # Ray would wrap each worker's line in colours, and fold lines that workers have in common.
 _WORDS = {"RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 # Ray would hide all GPUs from work that asks for none, and this work asks about them.
@@ -58,7 +62,7 @@ def connected() -> Iterator[Sequence[Machine]]:
         return
     address = _address()
     try:
-        with output_to(Path(os.devnull)):  # Ray talks while it connects
+        with output_to(Path(os.devnull)), _own_end():  # Ray talks while it connects
             ray.init(address=address, logging_level="error", log_to_driver=False)
     except Exception as error:  # whatever Ray raises here, vLLM would meet while loading
         raise UsageError(_not_connected(address, error)) from error
@@ -86,7 +90,30 @@ def disconnect() -> None:
     import ray
 
     if ray.is_initialized():
-        ray.shutdown()
+        with _own_end():
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_end() -> Iterator[None]:
+    """Keeps what this process does when it is terminated.
+
+    Ray, connecting, has the process aborted three seconds after a SIGTERM, and takes all handlers
+    away when it disconnects. Python's own `signal` works in the main thread alone.
+    """
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return
+    libc, action = ctypes.CDLL(None), ctypes.create_string_buffer(_SIGACTION_BYTES)
+    libc.sigaction(signal.SIGTERM, None, action)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGTERM, action, None)
 
 
 def on_each(

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness import processes
@@ -95,6 +95,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        self.pids_here: Sequence[int] = ()  # the engine's on this machine, which belong to Ray
         self._expected = 0
         self._core: Any = None  # vLLM's client of its engine
         self._posts: list[Post] = []
@@ -114,6 +115,7 @@ class Watch:
             return
         taken = [m for m in machines if not m.is_here and m.free_gpus < m.gpus]
         pids = ray_cluster.actors_of({os.getpid(), *processes.children()})
+        self.pids_here = [pid for m in machines if m.is_here for pid in pids.get(m.node, [])]
         for machine in taken:
             gpus, mine = machine.gpus - machine.free_gpus, pids.get(machine.node, [])
             self._posts.append(Post(machine, ray_cluster.place(Lookout, machine, gpus, mine)))

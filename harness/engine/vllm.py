@@ -148,6 +148,10 @@ class Engine:
         """What the GPUs of other machines did just now; None for one that does not answer."""
         return self._watch.readings()
 
+    def processes_of_ray(self) -> Sequence[int]:
+        """The engine's processes on this machine that are not below this one."""
+        return self._watch.pids_here
+
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         variables.set_those_of_vllm()

@@ -28,7 +28,8 @@ class Telemetry:
 
     `since` gives the moment of the first query (time.monotonic), None before it: earlier seconds
     are not noted. `engine` gives what the engine last said of itself; it takes the first
-    `gpu_count` GPUs (None: all), and `elsewhere` gives what those of other machines do.
+    `gpu_count` GPUs (None: all), and `elsewhere` gives what those of other machines do. `of_ray`
+    are processes of this run that are not below this one.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Telemetry:
         engine: Callable[[], EngineState | None],
         gpu_count: int | None = None,
         elsewhere: Elsewhere = list,
+        of_ray: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self.points: list[TelemetryPoint] = []
         self._gpu_count = gpu_count
         self._elsewhere = elsewhere
+        self._of_ray = of_ray
         self._since = since
         self._engine = engine
         self._before: EngineState | None = None
@@ -58,7 +61,7 @@ class Telemetry:
         self._thread.join(timeout=3 * LOOK_EVERY_S)
 
     def _look_on(self) -> None:
-        processes = _Processes()
+        processes = _Processes(self._of_ray())
         with gpus.opened(self._gpu_count) as (nvml, devices):
             while not self._ended.wait(LOOK_EVERY_S):
                 began_at = self._since()
@@ -82,9 +85,10 @@ def watching(
     engine: Callable[[], EngineState | None],
     gpu_count: int | None = None,
     elsewhere: Elsewhere = list,
+    of_ray: Callable[[], Sequence[int]] = tuple,
 ) -> Iterator[Telemetry]:
     """Telemetry of what happens in the block."""
-    telemetry = Telemetry(since, engine, gpu_count, elsewhere)
+    telemetry = Telemetry(since, engine, gpu_count, elsewhere, of_ray)
     telemetry.start()
     try:
         yield telemetry
@@ -106,13 +110,17 @@ def _engine_columns(state: EngineState | None, before: EngineState | None) -> di
 
 
 class _Processes:
-    """CPU time and memory of this process and all below it."""
+    """CPU time and memory of this process, all below it, and those of the engine's at Ray."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_ray: Sequence[int] = ()) -> None:
         import psutil
 
         self._psutil = psutil
         self._own = psutil.Process()
+        self._of_ray = []
+        for pid in of_ray:
+            with contextlib.suppress(psutil.Error):
+                self._of_ray.append(psutil.Process(pid))
         self._family = [self._own]
         self._of_engine: list[int] = []
         self._asked_at = float("-inf")
@@ -129,8 +137,10 @@ class _Processes:
         now = time.monotonic()
         if now - self._asked_at > FAMILY_EVERY_S:
             self._asked_at = now
-            self._family = [self._own, *self._own.children(recursive=True)]
-            self._of_engine = [p.pid for p in self._family if is_of_vllm(p)]
+            below = self._own.children(recursive=True)
+            self._family = [self._own, *below, *self._of_ray]
+            self._of_engine = [p.pid for p in below if is_of_vllm(p)]
+            self._of_engine += [p.pid for p in self._of_ray]
         seconds: dict[int, float] = {}
         memory_bytes = 0
         for process in self._family:

@@ -171,4 +171,5 @@ def _telemetry(
         run.engine.state,
         run.prepared.plan.system.gpu_count,
         run.engine.gpus_elsewhere,
+        run.engine.processes_of_ray,
     )

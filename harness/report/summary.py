@@ -78,6 +78,10 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     else:
         target = formatting.rate(performance.target_qps, "queries/s")
         text = phrase("{tokens} at {target}", tokens=tokens, target=target)
+        if performance.achieved_qps is not None and invalid_reasons(evidence):
+            # What was asked of an engine that fell behind is not what it did.
+            achieved = formatting.rate(performance.achieved_qps, "queries/s")
+            text = phrase("{headline}, {achieved} answered", headline=text, achieved=achieved)
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
 
 

@@ -64,7 +64,7 @@ def _target_latency(evidence: Evidence, test: PerformanceTest) -> Finding:
     most_ms = evidence.official.most_target_latency_ms
     latency = formatting.milliseconds(None if configured_ns is None else configured_ns / 1e6)
     if configured_ns is not None and configured_ns <= 1e6 * most_ms:
-        return passed(latency)
+        return passed(latency if configured_ns else phrase("none"))
     text = phrase(
         "LoadGen was configured with a target latency of {latency} for a whole answer; at "
         "most {most} are allowed. Run it again with the user.conf of this program.",

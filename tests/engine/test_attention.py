@@ -253,4 +253,4 @@ def test_settings_say_on_which_cards_they_were_measured() -> None:
 
     assert h100.settings == h200.settings
     assert "one H100 of 80 GB" in h200.source
-    assert "one H200 at full size" in h200.source
+    assert "one H200, two processes" in h200.source

@@ -115,6 +115,27 @@ def test_ray_on_a_cpu_is_refused_in_words() -> None:
         capacity.check_devices(ray, "cpu", system_info.collect())
 
 
+def test_ray_for_one_copy_of_the_model_is_refused() -> None:
+    gpu = replace(system_info.collect(), gpu_count=2)
+
+    with pytest.raises(UsageError, match=r"needs Ray; drop the flag, or .* --data-parallel-size N"):
+        capacity.check_devices(RunConfig(distributed_executor_backend="ray"), "gpu", gpu)
+
+
+def test_a_cpu_takes_a_model_in_no_groups_of_layers() -> None:
+    with pytest.raises(UsageError, match="--pipeline-parallel-size 2: vLLM's build for CPUs ends"):
+        capacity.check_devices(RunConfig(pipeline_parallel_size=2), "cpu", system_info.collect())
+
+
+def test_one_process_for_a_copy_on_two_gpus_is_refused() -> None:
+    gpu = replace(system_info.collect(), gpu_count=2)
+    asked = RunConfig(distributed_executor_backend="uni")
+
+    with pytest.raises(UsageError, match="backend uni: each copy of the model takes 2 GPUs"):
+        capacity.check_devices(asked, "gpu", gpu)
+    capacity.check_devices(asked.with_values(tensor_parallel_size=1), "gpu", gpu)
+
+
 def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -122,8 +143,9 @@ def test_ray_that_is_not_installed_is_refused_with_the_way_to_get_it(
     two_gpus = type(machine)(**{**vars(machine), "gpu_count": 2})
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
+    asked = RunConfig(distributed_executor_backend="ray", data_parallel_size=2)
     with pytest.raises(UsageError, match=r"pip install 'ray\[default\]' on every machine"):
-        capacity.check_devices(RunConfig(distributed_executor_backend="ray"), "gpu", two_gpus)
+        capacity.check_devices(asked, "gpu", two_gpus)
 
 
 def test_through_ray_each_machine_gets_the_copies_that_its_gpus_hold(

@@ -92,7 +92,8 @@ def vllm_that_looks(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gpu", {"tensor_parallel_size": 2}, NEEDED),
         ("gpu", {"pipeline_parallel_size": 2}, NEEDED),
         ("gpu", {"distributed_executor_backend": "mp"}, NEEDED),
-        ("gpu", {"tensor_parallel_size": 8, "distributed_executor_backend": "ray"}, 0),
+        ("gpu", {"data_parallel_size": 8, "distributed_executor_backend": "ray"}, NEEDED),
+        ("gpu", {"distributed_executor_backend": "uni"}, 0),
     ],
 )
 def test_workers_in_processes_of_their_own_need_shared_memory(

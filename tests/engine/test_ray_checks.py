@@ -36,18 +36,6 @@ def test_no_other_machine_is_taken_where_this_one_does() -> None:
     assert ray_checks.placement(with_ray(8), [HERE, THERE], 8) == {HERE: 8}
 
 
-def test_the_parts_of_one_copy_stay_on_one_machine() -> None:
-    few = dataclasses.replace(HERE, free_gpus=3)
-
-    assert ray_checks.placement(with_ray(1, 3), [few, THERE], 1) == {few: 3}
-    with pytest.raises(
-        UsageError,
-        match=r"the 8 parts of one copy of the model would lie on 2 machines \(10\.0\.0\.1, "
-        r"10\.0\.0\.2\), .* --tensor-parallel-size 1 --data-parallel-size 8\.",
-    ):
-        ray_checks.placement(with_ray(1, 8), [few, THERE], 1)
-
-
 def test_too_few_gpus_are_told_by_machine() -> None:
     busy = dataclasses.replace(THERE, free_gpus=5)
 

@@ -137,7 +137,8 @@ def test_server_report_shows_first_token_and_token_time_with_their_limits(
     record = make_report(folder)
     assert re.search(r"\| first token \(TTFT\) \| .* \| p99 below 2,000 ms \|", text_of(folder))
     assert re.search(r"\(TPOT\) \| .* \| p99 below 100.0 ms \|", text_of(folder))
-    assert record["headline"]["text"].endswith("tokens/s at 200.0 queries/s")
+    assert "tokens/s at 200.0 queries/s, " in record["headline"]["text"]
+    assert record["headline"]["text"].endswith(" queries/s answered")
 
 
 def test_invalid_run_says_why_and_what_to_type(make_run: MakeRun) -> None:
