@@ -78,11 +78,16 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     else:
         target = formatting.rate(performance.target_qps, "queries/s")
         text = phrase("{tokens} at {target}", tokens=tokens, target=target)
-        if performance.achieved_qps is not None and invalid_reasons(evidence):
-            # What was asked of an engine that fell behind is not what it did.
+        if _fell_behind(performance) and invalid_reasons(evidence):
             achieved = formatting.rate(performance.achieved_qps, "queries/s")
             text = phrase("{headline}, {achieved} answered", headline=text, achieved=achieved)
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
+
+
+def _fell_behind(performance: PerformanceResult) -> bool:
+    """Whether less was answered than asked, so that the rate asked for says little."""
+    achieved, asked = performance.achieved_qps, performance.target_qps
+    return achieved is not None and asked is not None and achieved < asked
 
 
 def with_spread(figure: dict[str, Any], performance: dict[str, Any] | None) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
 
 from harness.config import RunConfig, Scenario
+from harness.report import summary
 from harness.report.make import make_report
 from harness.report.text import terminal_summary
 from harness.results.files import read_object, write_json
+from harness.results.folder import RunFolder
+from harness.rules.read import read_evidence
 from tests.builders import SAMPLES, rouge, text_of
 from tests.report.conftest import MakeRun
 
@@ -137,8 +141,18 @@ def test_server_report_shows_first_token_and_token_time_with_their_limits(
     record = make_report(folder)
     assert re.search(r"\| first token \(TTFT\) \| .* \| p99 below 2,000 ms \|", text_of(folder))
     assert re.search(r"\(TPOT\) \| .* \| p99 below 100.0 ms \|", text_of(folder))
-    assert "tokens/s at 200.0 queries/s, " in record["headline"]["text"]
-    assert record["headline"]["text"].endswith(" queries/s answered")
+    assert record["headline"]["text"].endswith("tokens/s at 200.0 queries/s")
+
+
+def test_of_a_run_that_fell_behind_the_headline_says_what_was_answered(make_run: MakeRun) -> None:
+    settings = RunConfig(scenario=Scenario.SERVER, mode="performance", total_sample_count=SAMPLES)
+    evidence = read_evidence(RunFolder(make_run(settings, test="server-few")))
+    assert evidence.performance is not None
+
+    slower = dataclasses.replace(evidence.performance, achieved_qps=190.04)
+    text = summary.headline(dataclasses.replace(evidence, performance=slower))["text"]
+
+    assert text.endswith("tokens/s at 200.0 queries/s, 190.0 queries/s answered")
 
 
 def test_invalid_run_says_why_and_what_to_type(make_run: MakeRun) -> None:
