@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -68,16 +68,18 @@ class Fault:
     exit_status: int
     victim: str = ""  # of the second node: what matches its command line; "": run.py itself
     number: signal.Signals = signal.SIGKILL
-    cuts: bool = False
-    ray_nodes_left: Collection[int] = (2,)
+    cuts: bool = False  # the cable; it is mended once run.py has ended
+    for_good: bool = False  # it is not
+    ray_nodes_left: int = 2
 
 
 FAULTS = (
-    Fault("raylet of the second node killed", 1, RAYLET, ray_nodes_left=(1,)),
+    Fault("raylet of the second node killed", 1, RAYLET, ray_nodes_left=1),
     Fault("engine on the second node killed", 1, CORE),
     Fault("worker on the second node killed", 1, WORKER),
+    Fault("cable cut until run.py has ended", 1, cuts=True),
     # Ray gives a machine up that it has not heard for a minute.
-    Fault("cable between the nodes cut", 1, cuts=True, ray_nodes_left=(1, 2)),
+    Fault("cable cut for good", 1, cuts=True, for_good=True, ray_nodes_left=1),
     Fault("SIGTERM to run.py", 128 + signal.SIGTERM, number=signal.SIGTERM),
     Fault("SIGINT to run.py", 128 + signal.SIGINT, number=signal.SIGINT),
     Fault("SIGKILL to run.py", -signal.SIGKILL),
@@ -190,11 +192,11 @@ def look_at(fault: Fault, pair: Pair, place: Path, program: str, say: Say) -> Se
             seen.ended_s = until(lambda: struck.run.poll() is not None, since)
             say(f"run.py: {_seconds(seen.ended_s)}, exit status {struck.run.returncode}")
             say(" / ".join(struck.said().splitlines()[-2:]))
+            if fault.cuts and not fault.for_good:
+                pair.mend()
             seen.clean_s = until(lambda: not struck.left(), since)
             seen.left = tuple(struck.left())
             say(f"its processes: {_seconds(seen.clean_s)}; left: {list(seen.left)}")
-            if fault.cuts:
-                pair.mend()
             seen.free_gpus = free_gpus(pair, fault.ray_nodes_left)
             say(f"Ray has {seen.free_gpus} GPUs free")
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
@@ -211,13 +213,13 @@ def look_at(fault: Fault, pair: Pair, place: Path, program: str, say: Say) -> Se
 Say = Callable[[str], None]
 
 
-def free_gpus(pair: Pair, expected: Collection[int]) -> str:
-    """The GPUs that Ray can give away, once all of as many as expected are, or after a while."""
+def free_gpus(pair: Pair, expected: int) -> str:
+    """The GPUs that Ray can give away, once they are as many as expected, or after a while."""
     give_up = time.monotonic() + LIMIT_S
     while True:
         found = _FREE.search(pair.status())
         used, there = map(float, found.groups()) if found else (0.0, 0.0)
-        if (not used and there in expected) or time.monotonic() > give_up:
+        if (used, there) == (0, expected) or time.monotonic() > give_up:
             return f"{there - used:.0f} of {there:.0f}"
         time.sleep(1.0)
 
@@ -230,7 +232,7 @@ def problems(fault: Fault, seen: Seen) -> Iterator[str]:
         yield f"exit status {seen.exit_status}, not {fault.exit_status}"
     if seen.clean_s is None:
         yield f"left: {'; '.join(seen.left)}"
-    if seen.free_gpus not in [f"{left} of {left}" for left in fault.ray_nodes_left]:
+    if seen.free_gpus != f"{fault.ray_nodes_left} of {fault.ray_nodes_left}":
         yield f"Ray has {seen.free_gpus or 'no'} GPUs free"
     if "Traceback" in seen.said:
         yield "a traceback on stderr"

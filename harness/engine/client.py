@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
-def without_request_statistics(llm: Any) -> None:
+def disable_request_statistics(llm: Any) -> None:
     """Leaves vLLM's schedulers their word of each step, and its client no work on each token."""
     llm.log_stats = False
     llm.logger_manager = None
     llm.output_processor.log_stats = False
 
 
-def listen_no_more(llm: Any) -> None:
-    """Ends the wait for answers, before an engine ends: its end would be taken for a failure."""
-    listener = getattr(llm, "output_handler", None)
-    if listener is not None and not listener.get_loop().is_closed():
-        listener.get_loop().call_soon_threadsafe(listener.cancel)
+def cancel_output_handler(llm: Any) -> None:
+    """Cancels the task that waits for answers: it would take the engine's end for a failure."""
+    task = getattr(llm, "output_handler", None)
+    if task is not None and not task.get_loop().is_closed():
+        task.get_loop().call_soon_threadsafe(task.cancel)

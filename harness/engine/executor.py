@@ -8,19 +8,20 @@ keeps a core busy all the time.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from harness.config import DEMO_MODEL, RunConfig, Scenario
 from harness.engine import capacity
 from harness.errors import UsageError
 from harness.installed import source_of
 from harness.machine import process_limits
-from harness.machine.process_limits import Room
 
 APART = "mp"  # vLLM's name for workers in processes of their own
 RAY = "ray"  # the same, by way of Ray
 # One that schedules, one that launches, LoadGen, and the client between them.
 LEAST_CORES = 4
-_IN_TWO = (
+IN_TWO = (
     "steps are scheduled and launched in two processes, as the GPU waits for the one that would do "
     "both"
 )
@@ -50,21 +51,21 @@ def choose(config: RunConfig, device: str) -> str | None:
     cores = process_limits.core_count()
     if cores is not None and cores < LEAST_CORES:
         return None
-    return None if _too_small(process_limits.shared_memory(), _bytes_of_workers()) else APART
+    room = process_limits.shared_memory()
+    return APART if room is None or _bytes_of_workers() <= room.free_bytes else None
 
 
-def reasons(config: RunConfig, device: str) -> list[str]:
-    """Why the executor is not the one that vLLM would take, a sentence; nothing where it is."""
-    if config.distributed_executor_backend is not None or choose(config, device) != APART:
-        return []
-    return [_IN_TWO]
+def reasons(config: RunConfig, settings: Mapping[str, Any]) -> list[str]:
+    """Why these settings name an executor, a sentence; nothing where a flag named it."""
+    given = config.distributed_executor_backend is not None
+    return [] if given or settings.get("distributed_executor_backend") != APART else [IN_TWO]
 
 
 def check_shared_memory(config: RunConfig, device: str) -> None:
     """Raises UsageError where /dev/shm is too small for the engine's workers."""
     room = process_limits.shared_memory()
     needed = shared_memory_bytes(config, device)
-    if room is None or not _too_small(room, needed):
+    if room is None or needed <= room.free_bytes:
         return
     raise UsageError(
         f"/dev/shm has {room.free_bytes // _MIB} MiB free of {room.total_bytes // _MIB}, and the "
@@ -88,10 +89,6 @@ def shared_memory_bytes(config: RunConfig, device: str) -> int:
 
 def _gpus(config: RunConfig) -> int:
     return capacity.gpus_of_a_copy(config) * config.data_parallel_size
-
-
-def _too_small(room: Room | None, needed: int) -> bool:
-    return room is not None and needed > room.free_bytes
 
 
 def _bytes_of_workers() -> int:

@@ -56,7 +56,7 @@ class EnginePlan:
             "engine_environment": self.environment,
             "engine_reasons": [
                 *kernels.reasons(self.settings),
-                *executor.reasons(self.config, self.device),
+                *executor.reasons(self.config, self.settings),
             ],
             "profile": dataclasses.asdict(self.profile),
         }

@@ -62,7 +62,7 @@ def connected() -> Iterator[Sequence[Machine]]:
         return
     address = _address()
     try:
-        with output_to(Path(os.devnull)), _own_end():  # Ray talks while it connects
+        with output_to(Path(os.devnull)), sigterm_handler_kept():  # Ray talks while it connects
             ray.init(address=address, logging_level="error", log_to_driver=False)
     except Exception as error:  # whatever Ray raises here, vLLM would meet while loading
         raise UsageError(_not_connected(address, error)) from error
@@ -90,12 +90,12 @@ def disconnect() -> None:
     import ray
 
     if ray.is_initialized():
-        with _own_end():
+        with sigterm_handler_kept():
             ray.shutdown()
 
 
 @contextlib.contextmanager
-def _own_end() -> Iterator[None]:
+def sigterm_handler_kept() -> Iterator[None]:
     """Keeps what this process does when it is terminated.
 
     Ray, connecting, has the process aborted three seconds after a SIGTERM, and takes all handlers

@@ -135,7 +135,9 @@ class Watch:
         self._connection.close()
 
     def readings(self) -> list[GpuReadings | None]:
-        """What the GPUs of each other machine did just now."""
+        """What the GPUs of each other machine did just now; None of one that says nothing."""
+        if self._reason is not None:  # nobody is asked any more
+            return [None] * max(self._expected, len(self._posts))
         missing = max(0, self._expected - len(self._posts))
         return [*(post.recent() for post in self._posts), *[None] * missing]
 

@@ -155,7 +155,8 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         variables.set_those_of_vllm()
-        with variables.set_while(self.plan.environment):
+        # Over Ray, vLLM connects to it by itself.
+        with variables.set_while(self.plan.environment), ray_cluster.sigterm_handler_kept():
             self._load()
 
     def _load(self) -> None:
@@ -185,7 +186,7 @@ class Engine:
                 log.warning("this vLLM has no engine argument %s: left out", ", ".join(unknown))
             usable = {name: value for name, value in self.plan.settings.items() if name in known}
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
-            client.without_request_statistics(self._llm)
+            client.disable_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
             raise EngineError(
                 phrase("The engine did not start: {why}", why=in_short(error))
@@ -291,7 +292,7 @@ class Engine:
         self._watch.stop()
         llm, self._llm = self._llm, None
         if llm is not None:
-            client.listen_no_more(llm)
+            client.cancel_output_handler(llm)
             llm.shutdown()
         if self.plan.config.distributed_executor_backend == "ray":
             ray_cluster.disconnect()  # else what its workers say comes after the end of the log

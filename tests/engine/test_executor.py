@@ -44,11 +44,11 @@ def test_one_gpu_has_a_process_to_schedule_and_another_to_launch(
 
 
 def test_config_json_says_why() -> None:
-    (reason,) = executor.reasons(RunConfig(), "gpu")
+    apart = {"distributed_executor_backend": "mp"}
 
-    assert "two processes" in reason
-    assert not executor.reasons(RunConfig(distributed_executor_backend="mp"), "gpu")
-    assert not executor.reasons(RunConfig(data_parallel_size=2), "gpu")
+    assert executor.reasons(RunConfig(), apart) == [executor.IN_TWO]
+    assert executor.reasons(RunConfig(distributed_executor_backend="mp"), apart) == []
+    assert executor.reasons(RunConfig(), {}) == []
 
 
 def test_few_cores_are_left_to_one_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,21 +213,52 @@ print("the end")
 """
 
 
-def test_what_workers_say_is_in_the_log_and_not_on_the_terminal(tmp_path: Path) -> None:
-    log = tmp_path / "run.log"
-
-    done = subprocess.run(
-        [sys.executable, "-c", TALKING, str(log)],
+def run_here(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs code that imports this project."""
+    path = f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
         timeout=60,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{PROJECT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-        },
+        env={**os.environ, "PYTHONPATH": path},
     )
+
+
+def test_what_workers_say_is_in_the_log_and_not_on_the_terminal(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+
+    done = run_here(TALKING, str(log))
 
     assert (done.stdout, done.stderr) == ("the end\n", "")
     text = log.read_text()
     assert text.count("a worker speaks") == text.count("and complains") == 2
     assert "\x1b[" not in text
+
+
+TERMINATED = """
+import os, ray, signal, threading, time
+from harness.engine import ray_cluster
+
+signal.signal(signal.SIGTERM, lambda number, frame: print("terminated", flush=True))
+with ray_cluster.connected():
+    pass
+
+def connect():
+    with ray_cluster.sigterm_handler_kept():
+        ray.init(log_to_driver=False)  # as vLLM does it, in the thread that loads the engine
+
+loading = threading.Thread(target=connect)
+loading.start()
+loading.join()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(4)  # Ray would have ended this after 3
+ray_cluster.disconnect()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_who_is_terminated_ends_in_its_own_way_connected_to_ray_and_afterwards() -> None:
+    done = run_here(TERMINATED)
+
+    assert (done.stdout, done.returncode) == ("terminated\nterminated\n", 0)

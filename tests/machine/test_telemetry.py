@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
 import types
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.machine import telemetry
 from harness.machine.gpu_readings import GpuReadings, columns, read
 from harness.machine.visible import Device
-from harness.metrics import EngineState
+from harness.metrics import EngineState, TelemetryPoint
 
 
 class NVMLError(Exception):
@@ -211,3 +213,28 @@ def test_the_busiest_process_of_the_engine_is_neither_the_client_nor_loadgen(
     assert 5 < found.engine_cpu_percent < 110
     others = found.processes_cpu_percent - found.engine_cpu_percent - found.client_cpu_percent
     assert others > 5  # of the one that stands for LoadGen
+
+
+@pytest.mark.usefixtures("driver")
+def test_processes_of_the_engine_that_belong_to_ray_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry, "LOOK_EVERY_S", 0.1)
+    now, not_below_this_one = time.monotonic(), os.getppid()
+
+    def last_look(of_ray: tuple[int, ...]) -> TelemetryPoint:
+        with telemetry.watching(lambda: now, lambda: None, of_ray=lambda: of_ray) as seen:
+            deadline = time.monotonic() + 20
+            while len(seen.points) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return seen.points[-1]
+
+    alone, with_ray = last_look(()), last_look((not_below_this_one, 2**30))
+
+    assert alone.engine_cpu_percent is None
+    assert with_ray.engine_cpu_percent is not None
+    assert alone.processes_memory_mib is not None
+    assert with_ray.processes_memory_mib is not None
+    resident_mib = psutil.Process(not_below_this_one).memory_info().rss / 2**20
+    grown_mib = with_ray.processes_memory_mib - alone.processes_memory_mib
+    assert resident_mib / 2 < grown_mib < 2 * resident_mib + 5
