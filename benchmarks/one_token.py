@@ -1,7 +1,8 @@
 """What one token costs on this GPU by the kernels for it, and whether they agree with vLLM's.
 
   python benchmarks/one_token.py                      (one Hopper GPU; no model)
-  python benchmarks/one_token.py --precision fp8 --context 2000
+  python benchmarks/one_token.py --weights fp8 --context 2000
+  python benchmarks/one_token.py --weights int4       (as a checkpoint brings them)
 
 A step of one token in SingleStream: 32 layers of Llama-3.1-8B, random weights, one CUDA graph; the
 same without attention; the output matrix; and what reading memory at a copy's speed would take.
@@ -31,6 +32,7 @@ from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.engine import plan
 from harness.engine.settings import Purpose
+from harness.engine.weights import BF16, FP8, INT4, INT4_GROUP
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
 
@@ -44,17 +46,49 @@ PROMPT_TOKENS = 700
 # Tokens of the answer that are read back, at the edges of the cache's blocks among others.
 READ_BACK = (1, 2, 3, 4, 5, 20, 21, 22, 40)
 LIKELIEST = 20
+INT4_SCHEME = {
+    "quant_method": "compressed-tensors",
+    "format": "pack-quantized",
+    "config_groups": {
+        "group_0": {
+            "targets": ["Linear"],
+            "weights": {
+                "num_bits": 4,
+                "type": "int",
+                "strategy": "group",
+                "group_size": INT4_GROUP,
+                "symmetric": True,
+            },
+        }
+    },
+    "ignore": ["lm_head"],
+}
 
 
-def weights(outputs: int, inputs: int, precision: str) -> tuple[Any, Any]:
-    """A matrix, and the scales of its outputs in fp8."""
+def random_matrix(outputs: int, inputs: int, kind: str) -> tuple[Any, Any]:
+    """A matrix as a checkpoint holds it: in bf16, or numbers and their scales."""
     import torch
 
     w = torch.randn(outputs, inputs, device="cuda", dtype=torch.bfloat16) * inputs**-0.5
-    if precision == "bf16":
+    if kind == BF16:
         return w, None
-    scales = w.float().abs().amax(1, keepdim=True) / 448
-    return (w.float() / scales).to(torch.float8_e4m3fn), scales
+    if kind == FP8:
+        scales = w.float().abs().amax(1, keepdim=True) / 448
+        return (w.float() / scales).to(torch.float8_e4m3fn), scales
+    groups = w.float().view(outputs, -1, INT4_GROUP)
+    scales = (groups.abs().amax(2) / 7.5).bfloat16()
+    numbers = (groups / scales.float()[:, :, None]).round().clamp(-8, 7).int() + 8
+    places = 4 * torch.arange(8, device="cuda", dtype=torch.int32)
+    words = (numbers.view(outputs, -1, 8) << places).sum(2, dtype=torch.int32)
+    return words, scales
+
+
+def for_one_token(outputs: int, inputs: int, kind: str) -> tuple[Any, Any]:
+    """A matrix as the kernels for one token read it, and its scales."""
+    from harness.engine.one_token_int4_products import packed
+
+    w, scales = random_matrix(outputs, inputs, kind)
+    return (packed(w), scales) if kind == INT4 else (w, scales)
 
 
 def make_step(context: int) -> Any:
@@ -89,18 +123,19 @@ def time_us(call: Callable[[], Any]) -> float:
     return 1000 * statistics.median(float(a.elapsed_time(b)) for a, b in pairs)
 
 
-def speeds(precision: str, context: int) -> dict[str, float]:
+def speeds(kind: str, context: int) -> dict[str, float]:
     """Microseconds of each part of a step."""
     import torch
 
+    from harness.engine import one_token_int4_products, one_token_products
     from harness.engine.one_token_attention import Scratch, attention
-    from harness.engine.one_token_products import norm_gate_up, norm_product, product
 
-    cache_type = torch.bfloat16 if precision == "bf16" else torch.float8_e4m3fn
+    by: Any = one_token_int4_products if kind == INT4 else one_token_products
+    cache_type = torch.float8_e4m3fn if kind == FP8 else torch.bfloat16
     gamma = torch.ones(WIDTH, device="cuda", dtype=torch.bfloat16)
     norm = SimpleNamespace(weight=gamma, variance_epsilon=1e-5)
     shapes = ((6144, WIDTH), (WIDTH, WIDTH), (2 * INNER, WIDTH), (WIDTH, INNER))
-    layers = [[weights(*shape, precision) for shape in shapes] for _ in range(LAYERS)]
+    layers = [[for_one_token(*shape, kind) for shape in shapes] for _ in range(LAYERS)]
     pages = [
         torch.randn(BLOCKS, BLOCK, HEADS, 2 * HEAD_DIM, device="cuda").to(cache_type)
         for _ in range(LAYERS)
@@ -113,19 +148,20 @@ def speeds(precision: str, context: int) -> dict[str, float]:
     def all_layers(*, attend: bool) -> None:
         row = first
         for (qkv, out, gate_up, down), cache in zip(layers, pages, strict=True):
-            made = norm_product(row, norm, *qkv)
+            made = by.norm_product(row, norm, *qkv)
             if attend:
                 made = attention(made, rotary, step, cache, (one, one), scratch)
-            row = product(made[:, :WIDTH], *out, residual=row)
-            row = product(norm_gate_up(row, norm, *gate_up), *down, residual=row)
+            row = by.product(made[:, :WIDTH], *out, residual=row)
+            row = by.product(by.norm_gate_up(row, norm, *gate_up), *down, residual=row)
 
     head = torch.randn(WORDS, WIDTH, device="cuda", dtype=torch.bfloat16)
     copied = torch.empty_like(head)
-    read = sum(w.nbytes for w, _ in layers[0]) / head.nbytes
+    parts = [part for matrix in layers[0] for part in matrix if part is not None]
+    read = sum(part.nbytes for part in parts) / head.nbytes
     figures_us = {
         "a layer": time_us(partial(all_layers, attend=True)) / LAYERS,
         "a layer without attention": time_us(partial(all_layers, attend=False)) / LAYERS,
-        "the output matrix": time_us(lambda: product(first, head)),
+        "the output matrix": time_us(lambda: one_token_products.product(first, head)),
         "the output matrix, cuBLAS": time_us(lambda: torch.nn.functional.linear(first, head)),
     }
     # A copy reads and writes every byte.
@@ -135,14 +171,14 @@ def speeds(precision: str, context: int) -> dict[str, float]:
     return figures_us
 
 
-def agreement(precision: str) -> dict[str, float]:
+def agreement(kind: str) -> dict[str, float]:
     """How far log-probabilities are apart: by steps of one token, and read back as a prompt."""
     import torch
 
     torch.cuda.empty_cache()
     with tempfile.TemporaryDirectory() as folder:
-        _write_model(Path(folder))
-        engine = _load(folder, precision)
+        _write_model(Path(folder), kind)
+        engine = _load(folder, kind)
     prompt = [(37 * number) % SMALL_WORDS for number in range(PROMPT_TOKENS)]
     answer = _answer(engine, prompt, max(READ_BACK) + 1)
     apart, spread, same = [], [], 0
@@ -162,16 +198,26 @@ def agreement(precision: str) -> dict[str, float]:
     }
 
 
-def _write_model(folder: Path) -> None:
+def _write_model(folder: Path, kind: str) -> None:
     import torch
     from safetensors.torch import save_file
 
     config = json.loads(LLAMA.read_text(encoding="utf-8"))
     config |= {"num_hidden_layers": SMALL_LAYERS, "vocab_size": SMALL_WORDS}
+    if kind == INT4:
+        config["quantization_config"] = INT4_SCHEME
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
     def made(outputs: int, inputs: int) -> Any:
-        return weights(outputs, inputs, "bf16")[0].cpu()
+        return random_matrix(outputs, inputs, BF16)[0].cpu()
+
+    def layer_weights(name: str, outputs: int, inputs: int) -> dict[str, Any]:
+        if kind != INT4:  # vLLM makes them fp8
+            return {f"{name}.weight": made(outputs, inputs)}
+        words, scales = random_matrix(outputs, inputs, INT4)
+        shape = torch.tensor([outputs, inputs])
+        values = {"weight_packed": words.cpu(), "weight_scale": scales.cpu(), "weight_shape": shape}
+        return {f"{name}.{key}": value for key, value in values.items()}
 
     ones = torch.ones(WIDTH, dtype=torch.bfloat16)
     tensors = {"model.embed_tokens.weight": made(SMALL_WORDS, WIDTH) * WIDTH**0.5}
@@ -188,14 +234,16 @@ def _write_model(folder: Path) -> None:
             "mlp.down_proj": (WIDTH, INNER),
         }
         layer = f"model.layers.{number}."
-        tensors |= {f"{layer}{name}.weight": made(*shape) for name, shape in shapes.items()}
+        for name, shape in shapes.items():
+            tensors |= layer_weights(f"{layer}{name}", *shape)
         for name in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{layer}{name}.weight"] = ones.clone()
     save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
-def _load(folder: str, precision: str) -> Any:
+def _load(folder: str, kind: str) -> Any:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    precision = FP8 if kind == FP8 else BF16
     config = RunConfig(
         model=folder, weights="dummy", dataset="synthetic", category="edge", precision=precision,
         scenario=Scenario.SINGLESTREAM, tensor_parallel_size=1, gpu_memory_utilization=0.5,
@@ -224,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each figure and JSON last."""
     parser = flags.Parser(__doc__ or "")
     parser.add_argument(
-        "--precision", choices=("bf16", "fp8"), default="bf16", help="of weights and KV cache"
+        "--weights", choices=(BF16, FP8, INT4), default=BF16, help="fp8 has its KV cache in fp8 too"
     )
     parser.add_argument(
         "--context", type=command.count, default=930, help="tokens, the new one among them"
@@ -236,11 +284,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     gpu = command.hopper_gpu()
     torch.manual_seed(0)
-    print(f"{gpu}: {values.precision}, {values.context} tokens")
-    figures_us = speeds(values.precision, values.context)
+    print(f"{gpu}: {values.weights}, {values.context} tokens")
+    figures_us = speeds(values.weights, values.context)
     for name, us in figures_us.items():
         print(f"{name:<38}{us:10.2f} us", flush=True)
-    agreed = agreement(values.precision)
+    agreed = agreement(values.weights)
     for name, value in agreed.items():
         print(f"{name:<38}{value:10.4f}", flush=True)
     print(json.dumps({"gpu": gpu, **vars(values), "us": figures_us, "agreement": agreed}))

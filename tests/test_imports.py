@@ -20,6 +20,7 @@ OWNERS = {
         "engine.fp8_cache",
         "engine.fp8_rows",
         "engine.one_token",
+        "engine.one_token_int4",
     },
     "mlperf_loadgen": {"loadgen.process"},
     "matplotlib": {"report.canvas"},

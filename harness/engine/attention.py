@@ -31,7 +31,7 @@ _ENVIRONMENT = {
     "VLLM_KV_CACHE_LAYOUT": "HND",
 }
 # Engine arguments that ask for kernels which are not compiled.
-_DECIDE = {"attention_backend", "block_size", "kv_cache_dtype"}
+_DECIDE = {"attention_backend", "block_size"}
 VERSION_FILE = "flashinfer_version.txt"  # beside the kernels: for which release they are
 _KERNELS = (
     f"xqa_*_kv_cache_e4m3_*_page_size_{BLOCK_SIZE}_head_dim_{HEAD_DIM}"
@@ -48,7 +48,8 @@ def suits(
 ) -> bool:
     """Whether the kernels are made for this GPU, this model (its config.json) and these settings.
 
-    `given` are the engine arguments of the user. With tensor parallel, vLLM would take FlashInfer
+    `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. With tensor
+    parallel, vLLM would take FlashInfer
     for the exchange between GPUs as well, and that has not been tried.
     """
     if tensor_parallel_size > 1 or _DECIDE & given.keys():

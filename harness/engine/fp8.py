@@ -45,11 +45,11 @@ def suits(
 ) -> bool:
     """Whether the products are made for this GPU, vLLM, model (its config.json) and run.
 
-    `given` are the engine arguments of the user, of those that tune. A model that comes quantised
-    has its own scheme, and with a copy of the model in several `parts`, a GPU each, the products
-    have not been tried.
+    `given` are the engine arguments of the user, of those that tune. Its weights have to be of a
+    kind in weights.py besides. With a copy of the model in several `parts`, a GPU each, the
+    products have not been tried.
     """
-    if parts > 1 or "linear_backend" in given or "quantization_config" in model_config:
+    if parts > 1 or "linear_backend" in given:
         return False
     if any(os.environ.get(name, "0") not in ("", "0") for name in _OTHER_PRODUCTS):
         return False
@@ -61,9 +61,10 @@ def suits(
     return hopper and known and not any(size % ALIGNED_TO for size in sizes)
 
 
-def settings() -> dict[str, Any]:
-    """vLLM's engine arguments for these products."""
-    return {"quantization": QUANTIZATION, "worker_extension_cls": EXTENSION}
+def settings(*, from_checkpoint: bool = False) -> dict[str, Any]:
+    """vLLM's engine arguments for these products; a checkpoint in fp8 says itself what it is."""
+    scheme = {} if from_checkpoint else {"quantization": QUANTIZATION}
+    return {**scheme, "worker_extension_cls": EXTENSION}
 
 
 def environment(*, over_ray: bool = False) -> dict[str, str]:
@@ -72,11 +73,16 @@ def environment(*, over_ray: bool = False) -> dict[str, str]:
     `over_ray`: engines on other machines are told as well.
     """
     variables = {
-        _DISABLED: _listed(_DISABLED, *_OTHERS),
+        **without(*_OTHERS),
         ROW_KERNELS: "1" if row_kernels() else "0",
     }
     # vLLM takes variables of its own along to Ray's other machines, and those it is told of.
     return variables | ({_TAKEN_ALONG: _listed(_TAKEN_ALONG, ROW_KERNELS)} if over_ray else {})
+
+
+def without(*linear_kernels: str) -> dict[str, str]:
+    """vLLM's variable under which these kernels, and those that the user names, are left out."""
+    return {_DISABLED: _listed(_DISABLED, *linear_kernels)}
 
 
 def _listed(variable: str, *more: str) -> str:

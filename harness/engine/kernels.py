@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config import RunConfig, Scenario
-from harness.engine import attention, fp8, one_query
+from harness.engine import attention, fp8, one_query, weights
 from harness.engine_args import beyond_tuning
 from harness.inputs.model_source import ModelSource
 from harness.machine.system import SystemInfo
@@ -37,6 +37,11 @@ _NOT_COMPILED = (
     "an H100: python tools/compile_attention.py makes them, once, in some minutes"
 )
 
+_CACHE_IN_BF16 = (
+    "the KV cache is in bf16, as this checkpoint does not ask for another; --engine-arg "
+    "kv_cache_dtype=fp8 halves it and takes the faster attention kernels"
+)
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -45,17 +50,24 @@ class Kernels:
     flashinfer: bool = False  # attention by FlashInfer
     products: bool = False  # fp8 matrix products by cuBLASLt
     one_token: bool = False  # steps of one token by kernels made for them
+    kind: str | None = None  # of the weights, by weights.py; None: none that kernels are made for
+    from_checkpoint: bool = False  # whether the weights come quantised
     note: str | None = None  # what would make it faster, for the person at the terminal
 
     @property
     def settings(self) -> dict[str, Any]:
         """vLLM's engine arguments that ask for them."""
-        by_flashinfer = {"attention_backend": attention.BACKEND, "block_size": attention.BLOCK_SIZE}
-        settings = by_flashinfer if self.flashinfer else {}
+        settings: dict[str, Any] = {}
+        if self.flashinfer:
+            settings |= {
+                "attention_backend": attention.BACKEND,
+                "block_size": attention.BLOCK_SIZE,
+                "kv_cache_dtype": "fp8",
+            }
         if self.products:
-            settings |= fp8.settings()
-        if self.one_token:
-            settings |= one_query.settings(in_fp8=self.products)
+            settings |= fp8.settings(from_checkpoint=self.from_checkpoint)
+        if self.one_token and self.kind:
+            settings |= one_query.settings(self.kind, from_checkpoint=self.from_checkpoint)
         return settings
 
 
@@ -66,17 +78,29 @@ def choose(config: RunConfig, model: ModelSource, device: str, system: SystemInf
     """The kernels for this model on this machine's GPUs, by the flags of a run."""
     if device == "cpu":
         return OF_VLLM
-    one_token = _suits_one_token(config, model, system)
-    if config.precision != "fp8":
-        return Kernels(one_token=one_token)
+    kind, quantised = weights.kind(config, model), model.quantization is not None
+    one_token = _suits_one_token(config, model, system, kind)
+    if kind != weights.FP8:
+        return Kernels(one_token=one_token, kind=kind, from_checkpoint=quantised)
     suited = _suits_flashinfer(config, model, system)
-    compiled = suited and attention.compiled()
+    in_fp8 = suited and weights.cache_in_fp8(config, model)
+    compiled = in_fp8 and attention.compiled()
     return Kernels(
         flashinfer=compiled,
         products=one_token or _suits_products(config, model, system),
         one_token=one_token,
-        note=_NOT_COMPILED if suited and not compiled else None,
+        kind=kind,
+        from_checkpoint=quantised,
+        note=_note(config, suited=suited, in_fp8=in_fp8, compiled=compiled),
     )
+
+
+def _note(config: RunConfig, *, suited: bool, in_fp8: bool, compiled: bool) -> str | None:
+    if compiled or not suited:
+        return None
+    if in_fp8:
+        return _NOT_COMPILED
+    return None if "kv_cache_dtype" in config.engine_args else _CACHE_IN_BF16
 
 
 def without_compiling(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +139,7 @@ def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     return {
         **attention.environment(settings, given),
         **(fp8.environment(over_ray=over_ray) if _multiplies_by_cublas(settings) else {}),
+        **one_query.environment(settings),
         **{name: os.environ.get(name, value) for name, value in exchange.items()},
     }
 
@@ -144,10 +169,12 @@ def _suits_products(config: RunConfig, model: ModelSource, system: SystemInfo) -
     return config.scenario.value in fp8.SCENARIOS and _suits_fp8(config, model, system)
 
 
-def _suits_one_token(config: RunConfig, model: ModelSource, system: SystemInfo) -> bool:
+def _suits_one_token(
+    config: RunConfig, model: ModelSource, system: SystemInfo, kind: str | None
+) -> bool:
     """Whether a query has the engine to itself, on kernels that were made for that."""
     alone = config.scenario is Scenario.SINGLESTREAM and config.data_parallel_size == 1
-    if not alone or config.precision not in one_query.PRECISIONS:
+    if not alone or kind is None:
         return False
     return one_query.suits(model.config, config.engine_args) and _suits_fp8(config, model, system)
 

@@ -11,9 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PRECISIONS = ("bf16", "fp8")
-_EXTENSION = "harness.engine.one_token.WorkerExtension"
-_EXTENSION_FP8 = "harness.engine.one_token_fp8.WorkerExtension"
+from harness.engine import fp8
+from harness.engine.weights import BF16, FP8, INT4
+
+_EXTENSIONS = {
+    BF16: "harness.engine.one_token.WorkerExtension",
+    FP8: "harness.engine.one_token_fp8.WorkerExtension",
+    INT4: "harness.engine.one_token_int4.WorkerExtension",
+}
+# The kernels that come before one_token_int4.py's in vLLM's list and would take its place.
+_OTHERS_OF_INT4 = (
+    "MacheteLinearKernel",
+    "MarlinLinearKernel",
+    "ConchLinearKernel",
+    "ExllamaLinearKernel",
+    "TritonW4A16LinearKernel",
+    "HummingLinearKernel",
+)
 # The model that the kernels were written and measured for: Llama-3.1-8B.
 _SHAPE = {
     "hidden_size": 4096,
@@ -49,10 +63,12 @@ def suits(model_config: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return all(model_config.get(name) == size for name, size in _SHAPE.items())
 
 
-def settings(*, in_fp8: bool) -> dict[str, Any]:
-    """vLLM's engine arguments for these kernels."""
+def settings(kind: str, *, from_checkpoint: bool) -> dict[str, Any]:
+    """vLLM's engine arguments for these kernels and weights of this kind."""
+    scheme = fp8.settings(from_checkpoint=from_checkpoint) if kind == FP8 else {}
     return {
-        "worker_extension_cls": _EXTENSION_FP8 if in_fp8 else _EXTENSION,
+        **scheme,
+        "worker_extension_cls": _EXTENSIONS[kind],
         "compilation_config": {"mode": 0, "cudagraph_mode": "FULL"},
         # In a CUDA graph FlashAttention splits a prompt's attention for more programs than it
         # needs, and it runs prompts alone here.
@@ -60,14 +76,21 @@ def settings(*, in_fp8: bool) -> dict[str, Any]:
     }
 
 
+def environment(engine_settings: Mapping[str, Any]) -> dict[str, str]:
+    """vLLM's variables beside these engine arguments."""
+    if engine_settings.get("worker_extension_cls") == _EXTENSIONS[INT4]:
+        return fp8.without(*_OTHERS_OF_INT4)
+    return {}
+
+
 def is_asked_for(engine_settings: Mapping[str, Any]) -> bool:
     """Whether engine arguments ask for these kernels."""
-    return engine_settings.get("worker_extension_cls") in (_EXTENSION, _EXTENSION_FP8)
+    return engine_settings.get("worker_extension_cls") in _EXTENSIONS.values()
 
 
 def multiplies_in_fp8(engine_settings: Mapping[str, Any]) -> bool:
     """Whether cuBLASLt's products come with them."""
-    return engine_settings.get("worker_extension_cls") == _EXTENSION_FP8
+    return engine_settings.get("worker_extension_cls") == _EXTENSIONS[FP8]
 
 
 def graph_sizes(tokens: int) -> list[int]:

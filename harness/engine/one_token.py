@@ -15,8 +15,8 @@ from vllm.forward_context import get_forward_context
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models.llama import LlamaForCausalLM, LlamaModel
 
+from harness.engine import one_token_int4_products, one_token_products
 from harness.engine.one_token_attention import Scratch, attention
-from harness.engine.one_token_products import norm_gate_up, norm_product, product
 
 
 class WorkerExtension:
@@ -73,7 +73,7 @@ class OneTokenLlama(LlamaForCausalLM):
         """The logits of each row."""
         if hidden_states.shape[0] != 1:
             return super().compute_logits(hidden_states)
-        return product(hidden_states, self.lm_head.weight)
+        return one_token_products.product(hidden_states, self.lm_head.weight)
 
 
 def _through(
@@ -91,16 +91,24 @@ def _through(
     if block.attn.kv_cache_dtype.startswith("fp8"):
         cache = cache.view(torch.float8_e4m3fn)
     scales = (block.attn._k_scale, block.attn._v_scale)
-    qkv = norm_product(row, layer.input_layernorm, *_weights(block.qkv_proj))
+    by: Any = one_token_int4_products if _is_int4(mlp.down_proj) else one_token_products
+    qkv = by.norm_product(row, layer.input_layernorm, *_weights(block.qkv_proj))
     rotary = block.rotary_emb.cos_sin_cache
     attended = attention(qkv, rotary, step, cache, scales, scratch)
-    row = product(attended, *_weights(block.o_proj), residual=row)
-    inner = norm_gate_up(row, layer.post_attention_layernorm, *_weights(mlp.gate_up_proj))
-    return product(inner, *_weights(mlp.down_proj), residual=row)
+    row = by.product(attended, *_weights(block.o_proj), residual=row)
+    inner = by.norm_gate_up(row, layer.post_attention_layernorm, *_weights(mlp.gate_up_proj))
+    return by.product(inner, *_weights(mlp.down_proj), residual=row)
+
+
+def _is_int4(layer: Any) -> bool:
+    """Whether one_token_int4.py has kept the weights of this layer."""
+    return hasattr(layer, "one_token_weight")
 
 
 def _weights(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The weights of a product, row by row, and their scales; vLLM keeps fp8 transposed."""
+    if _is_int4(layer):
+        return layer.one_token_weight, layer.one_token_scales
     scales = getattr(layer, "weight_scale", None)
     return (layer.weight, None) if scales is None else (layer.weight.t(), scales)
 

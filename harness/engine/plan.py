@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
-from harness.engine import capacity, executor, kernels, process_needs, profiles
+from harness.engine import capacity, executor, kernels, process_needs, profiles, weights
 from harness.engine.profiles import Place, Profile
 from harness.engine.settings import Purpose, engine_settings
 from harness.inputs.model_source import ModelSource
@@ -95,8 +95,8 @@ def make(
     place = place_of(config, model, site)
     chosen = kernels.choose(config, model, site.device, site.system)
     # What was measured of weights as published says nothing of others.
-    weights = config.precision if model.quantization is None else "quantised"
-    profile = profiles.choose(place, weights, config.scenario.value, chosen, tuned)
+    precision = config.precision if model.quantization is None else "quantised"
+    profile = profiles.choose(place, precision, config.scenario.value, chosen, tuned)
     settings = engine_settings(config, model, site.device, profile, purpose)
     process_needs.check_compiler(settings, site.device)
     capacity.check_memory(config, site.device, site.system, model, settings)
@@ -128,8 +128,7 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
     parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     share = config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
     memory = site.system.gpu_memory_bytes
-    cache = model.quantization.kv_cache if model.quantization else None
-    cache_bytes = 1 if "fp8" in (config.precision, cache) else 2
+    cache_bytes = 1 if weights.cache_in_fp8(config, model) else 2
     return Place(
         device=site.device,
         gpu_name=site.system.gpu_kind,

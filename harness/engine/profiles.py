@@ -170,8 +170,8 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
         return _CPU
     if place.holds_demo:
         return _DEMO
-    if kernels.one_token:
-        return _one_token(place, precision)
+    if kernels.one_token and kernels.kind:
+        return _one_token(place, kernels.kind)
     if kernels.flashinfer:
         return _flashinfer(place, scenario)
     for family, measured in _MEASURED.items():
@@ -183,10 +183,10 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
     return _computed(place, scenario)
 
 
-def _one_token(place: Place, precision: str) -> Profile:
+def _one_token(place: Place, kind: str) -> Profile:
     family = next(family for family in _MEASURED if family in (place.gpu_name or ""))
-    source = _ONE_TOKEN[family, precision]
-    return Profile(f"one-token-{precision}-singlestream", _seats(1, 4096), source)
+    source = _ONE_TOKEN.get((family, kind), "not measured here")
+    return Profile(f"one-token-{kind}-singlestream", _seats(1, 4096), source)
 
 
 def _flashinfer(place: Place, scenario: str) -> Profile:

@@ -118,7 +118,7 @@ def test_models_of_another_shape_do_without(other: dict[str, int | None]) -> Non
 
 @pytest.mark.parametrize(
     "given",
-    [{"block_size": 32}, {"kv_cache_dtype": "auto"}, {"attention_backend": "FLASH_ATTN"}],
+    [{"block_size": 32}, {"attention_backend": "FLASH_ATTN"}],
     ids=str,
 )
 def test_engine_arguments_that_ask_for_other_kernels_are_followed(given: dict[str, Any]) -> None:
@@ -140,6 +140,12 @@ def test_the_tool_compiles_what_a_run_looks_for() -> None:
 
 def settings(precision: str, scenario: str, *, flashinfer: bool) -> Mapping[str, Any]:
     return settings_for(scenario, precision, flashinfer=flashinfer, products=False)
+
+
+def test_a_kv_cache_in_another_format_has_vllms_kernels() -> None:
+    given = {"kv_cache_dtype": "auto"}
+
+    assert "attention_backend" not in settings_for("offline", "fp8", engine_args=given)
 
 
 def test_fp8_on_a_hopper_gpu_takes_the_kernels_that_are_there() -> None:

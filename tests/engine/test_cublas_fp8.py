@@ -53,7 +53,6 @@ def test_another_release_of_vllm_keeps_its_own_products(release: str | None) -> 
 
 def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
     assert not suits(parts=2)
-    assert not suits(model=LLAMA | {"quantization_config": {"quant_method": "fp8"}})
     assert not suits(given={"linear_backend": "cutlass"})
     assert not suits(model=LLAMA | {"architectures": ["MixtralForCausalLM"]})
     assert not suits(model=LLAMA | {"intermediate_size": 14_340})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ import pytest
 from harness.engine import kernels, one_query
 from harness.engine.profiles import Profile
 from harness.tuning.plans import make_plan
+from tests.engine.checkpoints import AWQ, FP8_TENSORS, GPTQ, INT4_TENSORS
 from tests.engine.plans import H100, machine, plan_for
+from tests.inputs.model_folders import make_folder
 
 BF16 = "harness.engine.one_token.WorkerExtension"
 FP8 = "harness.engine.one_token_fp8.WorkerExtension"
+INT4 = "harness.engine.one_token_int4.WorkerExtension"
 
 
 @pytest.mark.parametrize(("precision", "extension"), [("bf16", BF16), ("fp8", FP8)])
@@ -83,7 +87,6 @@ def test_many_queries_at_a_time_do_without(scenario: str) -> None:
         {"tie_word_embeddings": True},
         {"attention_bias": True},
         {"architectures": ["MixtralForCausalLM"]},
-        {"quantization_config": {"quant_method": "awq"}},
     ],
     ids=str,
 )
@@ -94,6 +97,41 @@ def test_another_model_does_without(changed: dict[str, Any]) -> None:
 
     assert kernels.choose(planned.config, llama, "gpu", machine()).one_token
     assert not kernels.choose(planned.config, other, "gpu", machine()).one_token
+
+
+@pytest.mark.parametrize("scheme", [INT4_TENSORS, GPTQ], ids=["compressed-tensors", "gptq"])
+def test_weights_of_4_bits_have_kernels_of_their_own(
+    scheme: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=scheme)
+
+    planned = plan_for("singlestream", "bf16", model=str(folder))
+
+    assert planned.settings["worker_extension_cls"] == INT4
+    assert "quantization" not in planned.settings
+    assert planned.profile.name == "one-token-int4-singlestream"
+    off = planned.environment["VLLM_DISABLED_KERNELS"].split(",")
+    assert {"MacheteLinearKernel", "MarlinLinearKernel"} <= set(off)
+
+
+def test_a_checkpoint_in_fp8_is_read_as_it_is(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=FP8_TENSORS)
+
+    planned = plan_for("singlestream", "bf16", model=str(folder))
+
+    assert planned.settings["worker_extension_cls"] == FP8
+    assert "quantization" not in planned.settings
+    assert "kv_cache_dtype" not in planned.settings
+    assert "CutlassFP8ScaledMMLinearKernel" in planned.environment["VLLM_DISABLED_KERNELS"]
+
+
+def test_other_quantised_weights_do_without(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=AWQ)
+
+    planned = plan_for("singlestream", "bf16", model=str(folder))
+
+    assert not one_query.is_asked_for(planned.settings)
+    assert planned.environment == {}
 
 
 def test_settings_found_by_a_search_count_while_the_kernels_are_the_same() -> None:

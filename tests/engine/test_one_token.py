@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.engine import interpreted
 
 MOST_OFF = 0.03  # of the norm, through the whole layer
@@ -76,7 +78,7 @@ def attended(qkv, pages, step):
 """
 
 
-def in_a_worker(program: str) -> dict[str, Any]:
+def in_a_worker(program: str) -> Any:
     """What the program prints last, after the prelude."""
     return interpreted.last_line(program, PRELUDE)
 
@@ -108,6 +110,44 @@ def test_products_take_the_norm_the_activation_and_the_residual_along() -> None:
     )
 
     assert max(max(offs) for offs in found.values()) < MOST_OFF, found
+
+
+INT4_PRELUDE = """
+from harness.engine import one_token_int4_products as int4
+
+def in_int4(outputs, inputs):
+    # Numbers of 0 to 15, and words of eight of them as checkpoints hold them.
+    numbers = torch.randint(0, 16, (outputs, inputs))
+    scales = (torch.rand(outputs, inputs // 128) * inputs**-0.5 / 4).bfloat16()
+    places = 4 * torch.arange(8)
+    words = (numbers.view(outputs, -1, 8) << places).sum(-1)
+    words = torch.where(words >= 2**31, words - 2**32, words).int()
+    exact = (numbers - 8).float() * scales.float().repeat_interleave(128, 1)
+    return int4.packed(words), scales, exact
+"""
+
+
+def test_weights_of_4_bits_are_multiplied_as_they_are() -> None:
+    """With rows of one part, and of several of which the last is shorter."""
+    found = in_a_worker(
+        INT4_PRELUDE
+        + """
+x, residual = torch.randn(1, WIDTH).bfloat16(), torch.randn(1, 64).bfloat16()
+before, narrow, long = norm(), in_int4(64, WIDTH), in_int4(64, 48 * 128)
+big = 1000 * torch.randn(1, 48 * 128).bfloat16()
+gate, up = (narrow[2] @ normed(x[0].float(), before)).chunk(2)
+print(json.dumps([
+    off(int4.norm_product(x, before, *narrow[:2])[0], torch.cat([gate, up])),
+    off(int4.norm_gate_up(x, before, *narrow[:2])[0], torch.nn.functional.silu(gate) * up),
+    off(int4.product(big, *long[:2], residual=residual)[0],
+        long[2] @ big[0].float() + residual[0].float()),
+    off(int4.product(x, *narrow[:2], residual=residual)[0],
+        narrow[2] @ x[0].float() + residual[0].float()),
+]))
+"""
+    )
+
+    assert max(found) < MOST_OFF, found
 
 
 def test_attention_reads_the_tokens_before_and_adds_its_own() -> None:
@@ -158,42 +198,110 @@ def test_no_token_leaves_the_cache_alone() -> None:
     assert found["same"]
 
 
-def test_a_layer_is_what_its_parts_make_of_a_row() -> None:
-    """With layers that hold what vLLM's hold, and their weights as vLLM keeps them in fp8."""
+LAYERS = {
+    # As vLLM keeps it.
+    "fp8": """
+def layer(outputs, inputs):
+    w, scales = weights(outputs, inputs, fp8=True)
+    return SimpleNamespace(weight=w.t(), weight_scale=scales, exact=plain((w, scales)))
+""",
+    "int4": INT4_PRELUDE
+    + """
+def layer(outputs, inputs):
+    words, scales, exact = in_int4(outputs, inputs)
+    return SimpleNamespace(one_token_weight=words, one_token_scales=scales, exact=exact)
+""",
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_is_what_its_parts_make_of_a_row(kind: str) -> None:
+    """With layers that hold what vLLM's hold."""
     found = in_a_worker(
-        """
-        from harness.engine import one_token
-        from vllm.model_executor.models import ModelRegistry
+        LAYERS[kind]
+        + """
+from harness.engine import one_token
+from vllm.model_executor.models import ModelRegistry
 
-        def layer(outputs, inputs):
-            w, scales = weights(outputs, inputs, fp8=True)
-            return SimpleNamespace(weight=w.t(), weight_scale=scales)
+one = torch.ones(1)
+pages, step = cache_of(40)
+attn = SimpleNamespace(layer_name="0", kv_cache=pages.transpose(1, 2),
+                       kv_cache_dtype="auto", _k_scale=one, _v_scale=one)
+block = SimpleNamespace(
+    attn=attn, qkv_proj=layer(WIDTH + 2 * HEADS * DIM, WIDTH), o_proj=layer(WIDTH, WIDTH),
+    rotary_emb=SimpleNamespace(cos_sin_cache=ROTARY))
+mlp = SimpleNamespace(gate_up_proj=layer(2 * 2048, WIDTH), down_proj=layer(WIDTH, 2048))
+whole = SimpleNamespace(self_attn=block, mlp=mlp, input_layernorm=norm(),
+                        post_attention_layernorm=norm())
 
-        one = torch.ones(1)
-        pages, step = cache_of(40)
-        attn = SimpleNamespace(layer_name="0", kv_cache=pages.transpose(1, 2),
-                               kv_cache_dtype="auto", _k_scale=one, _v_scale=one)
-        block = SimpleNamespace(
-            attn=attn, qkv_proj=layer(WIDTH + 2 * HEADS * DIM, WIDTH), o_proj=layer(WIDTH, WIDTH),
-            rotary_emb=SimpleNamespace(cos_sin_cache=ROTARY))
-        mlp = SimpleNamespace(gate_up_proj=layer(2 * 2048, WIDTH), down_proj=layer(WIDTH, 2048))
-        whole = SimpleNamespace(self_attn=block, mlp=mlp, input_layernorm=norm(),
-                                post_attention_layernorm=norm())
-
-        def times(linear, x):
-            return (linear.weight.t().float() * linear.weight_scale) @ x
-
-        x = torch.randn(1, WIDTH).bfloat16()
-        qkv = times(block.qkv_proj, normed(x[0].float(), whole.input_layernorm))
-        row = x[0].float() + times(block.o_proj, attended(qkv[None], pages, step)[0])
-        gate, up = times(mlp.gate_up_proj, normed(row, whole.post_attention_layernorm)).chunk(2)
-        wanted = row + times(mlp.down_proj, torch.nn.functional.silu(gate) * up)
-        scratch = one_token_attention.Scratch(HEADS, "cpu")
-        got = one_token._through(whole, x, step.positions, {"0": step}, scratch)
-        registered = ModelRegistry.models["LlamaForCausalLM"].load_model_cls()
-        print(json.dumps({"off": off(got[0], wanted), "model": registered.__name__}))
-        """
+x = torch.randn(1, WIDTH).bfloat16()
+qkv = block.qkv_proj.exact @ normed(x[0].float(), whole.input_layernorm)
+row = x[0].float() + block.o_proj.exact @ attended(qkv[None], pages, step)[0]
+gate, up = (mlp.gate_up_proj.exact @ normed(row, whole.post_attention_layernorm)).chunk(2)
+wanted = row + mlp.down_proj.exact @ (torch.nn.functional.silu(gate) * up)
+scratch = one_token_attention.Scratch(HEADS, "cpu")
+got = one_token._through(whole, x, step.positions, {"0": step}, scratch)
+registered = ModelRegistry.models["LlamaForCausalLM"].load_model_cls()
+print(json.dumps({"off": off(got[0], wanted), "model": registered.__name__}))
+"""
     )
 
     assert found["off"] < MOST_OFF
     assert found["model"] == "OneTokenLlama"
+
+
+@pytest.mark.parametrize("packing", ["compressed-tensors", "gptq"])
+def test_beside_vllms_copy_of_the_weights_one_is_kept_for_one_token(packing: str) -> None:
+    """Whichever way the checkpoint's lie, and before vLLM lays them in its own order."""
+    found = in_a_worker(
+        INT4_PRELUDE
+        + f"""
+by_output = {packing == "compressed-tensors"}
+"""
+        + """
+from vllm.model_executor.kernels.linear import MacheteLinearKernel
+from vllm.model_executor import parameter
+from vllm.scalar_type import scalar_types
+from harness.engine.one_token_int4 import KeepingLinearKernel
+
+def laid_anew(kernel, layer):
+    layer.words.data.zero_()
+    layer.scales.data.zero_()
+
+parameter.get_tensor_model_parallel_rank = lambda: 0
+parameter.get_tensor_model_parallel_world_size = lambda: 1
+MacheteLinearKernel.can_implement = classmethod(lambda cls, c: (True, None))
+MacheteLinearKernel.process_weights_after_loading = laid_anew
+words = torch.randint(-2**31, 2**31, (64, WIDTH // 8), dtype=torch.int64).int()
+scales = torch.rand(64, WIDTH // 128).bfloat16()
+where = dict(input_dim=1, output_dim=0) if by_output else dict(input_dim=0, output_dim=1)
+loader = dict(weight_loader=lambda *_: None)
+
+def laid(tensor):
+    return tensor.clone() if by_output else tensor.t().contiguous()
+
+layer = torch.nn.Module()
+layer.words = parameter.PackedvLLMParameter(
+    data=laid(words), packed_dim=where["input_dim"], packed_factor=8, **where, **loader)
+layer.scales = parameter.GroupQuantScaleParameter(data=laid(scales), **where, **loader)
+config = SimpleNamespace(weight_type=scalar_types.uint4b8, act_type=torch.bfloat16,
+                         group_size=128, zero_points=False, has_g_idx=False)
+KeepingLinearKernel(config, "words", "scales").process_weights_after_loading(layer)
+others = [dict(group_size=64), dict(weight_type=scalar_types.uint4), dict(has_g_idx=True)]
+taken = [KeepingLinearKernel.can_implement(SimpleNamespace(**vars(config) | other))[0]
+         for other in [{}, *others]]
+print(json.dumps({
+    "taken": taken,
+    "words": bool((layer.one_token_weight == int4.packed(words)).all()),
+    "scales": bool((layer.one_token_scales == scales).all()),
+    "laid anew": not layer.words.any(),
+}))
+"""
+    )
+
+    assert found == {
+        "taken": [True, False, False, False],
+        "words": True,
+        "scales": True,
+        "laid anew": True,
+    }

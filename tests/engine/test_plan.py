@@ -13,6 +13,7 @@ from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
+from tests.engine.checkpoints import FP8_TENSORS
 from tests.engine.plans import plan_for
 from tests.inputs.model_folders import make_folder
 
@@ -44,6 +45,28 @@ def test_what_was_measured_of_plain_weights_is_not_claimed_of_quantised_ones(
 
     assert plan_for("singlestream", precision="bf16").profile.name == "one-token-bf16-singlestream"
     assert quantised.profile.name == "gpu-singlestream"
+
+
+def test_a_checkpoint_in_fp8_with_a_kv_cache_in_fp8_runs_as_weights_made_fp8(
+    tmp_path: Path,
+) -> None:
+    folder = str(make_folder(tmp_path / "model", quantization_config=FP8_TENSORS))
+    made = plan_for("offline", "fp8")
+
+    in_fp8, in_bf16 = (
+        plan_for("offline", "bf16", model=folder, engine_args=given)
+        for given in ({"kv_cache_dtype": "fp8"}, {})
+    )
+
+    names = ("attention_backend", "block_size", "worker_extension_cls", "kv_cache_dtype")
+    assert [in_fp8.settings[name] for name in names] == [made.settings[name] for name in names]
+    assert in_fp8.environment == made.environment
+    assert in_fp8.profile.name == made.profile.name
+    assert in_fp8.note is None
+    assert in_bf16.settings["worker_extension_cls"] == made.settings["worker_extension_cls"]
+    assert "attention_backend" not in in_bf16.settings
+    assert "--engine-arg kv_cache_dtype=fp8" in (in_bf16.note or "")
+    assert "quantization" not in in_fp8.settings.keys() | in_bf16.settings.keys()
 
 
 def plan_on_a_cpu(**flags: Any) -> EnginePlan:
