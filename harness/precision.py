@@ -36,3 +36,11 @@ def in_words(precision: str, quantised: str | None) -> str:
         if quantised is None
         else phrase("{quantised}, {precision} arithmetic", quantised=quantised, precision=precision)
     )
+
+
+def of_products(flag: str, activations: str | None) -> str:
+    """The number format that layers multiply in, as --precision spells it.
+
+    `activations` is the format that a quantised checkpoint asks for; None: it asks for none.
+    """
+    return "fp8" if activations == "fp8" else flag

@@ -16,6 +16,7 @@ PROGRAMS = ("run", "mmlu", "report", "util_logs")
 OWNERS = {
     "vllm": {
         "engine.vllm",
+        "engine.checkpoint",
         "engine.cublas_fp8",
         "engine.fp8_cache",
         "engine.fp8_rows",

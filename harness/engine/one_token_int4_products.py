@@ -32,6 +32,10 @@ _SMALL_AGAIN = tl.constexpr(2.0**49)
 _IN_REACH = tl.constexpr(5)
 _MOVED_BITS = tl.constexpr(12)
 _PART_GROUPS = 32  # that are read at once
+# Rows that a program reads at once, the fastest of those tried on an H200; of gate and up so many
+# times, as its inputs are then made ready once.
+_NORM_PRODUCT_ROWS, _GATE_UP_ROWS, _PRODUCT_ROWS = 16, 4, 4
+_GATE_UP_STEPS = 7
 
 # A kernel's arguments are rows of pointers, which a line for each would not make clearer.
 # fmt: off
@@ -65,25 +69,26 @@ def _large(value, PLANE: tl.constexpr):
 
 
 @triton.jit
-def _words_of(weights, row, word, WORDS: tl.constexpr):
-    """Some of the words of some rows: (rows, words)."""
+def _words_of(weights, row, word, END: tl.constexpr, WORDS: tl.constexpr):
+    """Some of the words of some rows before END: (rows, words)."""
     at = row[:, None].to(tl.int64) * WORDS + word[None, :]
-    return tl.load(weights + at, mask=(word < WORDS)[None, :], other=0)
+    inside = (row < END)[:, None] & (word < WORDS)[None, :]
+    return tl.load(weights + at, mask=inside, other=0)
 
 
 @triton.jit
-def _scales_of(scales, row, group, GROUPS: tl.constexpr):
-    """The scales of some groups of some rows: (rows, groups, 1)."""
+def _scales_of(scales, row, group, END: tl.constexpr, GROUPS: tl.constexpr):
+    """The scales of some groups of some rows before END: (rows, groups)."""
     at = row[:, None] * GROUPS + group[None, :]
-    found = tl.load(scales + at, mask=(group < GROUPS)[None, :], other=0.0)
-    return found.to(tl.float32)[:, :, None]
+    inside = (row < END)[:, None] & (group < GROUPS)[None, :]
+    return tl.load(scales + at, mask=inside, other=0.0)
 
 
 @triton.jit
 def _scaled(products, scale, ROWS: tl.constexpr, GROUPS: tl.constexpr):
     """(rows, words) by the scales of their groups."""
     by_group = tl.reshape(products, [ROWS, GROUPS, _WORDS])
-    return tl.reshape(by_group * scale, [ROWS, GROUPS * _WORDS])
+    return tl.reshape(by_group * scale.to(tl.float32)[:, :, None], [ROWS, GROUPS * _WORDS])
 
 
 @triton.jit
@@ -112,67 +117,87 @@ def _normed(x, gamma, scale, word, PLANE: tl.constexpr, WORDS: tl.constexpr):
 
 
 @triton.jit
+def _all_normed(x, gamma, epsilon, word, GROUPS: tl.constexpr):
+    """The inputs of each plane after RMS norm, made large, and what the offset takes off."""
+    norm_scale = _norm_scale(x, epsilon, GROUPS * _GROUP)
+    first = _normed(x, gamma, norm_scale, word, 0, GROUPS * _WORDS)
+    inputs = (_large(first, 0),)
+    total = first
+    for plane in tl.static_range(1, _PLANES):
+        value = _normed(x, gamma, norm_scale, word, plane, GROUPS * _WORDS)
+        # Triton knows no splat.
+        inputs = inputs + (_large(value, plane),)  # type: ignore[assignment]  # noqa: RUF005
+        total += value
+    return inputs, _below(total)
+
+
+@triton.jit
+def _products(words, inputs):
+    """Words by the inputs of each plane, made large."""
+    total = _numbers(words, 0) * inputs[0][None, :]
+    for plane in tl.static_range(1, _PLANES):
+        total += _numbers(words, plane) * inputs[plane][None, :]
+    return total
+
+
+@triton.jit
 def _norm_product(
     x, gamma, epsilon, weights, scales, out,
-    GROUPS: tl.constexpr, ROWS: tl.constexpr, EARLY: tl.constexpr,
+    GROUPS: tl.constexpr, OUTPUTS: tl.constexpr, ROWS: tl.constexpr, EARLY: tl.constexpr,
 ):
     """out = weights @ norm(x)."""
     let_the_next_start(EARLY)
     WORDS: tl.constexpr = GROUPS * _WORDS
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     word = tl.arange(0, WORDS)
-    words = _words_of(weights, row, word, WORDS)
-    scale = _scales_of(scales, row, tl.arange(0, GROUPS), GROUPS)
+    words = _words_of(weights, row, word, OUTPUTS, WORDS)
+    scale = _scales_of(scales, row, tl.arange(0, GROUPS), OUTPUTS, GROUPS)
     wait_for_input(EARLY)
-    norm_scale = _norm_scale(x, epsilon, GROUPS * _GROUP)
-    total = tl.zeros([ROWS, WORDS], tl.float32)
-    inputs = tl.zeros([WORDS], tl.float32)
-    for plane in tl.static_range(_PLANES):
-        value = _normed(x, gamma, norm_scale, word, plane, WORDS)
-        inputs += value
-        total += _numbers(words, plane) * _large(value, plane)[None, :]
-    product = _summed(_scaled(total - _below(inputs)[None, :], scale, ROWS, GROUPS))
-    tl.store(out + row, product.to(tl.bfloat16))
+    inputs, below = _all_normed(x, gamma, epsilon, word, GROUPS)
+    products = _products(words, inputs) - below[None, :]
+    product = _summed(_scaled(products, scale, ROWS, GROUPS))
+    tl.store(out + row, product.to(tl.bfloat16), mask=row < OUTPUTS)
 
 
 @triton.jit
 def _norm_gate_up(
     x, gamma, epsilon, weights, scales, out,
-    GROUPS: tl.constexpr, OUTPUTS: tl.constexpr, ROWS: tl.constexpr, EARLY: tl.constexpr,
+    GROUPS: tl.constexpr, OUTPUTS: tl.constexpr, ROWS: tl.constexpr, STEPS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """out = silu(gate @ norm(x)) * (up @ norm(x)); gate's OUTPUTS rows lie before up's."""
     let_the_next_start(EARLY)
     WORDS: tl.constexpr = GROUPS * _WORDS
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(0) * (ROWS * STEPS) + tl.arange(0, ROWS)
     word, group = tl.arange(0, WORDS), tl.arange(0, GROUPS)
-    gate_words = _words_of(weights, row, word, WORDS)
-    up_words = _words_of(weights, row + OUTPUTS, word, WORDS)
-    gate_scale = _scales_of(scales, row, group, GROUPS)
-    up_scale = _scales_of(scales, row + OUTPUTS, group, GROUPS)
+    gate_words = _words_of(weights, row, word, OUTPUTS, WORDS)
+    up_words = _words_of(weights, row + OUTPUTS, word, 2 * OUTPUTS, WORDS)
+    gate_scale = _scales_of(scales, row, group, OUTPUTS, GROUPS)
+    up_scale = _scales_of(scales, row + OUTPUTS, group, 2 * OUTPUTS, GROUPS)
     wait_for_input(EARLY)
-    norm_scale = _norm_scale(x, epsilon, GROUPS * _GROUP)
-    gate_total = tl.zeros([ROWS, WORDS], tl.float32)
-    up_total = tl.zeros([ROWS, WORDS], tl.float32)
-    inputs = tl.zeros([WORDS], tl.float32)
-    for plane in tl.static_range(_PLANES):
-        value = _normed(x, gamma, norm_scale, word, plane, WORDS)
-        inputs += value
-        large = _large(value, plane)[None, :]
-        gate_total += _numbers(gate_words, plane) * large
-        up_total += _numbers(up_words, plane) * large
-    below = _below(inputs)[None, :]
-    gate = _summed(_scaled(gate_total - below, gate_scale, ROWS, GROUPS))
-    up = _summed(_scaled(up_total - below, up_scale, ROWS, GROUPS))
-    gate = gate.to(tl.bfloat16).to(tl.float32)
-    up = up.to(tl.bfloat16).to(tl.float32)
-    silu = (gate / (1.0 + tl.exp(-gate))).to(tl.bfloat16).to(tl.float32)
-    tl.store(out + row, (silu * up).to(tl.bfloat16))
+    inputs, below = _all_normed(x, gamma, epsilon, word, GROUPS)
+    below = below[None, :]
+    for _step in range(STEPS):
+        next_row = row + ROWS
+        next_gate_words = _words_of(weights, next_row, word, OUTPUTS, WORDS)
+        next_up_words = _words_of(weights, next_row + OUTPUTS, word, 2 * OUTPUTS, WORDS)
+        next_gate_scale = _scales_of(scales, next_row, group, OUTPUTS, GROUPS)
+        next_up_scale = _scales_of(scales, next_row + OUTPUTS, group, 2 * OUTPUTS, GROUPS)
+        gate = _products(gate_words, inputs) - below
+        gate = _summed(_scaled(gate, gate_scale, ROWS, GROUPS)).to(tl.bfloat16).to(tl.float32)
+        up = _products(up_words, inputs) - below
+        up = _summed(_scaled(up, up_scale, ROWS, GROUPS)).to(tl.bfloat16).to(tl.float32)
+        silu = (gate / (1.0 + tl.exp(-gate))).to(tl.bfloat16).to(tl.float32)
+        tl.store(out + row, (silu * up).to(tl.bfloat16), mask=row < OUTPUTS)
+        row, gate_words, up_words = next_row, next_gate_words, next_up_words
+        gate_scale, up_scale = next_gate_scale, next_up_scale
 
 
 @triton.jit
 def _product(
     x, residual, weights, scales, out,
-    GROUPS: tl.constexpr, PART: tl.constexpr, ROWS: tl.constexpr, EARLY: tl.constexpr,
+    GROUPS: tl.constexpr, OUTPUTS: tl.constexpr, PART: tl.constexpr, ROWS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     """out = weights @ x + residual, in parts of PART groups, the last of which may be shorter."""
     let_the_next_start(EARLY)
@@ -184,8 +209,8 @@ def _product(
     shares = ()
     for part in tl.static_range(PARTS):
         # Triton knows no splat.
-        words = _words_of(weights, row, first_words + part * PART * _WORDS, WORDS)
-        scale = _scales_of(scales, row, first_groups + part * PART, GROUPS)
+        words = _words_of(weights, row, first_words + part * PART * _WORDS, OUTPUTS, WORDS)
+        scale = _scales_of(scales, row, first_groups + part * PART, OUTPUTS, GROUPS)
         tiles = tiles + (words,)  # type: ignore[assignment]  # noqa: RUF005
         shares = shares + (scale,)  # type: ignore[assignment]  # noqa: RUF005
     wait_for_input(EARLY)
@@ -199,7 +224,9 @@ def _product(
             in_part += _numbers(tiles[part], plane) * _large(value, plane)[None, :]
         total += _scaled(in_part - _below(inputs)[None, :], shares[part], ROWS, PART)
     product = _summed(total).to(tl.bfloat16).to(tl.float32)
-    tl.store(out + row, (product + tl.load(residual + row).to(tl.float32)).to(tl.bfloat16))
+    inside = row < OUTPUTS
+    value = product + tl.load(residual + row, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + row, value.to(tl.bfloat16), mask=inside)
 
 
 # fmt: on
@@ -222,10 +249,11 @@ def norm_product(
 ) -> torch.Tensor:
     """weight @ norm(x) of one row x; `norm` is vLLM's RMSNorm."""
     outputs, groups = scales.shape
-    rows = 16
+    rows = _NORM_PRODUCT_ROWS
     out = x.new_empty((1, outputs))
     arguments = (x, norm.weight, norm.variance_epsilon, weight, scales, out)
-    _norm_product[(outputs // rows,)](*arguments, GROUPS=groups, **_options(rows))
+    grid = (triton.cdiv(outputs, rows),)
+    _norm_product[grid](*arguments, GROUPS=groups, OUTPUTS=outputs, **_options(rows))
     return out
 
 
@@ -234,11 +262,12 @@ def norm_gate_up(
 ) -> torch.Tensor:
     """silu(gate) * up of weight @ norm(x), whose first half is gate."""
     outputs, groups = scales.shape[0] // 2, scales.shape[1]
-    rows = 8
+    rows, steps = _GATE_UP_ROWS, _GATE_UP_STEPS
     out = x.new_empty((1, outputs))
     arguments = (x, norm.weight, norm.variance_epsilon, weight, scales, out)
+    grid = (triton.cdiv(outputs, rows * steps),)
     options = _options(rows)
-    _norm_gate_up[(outputs // rows,)](*arguments, GROUPS=groups, OUTPUTS=outputs, **options)
+    _norm_gate_up[grid](*arguments, GROUPS=groups, OUTPUTS=outputs, STEPS=steps, **options)
     return out
 
 
@@ -247,12 +276,11 @@ def product(
 ) -> torch.Tensor:
     """weight @ x + residual of one row x."""
     outputs, groups = scales.shape
-    rows = 8 if groups <= _PART_GROUPS else 4
+    rows = _PRODUCT_ROWS
     out = x.new_empty((1, outputs))
-    options = _options(rows)
-    _product[(outputs // rows,)](
-        x, residual, weight, scales, out, GROUPS=groups, PART=_PART_GROUPS, **options
-    )
+    options = {"GROUPS": groups, "OUTPUTS": outputs, "PART": _PART_GROUPS, **_options(rows)}
+    grid = (triton.cdiv(outputs, rows),)
+    _product[grid](x, residual, weight, scales, out, **options)
     return out
 
 

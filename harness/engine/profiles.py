@@ -101,12 +101,12 @@ _FLASHINFER = {
     "server": (
         _seats(1024, 5120),
         f"{_H100_80GB}: p99 TTFT 1,008 ms, p99 TPOT 84 ms of 5,000 queries at 62 queries/s; "
-        f"{_H200_IN_TWO}: 638 and 62 ms of 3,600 at 67 queries/s",
+        f"{_H200_IN_TWO}: 893 and 76 ms of 40,104 at 65.8 queries/s",
     ),
     "interactive": (
         _seats(256, 1408),
         f"{_H100_80GB}: p99 TTFT 255 ms, p99 TPOT 23.6 ms of 2,000 queries at 50 queries/s; "
-        f"{_H200_IN_TWO}: 403 and 26.9 ms of 1,800 at 53 queries/s",
+        f"{_H200_IN_TWO}: 400 and 23.7 ms of 40,104 at 53.5 queries/s",
     ),
 }
 
@@ -117,6 +117,7 @@ _ONE_TOKEN = {
     ("H100", "fp8"): f"measured on two H100 of 80 GB {_ONE_TOKEN_ON}: p90 442 and 490 ms",
     ("H200", "bf16"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 542 ms",
     ("H200", "fp8"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 361 ms",
+    ("H200", "int4"): f"measured on two H200 {_ONE_TOKEN_ON}: p90 350 and 355 ms",
 }
 
 _CPU = Profile(

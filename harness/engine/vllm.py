@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import dataclasses
 import importlib.metadata
 import logging
@@ -14,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import engine_args, variables
-from harness.config import RunConfig
 from harness.engine import client, ray_cluster, ray_watch
 from harness.engine.causes import end_of_any
 from harness.engine.plan import EnginePlan
 from harness.engine.ray_causes import in_short
-from harness.engine.settings import Sampling, dtype_of
+from harness.engine.settings import Sampling
 from harness.engine.steps import StepCounts
-from harness.errors import EngineError, EnginePartLost, UsageError, first_line
-from harness.inputs.model_source import ModelSource
-from harness.inputs.quantization import Quantization
+from harness.errors import EngineError, EnginePartLost, UsageError
 from harness.language import phrase
 from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState
@@ -53,56 +49,6 @@ def check_engine_args(given: Mapping[str, Any]) -> None:
     with output_to(Path(os.devnull)):  # vLLM talks while it is imported
         known = _known_engine_args()
     engine_args.check(given, known)
-
-
-def check_checkpoint(config: RunConfig, model: ModelSource) -> None:
-    """Refuses quantised weights that this vLLM cannot run as asked. Imports vLLM for such alone."""
-    quantization = model.quantization
-    if quantization is None:
-        return
-    if config.precision == "fp8":
-        raise UsageError(
-            f"--precision fp8: {model.requested} comes quantised ({quantization.label}), and "
-            "nothing is quantised twice; use --precision bf16, which leaves its weights as they "
-            "are, or give the weights before quantisation."
-        )
-    with output_to(Path(os.devnull)):
-        objection = _objection(quantization, dtype_of(config), config.engine_args)
-    if objection is not None:
-        raise UsageError(
-            f"--model {model.requested} has {quantization.label}, and {objection}; give it in "
-            "another scheme, or as it was before quantisation."
-        )
-
-
-def _objection(quantization: Quantization, dtype: str, given: Mapping[str, Any]) -> str | None:
-    """Why the installed vLLM would refuse such weights; None: it would not."""
-    from vllm.model_executor.layers import quantization as schemes
-    from vllm.platforms import current_platform
-
-    method = quantization.method
-    if method not in schemes.QUANTIZATION_METHODS:
-        known = ", ".join(sorted(schemes.QUANTIZATION_METHODS))
-        return f"the installed vLLM does not know {method} (it knows {known})"
-    retired = getattr(schemes, "DEPRECATED_QUANTIZATION_METHODS", ())
-    if method in retired and not given.get("allow_deprecated_quantization"):
-        return f"the installed vLLM is giving {method} up"
-    try:
-        current_platform.verify_quantization(method)
-        scheme = schemes.get_quantization_config(method)
-        if method != "modelopt_mixed":  # which vLLM completes from a second file
-            scheme = scheme.from_config(copy.deepcopy(quantization.config))
-            formats = [
-                str(known).removeprefix("torch.") for known in scheme.get_supported_act_dtypes()
-            ]
-            if dtype not in formats:
-                return f"{method} computes in {', '.join(formats)}, not in {dtype}"
-    except Exception as error:  # whatever vLLM raises here, it would raise while loading
-        return f"vLLM refuses it ({first_line(error)})"
-    capability = current_platform.get_device_capability()
-    if capability is not None and capability.to_int() < scheme.get_min_capability():
-        return f"{method} needs a GPU of compute capability {scheme.get_min_capability() / 10:g}"
-    return None
 
 
 def _known_engine_args() -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import config
 from harness.config import RunConfig, Scenario
-from harness.engine import capacity, executor, plan, process_needs, ray_checks
+from harness.engine import capacity, checkpoint, executor, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.profiles import Profile
@@ -86,7 +86,7 @@ def prepare(
     release.check(settings, loadgen)
     engine.check_engine_args(settings.engine_args)
     model = models.resolve_model(settings)
-    engine.check_checkpoint(settings, model)
+    checkpoint.check(settings, model)
     settings = capacity.fit_heads(settings, asked, model)
     site = site.for_engine(settings)
     site = site.on_system(ray_checks.with_others(settings, site.system, model))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness import formatting
+from harness import formatting, precision
 from harness.engine import life as engine_life
 from harness.engine.causes import EngineLog
 from harness.engine.keeper import EngineKeeper
@@ -86,7 +86,11 @@ async def _measure_ceilings(run: ActiveRun) -> None:
     """What a GPU can do, while it is still free; a run without one has nothing to measure."""
     if run.config.extra_metrics and run.prepared.plan.system.gpu_count:
         async with run.phase("ceilings_s", phrase("measuring what a GPU can do")):
-            found = await asyncio.to_thread(ceilings.measure, run.config.precision)
+            quantised = run.prepared.plan.model.quantization
+            multiplied_in = precision.of_products(
+                run.config.precision, quantised.activations if quantised else None
+            )
+            found = await asyncio.to_thread(ceilings.measure, multiplied_in)
         if found is not None:
             run.record.ceilings(found)
 

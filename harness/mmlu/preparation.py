@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DEMO_MODEL, SMALL_MODEL, RunConfig
-from harness.engine import capacity, executor, plan, process_needs, ray_checks
+from harness.engine import capacity, checkpoint, executor, plan, process_needs, ray_checks
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.settings import Purpose, Sampling
@@ -66,7 +66,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
         num_fewshot=config.num_fewshot,
     )
     model = models.resolve_model(run)
-    engine.check_checkpoint(run, model)
+    checkpoint.check(run, model)
     run = capacity.fit_heads(run, asked, model)
     site = site.for_engine(run)
     site = site.on_system(ray_checks.with_others(run, site.system, model))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness import formatting
+from harness import formatting, precision
 from harness.language import phrase
 from harness.machine import cards
 from harness.rules.evidence import Evidence
@@ -190,8 +190,11 @@ def _peaks(evidence: Evidence) -> tuple[float | None, float | None, cards.Card |
     card = cards.find(evidence.config["system"].get("gpu_name"))
     if card is None:
         return None, None, None
-    fp8 = evidence.config["flags"]["precision"] == "fp8"
-    flop_per_s = card.fp8_flop_per_s if fp8 else card.bf16_flop_per_s
+    quantised = evidence.config["model"].get("quantization") or {}
+    multiplied_in = precision.of_products(
+        evidence.config["flags"]["precision"], quantised.get("activations")
+    )
+    flop_per_s = card.fp8_flop_per_s if multiplied_in == "fp8" else card.bf16_flop_per_s
     gpus = _gpus(evidence)
     return (gpus * flop_per_s if flop_per_s else None), gpus * card.memory_bytes_per_s, card
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig
+from harness.engine import checkpoint
 from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
@@ -37,14 +38,37 @@ def test_a_quantised_checkpoint_that_cannot_run_as_asked_is_refused(
     asked = RunConfig(model=str(folder), weights="dummy", **flags)
 
     with pytest.raises(UsageError, match=said):
-        engine.check_checkpoint(asked, resolve_model(asked))
+        checkpoint.check(asked, resolve_model(asked))
 
 
 def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "model", quantization_config=AWQ)
     asked = RunConfig(model=str(folder), weights="dummy")
 
-    engine.check_checkpoint(asked, resolve_model(asked))
+    checkpoint.check(asked, resolve_model(asked))
+
+
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
+
+
+def test_gptqs_layers_are_known_by_the_weight_files_alone(tmp_path: Path) -> None:
+    """Without them vLLM would run the model in bf16, and the report would say int4."""
+    folder = make_folder(tmp_path / "model", quantization_config=GPTQ)
+    asked = RunConfig(model=str(folder), weights="dummy")
+
+    with pytest.raises(UsageError, match=r"--weights dummy: .* so all of them would run in bf16"):
+        checkpoint.check(asked, resolve_model(asked))
+
+    make_folder(folder, "model.safetensors", quantization_config=GPTQ)
+    checkpoint.check(asked, resolve_model(asked))
+
+
+def test_gptqs_layers_may_be_named(tmp_path: Path) -> None:
+    named = GPTQ | {"modules_in_block_to_quantize": ["mlp.down_proj"]}
+    folder = make_folder(tmp_path / "model", quantization_config=named)
+    asked = RunConfig(model=str(folder), weights="dummy")
+
+    checkpoint.check(asked, resolve_model(asked))
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,20 @@ def test_fp8_is_held_against_products_in_fp8_and_energy_counts_before_power(
     assert found["joules_per_token"] == pytest.approx(500 / performance["total_new_tokens"])
 
 
+@pytest.mark.parametrize(("activations", "peak"), [("fp8", 1979e12), (None, 989.5e12)])
+def test_a_checkpoint_is_held_against_the_products_that_it_asks_for(
+    activations: str | None, peak: float, tmp_path: Path
+) -> None:
+    folder = run_with(tmp_path)
+    record = json.loads((folder / "config.json").read_text())
+    record["model"]["quantization"] = {"label": "some weights", "activations": activations}
+    (folder / "config.json").write_text(json.dumps(record))
+
+    found = make_report(folder)["run"]["performance"]["efficiency"]
+
+    assert found["peak_flop_per_s"] == 2 * peak
+
+
 def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     folder = run_with(tmp_path)
     (folder / "telemetry.csv").unlink()
