@@ -144,6 +144,20 @@ def test_server_report_shows_first_token_and_token_time_with_their_limits(
     assert record["headline"]["text"].endswith("tokens/s at 200.0 queries/s")
 
 
+def test_p99_of_a_few_queries_is_called_the_slowest(make_run: MakeRun) -> None:
+    said = "fewer than 100 here, so it is the slowest of them"
+    settings = RunConfig(scenario=Scenario.SERVER, mode="performance", total_sample_count=SAMPLES)
+    few = make_run(settings, test="server-few", name="few")
+    many = make_run(settings, test="server-valid", name="many")
+
+    counts = [make_report(folder)["run"]["performance"]["sample_count"] for folder in (few, many)]
+
+    assert counts[0] < 100 <= counts[1]
+    for page in ("report.md", "report.html"):
+        assert said in (few / page).read_text()
+        assert said not in (many / page).read_text()
+
+
 def test_of_a_run_that_fell_behind_the_headline_says_what_was_answered(make_run: MakeRun) -> None:
     settings = RunConfig(scenario=Scenario.SERVER, mode="performance", total_sample_count=SAMPLES)
     evidence = read_evidence(RunFolder(make_run(settings, test="server-few")))
