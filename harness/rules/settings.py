@@ -88,7 +88,7 @@ def _model(evidence: Evidence) -> Finding:
 def _weights(evidence: Evidence) -> Finding:
     weights = evidence.flags.weights
     if weights == "real":
-        return passed(weights)
+        return passed(phrase("those of the model"))
     text = phrase(
         "The weights are random numbers of the model's shape: the speed means something, the "
         "answers do not. Leave out --weights."
