@@ -49,8 +49,8 @@ def suits(
     """Whether the kernels are made for this GPU, this model (its config.json) and these settings.
 
     `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. With tensor
-    parallel, vLLM would take FlashInfer
-    for the exchange between GPUs as well, and that has not been tried.
+    parallel, vLLM would take FlashInfer for the exchange between GPUs as well, and that has not
+    been tried.
     """
     if tensor_parallel_size > 1 or _DECIDE & given.keys():
         return False

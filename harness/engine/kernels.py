@@ -42,6 +42,9 @@ _CACHE_IN_BF16 = (
     "kv_cache_dtype=fp8 halves it and takes the faster attention kernels"
 )
 
+# Engine arguments that name the kernels for a kind of weights.
+_OF_WEIGHTS = ("worker_extension_cls", "quantization")
+
 
 @dataclass(frozen=True)
 class Kernels:
@@ -138,7 +141,7 @@ def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
     over_ray = settings.get("distributed_executor_backend") == "ray"
     return {
         **attention.environment(settings, given),
-        **(fp8.environment(over_ray=over_ray) if _multiplies_by_cublas(settings) else {}),
+        **(fp8.environment(over_ray=over_ray) if multiplies_by_cublas(settings) else {}),
         **one_query.environment(settings),
         **{name: os.environ.get(name, value) for name, value in exchange.items()},
     }
@@ -146,14 +149,14 @@ def environment(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[s
 
 def are_those_of(settings: Mapping[str, Any], kernels: Kernels) -> bool:
     """Whether engine arguments found by a search ask for kernels that are still the ones chosen."""
-    products = _multiplies_by_cublas(settings)
-    if one_query.is_asked_for(settings) != kernels.one_token:
+    if any(settings.get(name) != kernels.settings.get(name) for name in _OF_WEIGHTS):
         return False
     flashinfer = settings.get("attention_backend") == attention.BACKEND
-    return products == kernels.products and (kernels.flashinfer or not flashinfer)
+    return kernels.flashinfer or not flashinfer
 
 
-def _multiplies_by_cublas(settings: Mapping[str, Any]) -> bool:
+def multiplies_by_cublas(settings: Mapping[str, Any]) -> bool:
+    """Whether engine arguments ask for cuBLASLt's products."""
     extension = settings.get("worker_extension_cls")
     return extension == fp8.EXTENSION or one_query.multiplies_in_fp8(settings)
 

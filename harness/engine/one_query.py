@@ -42,12 +42,13 @@ _DECIDE = {
     "compilation_config",
     "cudagraph_capture_sizes",
     "enforce_eager",
-    "kv_cache_dtype",
     "max_cudagraph_capture_size",
     "max_num_seqs",
     "optimization_level",
     "performance_mode",
 }
+# vLLM's names of the KV caches that the kernels read.
+_CACHES = ("auto", "bfloat16", "fp8", "fp8_e4m3")
 # Prompts run at one of these lengths, so a prompt is padded by 63 tokens at most.
 _GRAPH_EVERY = 64
 
@@ -58,7 +59,9 @@ def suits(model_config: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     `given` are the engine arguments of the user. GPU, vLLM and layers have to suit fp8.py besides,
     whose products take the prompts in fp8.
     """
-    if _DECIDE & given.keys() or any(model_config.get(name) for name in _BIASES):
+    if _DECIDE & given.keys() or given.get("kv_cache_dtype", "auto") not in _CACHES:
+        return False
+    if any(model_config.get(name) for name in _BIASES):
         return False
     return all(model_config.get(name) == size for name, size in _SHAPE.items())
 

@@ -91,18 +91,25 @@ def _through(
     if block.attn.kv_cache_dtype.startswith("fp8"):
         cache = cache.view(torch.float8_e4m3fn)
     scales = (block.attn._k_scale, block.attn._v_scale)
-    by: Any = one_token_int4_products if _is_int4(mlp.down_proj) else one_token_products
-    qkv = by.norm_product(row, layer.input_layernorm, *_weights(block.qkv_proj))
+    qkv_proj, o_proj, gate_up, down = map(
+        _by, (block.qkv_proj, block.o_proj, mlp.gate_up_proj, mlp.down_proj)
+    )
+    qkv = qkv_proj.norm_product(row, layer.input_layernorm, *_weights(block.qkv_proj))
     rotary = block.rotary_emb.cos_sin_cache
     attended = attention(qkv, rotary, step, cache, scales, scratch)
-    row = by.product(attended, *_weights(block.o_proj), residual=row)
-    inner = by.norm_gate_up(row, layer.post_attention_layernorm, *_weights(mlp.gate_up_proj))
-    return by.product(inner, *_weights(mlp.down_proj), residual=row)
+    row = o_proj.product(attended, *_weights(block.o_proj), residual=row)
+    inner = gate_up.norm_gate_up(row, layer.post_attention_layernorm, *_weights(mlp.gate_up_proj))
+    return down.product(inner, *_weights(mlp.down_proj), residual=row)
 
 
 def _is_int4(layer: Any) -> bool:
     """Whether one_token_int4.py has kept the weights of this layer."""
     return hasattr(layer, "one_token_weight")
+
+
+def _by(layer: Any) -> Any:
+    """The module whose products read these weights; a checkpoint may leave some layers alone."""
+    return one_token_int4_products if _is_int4(layer) else one_token_products
 
 
 def _weights(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:

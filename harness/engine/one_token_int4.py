@@ -36,8 +36,8 @@ class KeepingLinearKernel(MacheteLinearKernel):
             return False, f"needs 4 bits and a scale for each {INT4_GROUP} inputs"
         if c.has_g_idx or c.act_type != torch.bfloat16:
             return False, "needs inputs in their order, in bfloat16"
-        found: tuple[bool, str | None] = super().can_implement(c)
-        return found
+        by_machete: tuple[bool, str | None] = super().can_implement(c)
+        return by_machete
 
     def process_weights_after_loading(self, layer: torch.nn.Module) -> None:
         """Keeps the weights in `one_token_weight` and `one_token_scales`, an output a row."""

@@ -22,7 +22,7 @@ _GROUP = tl.constexpr(INT4_GROUP)
 _PLANES = tl.constexpr(8)  # numbers of a word
 _FOUR_BITS = tl.constexpr(15)
 _TWO = tl.constexpr(2.0)
-_WORDS = tl.constexpr(INT4_GROUP // 8)  # of a group
+_WORDS = tl.constexpr(INT4_GROUP // _PLANES.value)  # of a group
 _OFFSET = tl.constexpr(8.0)  # what a number of 0 stands below zero
 # Four bits cut out of a word are a float32 as they are, so small that it has no exponent of its
 # own: so many times 2**-149. Inputs are made large for it, and the sum small again; a conversion
@@ -44,7 +44,7 @@ _GATE_UP_STEPS = 7
 @triton.constexpr_function
 def _place(plane):
     """The bit at which the numbers of a plane are cut out."""
-    return 4 * plane if plane < 5 else 4 * plane - 12
+    return 4 * plane if plane < _IN_REACH else 4 * plane - _MOVED_BITS
 
 
 @triton.jit
@@ -239,7 +239,7 @@ def packed(words: torch.Tensor) -> torch.Tensor:
     """
     outputs = words.shape[0]
     places = 4 * torch.arange(_PLANES.value, dtype=torch.int32, device=words.device)
-    numbers = (words.unsqueeze(-1) >> places) & 15
+    numbers = (words.unsqueeze(-1) >> places) & _FOUR_BITS.value
     planes = numbers.view(outputs, -1, _PLANES.value, _WORDS.value)
     return (planes << places.view(-1, 1)).sum(2, dtype=torch.int32).view(outputs, -1)
 

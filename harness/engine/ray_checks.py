@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, RunConfig
-from harness.engine import attention, capacity, ray_cluster, ray_probe
+from harness.engine import attention, capacity, ray_cluster, ray_probe, weights
 from harness.engine.ray_cluster import FLAG, Machine
 from harness.engine.ray_probe import Answer, Question
 from harness.errors import UsageError, first_line
@@ -45,7 +45,8 @@ def with_others(config: RunConfig, system: SystemInfo, model: ModelSource) -> Sy
         answers = ray_cluster.on_each(others, ray_cluster.by_value(ray_probe).look, asked)
         for machine, answer in zip(others, answers, strict=True):
             check_alike(machine.address, own, answer)
-        systems = _systems(config, system, {machine: taken[machine] for machine in others})
+        beside = {machine: taken[machine] for machine in others}
+        systems = _systems(config, model, system, beside)
     return replace(system, others=systems)
 
 
@@ -185,11 +186,12 @@ def _named(part: str, release: str | None) -> str:
 
 
 def _systems(
-    config: RunConfig, own: SystemInfo, taken: Mapping[Machine, int]
+    config: RunConfig, model: ModelSource, own: SystemInfo, taken: Mapping[Machine, int]
 ) -> tuple[SystemInfo, ...]:
     """What the other machines are; they run the same source by now. Raises UsageError."""
     share = config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
-    wants_kernels = config.precision == "fp8" and attention.compiled()
+    in_fp8 = weights.kind(config, model) == weights.FP8 and weights.cache_in_fp8(config, model)
+    wants_kernels = in_fp8 and attention.compiled()
     systems = []
     seen = ray_cluster.on_each(list(taken), see)
     for (machine, used), there in zip(taken.items(), seen, strict=True):

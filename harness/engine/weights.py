@@ -19,7 +19,7 @@ INT4 = "int4"
 INT4_GROUP = 128  # inputs that share a scale
 _AS_PUBLISHED = (BF16, FP8)  # the precisions whose weights may be made from those as published
 _FP8_CACHES = ("fp8", "fp8_e4m3")  # vLLM's names of one number format
-# As compressed-tensors writes them (its QuantizationArgs). What is not said is not looked at.
+# As compressed-tensors writes them (its QuantizationArgs); other fields are not looked at.
 _FP8_WEIGHTS = {"num_bits": 8, "type": "float", "strategy": "channel", "symmetric": True}
 _FP8_INPUTS = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True}
 _INT4_WEIGHTS = {
@@ -62,10 +62,14 @@ def _of_compressed_tensors(scheme: Mapping[str, Any]) -> str | None:
     groups = list((scheme.get("config_groups") or {}).values())
     if len(groups) != 1 or list(scheme.get("ignore") or ()) != ["lm_head"]:
         return None
+    # What a checkpoint rotates while it runs, and scales of the KV cache for each head.
+    of_cache = (scheme.get("kv_cache_scheme") or {}).get("strategy")
+    if scheme.get("transform_config") or of_cache not in (None, "tensor"):
+        return None
     weights, inputs = (groups[0].get(name) or {} for name in ("weights", "input_activations"))
     if groups[0].get("targets") != ["Linear"]:
         return None
-    layout = scheme.get("format")
+    layout = groups[0].get("format") or scheme.get("format")
     if layout == "float-quantized" and _is(weights, _FP8_WEIGHTS) and _is(inputs, _FP8_INPUTS):
         return FP8
     in_order = weights.get("actorder") in _IN_ORDER

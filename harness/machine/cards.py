@@ -20,6 +20,15 @@ class Card:
     memory_bytes_per_s: float
     source: str
 
+    def multiplies_in(self, precision: str) -> str:
+        """The number format of products, as --precision spells it; vLLM takes bf16 without fp8."""
+        return "bf16" if precision == "fp8" and self.fp8_flop_per_s is None else precision
+
+    def flop_per_s(self, precision: str) -> float:
+        """The most of products that are asked for in this precision."""
+        in_fp8 = self.fp8_flop_per_s if precision == "fp8" else None
+        return in_fp8 or self.bf16_flop_per_s
+
 
 _H100 = "https://www.nvidia.com/en-us/data-center/h100/"
 _H200 = "https://www.nvidia.com/en-us/data-center/h200/"

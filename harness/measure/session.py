@@ -18,7 +18,7 @@ from harness.engine.vllm import Engine
 from harness.errors import EngineError
 from harness.language import phrase
 from harness.loadgen.planning import Target
-from harness.machine import ceilings
+from harness.machine import cards, ceilings
 from harness.measure import highest_rate, performance, repeats, targets, tests
 from harness.measure.active import ActiveRun
 from harness.measure.preparation import Prepared
@@ -86,13 +86,18 @@ async def _measure_ceilings(run: ActiveRun) -> None:
     """What a GPU can do, while it is still free; a run without one has nothing to measure."""
     if run.config.extra_metrics and run.prepared.plan.system.gpu_count:
         async with run.phase("ceilings_s", phrase("measuring what a GPU can do")):
-            quantised = run.prepared.plan.model.quantization
-            multiplied_in = precision.of_products(
-                run.config.precision, quantised.activations if quantised else None
-            )
-            found = await asyncio.to_thread(ceilings.measure, multiplied_in)
+            found = await asyncio.to_thread(ceilings.measure, _products_are_in(run.prepared))
         if found is not None:
             run.record.ceilings(found)
+
+
+def _products_are_in(prepared: Prepared) -> str:
+    """The number format of a run's products on its GPU, as --precision spells it."""
+    quantised, card = prepared.plan.model.quantization, cards.find(prepared.plan.system.gpu_kind)
+    asked = precision.of_products(
+        prepared.config.precision, quantised.activations if quantised else None
+    )
+    return asked if card is None else card.multiplies_in(asked)
 
 
 async def _all_tests(run: ActiveRun) -> None:

@@ -168,7 +168,7 @@ def _work_of(evidence: Evidence) -> tuple[float | None, float | None]:
     work = Work(
         result.sample_count, config["dataset"]["mean_prompt_tokens"], result.total_new_tokens, steps
     )
-    kv_type = str(config["resolved"]["engine"].get("kv_cache_dtype"))
+    kv_type = str(_kv_cache_type(config))
     moved = model_bytes(
         shape,
         work,
@@ -176,6 +176,14 @@ def _work_of(evidence: Evidence) -> tuple[float | None, float | None]:
         kv_bytes=1 if kv_type.startswith("fp8") else 2,
     )
     return model_flop(shape, work), moved
+
+
+def _kv_cache_type(config: dict[str, Any]) -> str | None:
+    """Of a checkpoint's own where no engine argument asks for another."""
+    asked: str | None = config["resolved"]["engine"].get("kv_cache_dtype")
+    if asked not in (None, "auto"):
+        return asked
+    return (config["model"].get("quantization") or {}).get("kv_cache")
 
 
 def weight_bytes_of(config: dict[str, Any]) -> float:
@@ -194,7 +202,7 @@ def _peaks(evidence: Evidence) -> tuple[float | None, float | None, cards.Card |
     multiplied_in = precision.of_products(
         evidence.config["flags"]["precision"], quantised.get("activations")
     )
-    flop_per_s = card.fp8_flop_per_s if multiplied_in == "fp8" else card.bf16_flop_per_s
+    flop_per_s = card.flop_per_s(multiplied_in)
     gpus = _gpus(evidence)
     return (gpus * flop_per_s if flop_per_s else None), gpus * card.memory_bytes_per_s, card
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import command_line, formatting, precision, templates
-from harness.engine import one_query
+from harness.engine import kernels, one_query
 from harness.metrics import TOKEN_DTYPE, AccuracyResult
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.evidence import ROUGE_NAMES, Evidence
@@ -130,7 +130,7 @@ def calibration(runs: Sequence[Evidence]) -> str:
         kv_caches={flag: _kv_caches(of) for flag, of in by_flag.items()},
         vllm_versions=sorted({str(run.config["system"].get("vllm_version")) for run in runs}),
         schemes=schemes,
-        one_token=any(one_query.is_asked_for(run.config["resolved"]["engine"]) for run in runs),
+        one_token=_one_token(by_flag.get("fp8", ())),
         checkpoints=list(_checkpoints(runs)),
     )
 
@@ -148,8 +148,19 @@ def _checkpoints(runs: Sequence[Evidence]) -> Iterator[dict[str, Any]]:
             **came,
             "groups": f", with a scale for each {size} of them" if size else "",
             "kv_caches": _kv_caches(of),
+            "by_cublas": any(map(kernels.multiplies_by_cublas, _engines(of))),
+            "one_token": _one_token(of),
             "as_it_stands": json.dumps(came["config"], indent=2),
         }
+
+
+def _engines(runs: Sequence[Evidence]) -> Iterator[dict[str, Any]]:
+    yield from (run.config["resolved"]["engine"] for run in runs)
+
+
+def _one_token(runs: Sequence[Evidence]) -> bool:
+    """Whether steps of one token ran on kernels of their own."""
+    return any(map(one_query.is_asked_for, _engines(runs)))
 
 
 def _kv_caches(runs: Sequence[Evidence]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import command_line
 from harness.engine import life as engine_life
+from harness.engine import weights
 from harness.engine.causes import EngineLog
 from harness.engine.vllm import Engine
 from harness.errors import BenchmarkError, EngineError, UsageError
@@ -85,7 +86,7 @@ class TuneSession:
         self.make_engine = make_engine
         self.plan = tuning_plans.make_plan(
             prepared.plan.place,
-            config.precision,
+            weights.kind(config, prepared.plan.model) or config.precision,
             config.scenario.value,
             prepared.plan.profile,
             tuple(config.engine_args),

@@ -12,9 +12,8 @@ from harness.engine import checkpoint
 from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
+from tests.engine.checkpoints import AWQ, GPTQ
 from tests.inputs.model_folders import make_folder
-
-AWQ = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 
 
 @pytest.mark.parametrize(
@@ -46,9 +45,6 @@ def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(tmp_path: Path) -> N
     asked = RunConfig(model=str(folder), weights="dummy")
 
     checkpoint.check(asked, resolve_model(asked))
-
-
-GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
 
 
 def test_gptqs_layers_are_known_by_the_weight_files_alone(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_every_step_is_a_graph_whatever_the_length_of_its_prompt() -> None:
         {"engine_args": {"max_num_seqs": 8}},
         {"engine_args": {"compilation_config": {"compile_sizes": [1]}}},
         {"engine_args": {"attention_backend": "FLASHINFER"}},
+        {"engine_args": {"kv_cache_dtype": "fp8_e5m2"}},
         {"engine_args": {"enable_lora": True}},
     ],
     ids=str,
@@ -125,6 +126,32 @@ def test_a_checkpoint_in_fp8_is_read_as_it_is(tmp_path: Path) -> None:
     assert "CutlassFP8ScaledMMLinearKernel" in planned.environment["VLLM_DISABLED_KERNELS"]
 
 
+@pytest.mark.parametrize(
+    ("scheme", "extension"), [(FP8_TENSORS, FP8), (INT4_TENSORS, INT4)], ids=["fp8", "int4"]
+)
+def test_a_kv_cache_in_fp8_is_read_as_well(
+    scheme: dict[str, Any], extension: str, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=scheme)
+
+    planned = plan_for(
+        "singlestream", "bf16", model=str(folder), engine_args={"kv_cache_dtype": "fp8"}
+    )
+
+    assert planned.settings["worker_extension_cls"] == extension
+    assert planned.settings["kv_cache_dtype"] == "fp8"
+
+
+def test_what_was_measured_of_weights_made_fp8_is_called_so(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=FP8_TENSORS)
+    said = "all of weights made fp8 while loading"
+
+    came = plan_for("singlestream", "bf16", model=str(folder)).profile
+
+    assert said in came.source
+    assert said not in plan_for("singlestream", "fp8").profile.source
+
+
 def test_other_quantised_weights_do_without(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "model", quantization_config=AWQ)
 
@@ -140,6 +167,15 @@ def test_settings_found_by_a_search_count_while_the_kernels_are_the_same() -> No
 
     assert plan_for("singlestream", "bf16", tuned=before).profile == ours
     assert plan_for("singlestream", "bf16", tuned=ours).profile is ours
+
+
+def test_settings_of_one_kind_of_weights_say_nothing_of_another(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "model", quantization_config=INT4_TENSORS)
+    of_bf16 = plan_for("singlestream", "bf16").profile
+
+    planned = plan_for("singlestream", "bf16", model=str(folder), tuned=of_bf16)
+
+    assert planned.profile.name == "one-token-int4-singlestream"
 
 
 def test_a_search_does_not_compile_beside_them() -> None:

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from harness.engine import one_query
 from tests.engine import interpreted
 
+INT4 = "harness.engine.one_token_int4.WorkerExtension"
+# Kernels for inputs in fp8, and for weights of 8 bits.
+OTHER_FORMATS = {"CutlassW4A8LinearKernel", "AllSparkLinearKernel"}
 MOST_OFF = 0.03  # of the norm, through the whole layer
 
 PRELUDE = """
@@ -287,10 +291,14 @@ layer.scales = parameter.GroupQuantScaleParameter(data=laid(scales), **where, **
 config = SimpleNamespace(weight_type=scalar_types.uint4b8, act_type=torch.bfloat16,
                          group_size=128, zero_points=False, has_g_idx=False)
 KeepingLinearKernel(config, "words", "scales").process_weights_after_loading(layer)
+from vllm.model_executor.kernels.linear import _POSSIBLE_KERNELS
+from vllm.platforms import PlatformEnum
+listed = _POSSIBLE_KERNELS[PlatformEnum.CUDA]
 others = [dict(group_size=64), dict(weight_type=scalar_types.uint4), dict(has_g_idx=True)]
 taken = [KeepingLinearKernel.can_implement(SimpleNamespace(**vars(config) | other))[0]
          for other in [{}, *others]]
 print(json.dumps({
+    "before": [kernel.__name__ for kernel in listed[: listed.index(KeepingLinearKernel)]],
     "taken": taken,
     "words": bool((layer.one_token_weight == int4.packed(words)).all()),
     "scales": bool((layer.one_token_scales == scales).all()),
@@ -299,9 +307,15 @@ print(json.dumps({
 """
     )
 
+    before = set(found.pop("before"))
     assert found == {
         "taken": [True, False, False, False],
         "words": True,
         "scales": True,
         "laid anew": True,
     }
+    # The list of vLLM 0.32, which has all of 0.26's.
+    told = one_query.environment({"worker_extension_cls": INT4})
+    off = set(told["VLLM_DISABLED_KERNELS"].split(","))
+    assert off <= before
+    assert before - off <= OTHER_FORMATS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,11 +14,13 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig
-from harness.engine import ray_checks, ray_cluster, ray_probe
+from harness.engine import attention, ray_checks, ray_cluster, ray_probe
 from harness.engine.ray_probe import Question
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
+from tests.engine.checkpoints import FP8_TENSORS
+from tests.inputs.model_folders import make_folder
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install ray)")
 
@@ -182,6 +186,26 @@ def test_a_run_takes_the_other_machine_into_its_description(
 
     assert [other.gpu_count for other in system.others] == [1]
     assert system.others[0].cpu == system.cpu
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_machine_without_the_kernels_of_a_checkpoint_in_fp8_is_refused(
+    wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where FlashInfer's attention is compiled here, and the KV cache is in fp8."""
+    monkeypatch.setenv("VLLM_HOST_IP", HERE)
+    monkeypatch.setattr(ray_checks, "check_alike", lambda *_: None)
+    monkeypatch.setattr(attention, "compiled", lambda: True)
+    folder = make_folder(tmp_path / "model", quantization_config=FP8_TENSORS)
+    given = {"kv_cache_dtype": "fp8"} if wanted else {}
+    asked = dataclasses.replace(ON_BOTH, model=str(folder), engine_args=given)
+
+    with (
+        pytest.raises(UsageError, match=f"compiled on this machine and not on {THERE}")
+        if wanted
+        else contextlib.nullcontext()
+    ):
+        ray_checks.with_others(asked, system_info.collect(), resolve_model(asked))
 
 
 def test_vllms_other_address_of_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,13 @@ def changed(scheme: dict[str, Any], where: str, **changes: Any) -> dict[str, Any
     return other
 
 
+PER_HEAD = {"num_bits": 8, "type": "float", "strategy": "attn_head"}
+TWO_GROUPS = {
+    name: INT4_TENSORS["config_groups"]["group_0"] | {"targets": targets}
+    for name, targets in (("group_0", ["Linear"]), ("group_1", ["re:.*down_proj"]))
+}
+
+
 @pytest.mark.parametrize(("precision", "found"), [("bf16", "bf16"), ("fp8", "fp8"), ("fp16", None)])
 def test_weights_as_published_are_of_the_precision(
     precision: str, found: str | None, tmp_path: Path
@@ -44,9 +51,21 @@ def test_weights_as_published_are_of_the_precision(
         (changed(FP8_TENSORS, "beside", kv_cache_scheme={"num_bits": 8, "type": "float"}), "fp8"),
         (INT4_TENSORS, "int4"),
         (changed(INT4_TENSORS, "weights", actorder="weight"), "int4"),
+        (changed(INT4_TENSORS, "weights", actorder="static"), "int4"),
+        (changed(INT4_TENSORS, "weights", actorder=False), "int4"),
+        (changed(INT4_TENSORS, "group", format="pack-quantized") | {"format": "mixed"}, "int4"),
         (GPTQ, "int4"),
     ],
-    ids=["fp8", "fp8 with a KV cache", "int4", "int4 in order", "gptq"],
+    ids=[
+        "fp8",
+        "fp8 with a KV cache",
+        "int4",
+        "int4 in order",
+        "static",
+        "no order",
+        "a format of the group",
+        "gptq",
+    ],
 )
 def test_a_checkpoint_says_of_which_kind_it_is(
     scheme: dict[str, Any], found: str, tmp_path: Path
@@ -62,6 +81,13 @@ def test_a_checkpoint_says_of_which_kind_it_is(
         changed(FP8_TENSORS, "input_activations", dynamic=False, strategy="tensor"),
         changed(FP8_TENSORS, "group", input_activations=None),
         changed(FP8_TENSORS, "beside", ignore=["lm_head", "model.layers.0.mlp.down_proj"]),
+        changed(FP8_TENSORS, "beside", format="int-quantized"),
+        changed(FP8_TENSORS, "beside", transform_config={"config_groups": {"R4": {}}}),
+        changed(FP8_TENSORS, "beside", kv_cache_scheme=PER_HEAD),
+        changed(INT4_TENSORS, "beside", transform_config={"config_groups": {"R4": {}}}),
+        changed(INT4_TENSORS, "beside", format="marlin-24"),
+        changed(INT4_TENSORS, "beside", config_groups=TWO_GROUPS),
+        changed(INT4_TENSORS, "group", format="marlin-24"),
         changed(INT4_TENSORS, "weights", group_size=64),
         changed(INT4_TENSORS, "weights", symmetric=False),
         changed(INT4_TENSORS, "weights", actorder="group"),
@@ -74,6 +100,8 @@ def test_a_checkpoint_says_of_which_kind_it_is(
         GPTQ | {"bits": 8},
         GPTQ | {"group_size": 32},
         GPTQ | {"dynamic": {"-:.*down.*": {}}},
+        GPTQ | {"lm_head": True},
+        GPTQ | {"modules_in_block_to_quantize": ["mlp.down_proj"]},
         {"quant_method": "fp8", "activation_scheme": "static"},
     ],
     ids=str,

@@ -147,6 +147,29 @@ def test_a_checkpoint_is_held_against_the_products_that_it_asks_for(
     assert found["peak_flop_per_s"] == 2 * peak
 
 
+def test_a_checkpoint_may_bring_a_kv_cache_in_fp8(tmp_path: Path) -> None:
+    folder = run_with(tmp_path)
+    in_bf16 = make_report(folder)["run"]["performance"]["efficiency"]["model_bytes"]
+    record = json.loads((folder / "config.json").read_text())
+    came = {"label": "some weights", "activations": None, "kv_cache": "fp8"}
+    record["model"]["quantization"] = came
+    (folder / "config.json").write_text(json.dumps(record))
+
+    found = make_report(folder)["run"]["performance"]["efficiency"]["model_bytes"]
+
+    assert found < in_bf16
+
+
+def test_without_products_in_fp8_those_in_bf16_count() -> None:
+    a100, h100 = cards.find("NVIDIA A100-SXM4-80GB"), cards.find("NVIDIA H100 80GB HBM3")
+
+    assert a100 and h100
+    assert (a100.multiplies_in("fp8"), h100.multiplies_in("fp8")) == ("bf16", "fp8")
+    assert a100.flop_per_s("fp8") == a100.bf16_flop_per_s
+    assert h100.flop_per_s("fp8") == h100.fp8_flop_per_s
+    assert h100.flop_per_s("fp16") == h100.bf16_flop_per_s
+
+
 def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
     folder = run_with(tmp_path)
     (folder / "telemetry.csv").unlink()

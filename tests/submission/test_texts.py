@@ -94,6 +94,43 @@ def test_weights_that_came_quantised_are_described_everywhere(
     assert "Nothing is quantised" not in text
 
 
+FP8_CAME = CAME | {"method": "compressed-tensors", "label": "fp8 weights by compressed-tensors",
+                   "formats": ["fp8"], "group_size": None, "activations": "fp8"}  # fmt: skip
+BY_CUBLAS = "harness.engine.cublas_fp8.WorkerExtension"
+ONE_TOKEN = "harness.engine.one_token_fp8.WorkerExtension"
+
+
+@pytest.mark.parametrize(
+    ("extension", "said"), [(None, (0, 0)), (BY_CUBLAS, (1, 0)), (ONE_TOKEN, (1, 1))]
+)
+def test_a_checkpoints_products_are_described_as_they_ran(
+    extension: str | None, said: tuple[int, int], good: list[FinishedRun], tmp_path: Path,
+    project: Path, system_json: Path,
+) -> None:  # fmt: skip
+    where = ("resolved", "engine", "worker_extension_cls")
+    runs = [changed(one, "model", "quantization", value=FP8_CAME) for one in good]
+    runs = [changed(one, *where, value=extension) for one in runs]
+
+    text = (make(runs, tmp_path, project, system_json) / "closed/ACME/calibration.md").read_text()
+
+    counts = (text.count("products are cuBLASLt's"), text.count("A step of one token"))
+    assert counts == said
+
+
+def test_steps_of_one_token_are_told_of_the_weights_that_they_read(
+    good: list[FinishedRun], tmp_path: Path, project: Path, system_json: Path
+) -> None:
+    """Of weights made fp8 here nothing is said for the sake of a checkpoint beside them."""
+    runs = [changed(one, "flags", "precision", value="fp8") for one in good]
+    runs[1] = changed(good[1], "model", "quantization", value=CAME)
+    runs[1] = changed(runs[1], "resolved", "engine", "worker_extension_cls", value=ONE_TOKEN)
+
+    text = (make(runs, tmp_path, project, system_json) / "closed/ACME/calibration.md").read_text()
+
+    assert "multiplies these fp8 weights by bf16 activations" not in text
+    assert text.count("A step of one token") == 1
+
+
 def test_a_submitter_is_asked_how_the_weights_came_to_be_quantised(
     good: list[FinishedRun],
 ) -> None:
