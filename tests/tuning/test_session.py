@@ -19,6 +19,8 @@ from harness.engine.plan import EnginePlan
 from harness.engine.profiles import Profile
 from harness.engine.settings import Sampling
 from harness.errors import EngineError, UsageError
+from harness.inputs import quantization
+from harness.inputs.quantization import Quantization
 from harness.machine.system import SystemInfo
 from harness.measure import preparation
 from harness.measure.preparation import Prepared
@@ -27,6 +29,7 @@ from harness.tuning import file as tuning_file
 from harness.tuning import search as tuning
 from harness.tuning import session as tune_session
 from harness.tuning import trial
+from tests.engine.checkpoints import FP8_TENSORS
 from tests.fakes import FakeEngine
 
 COMMAND = ["python", "run.py", "--model", "demo", "--tune", "30", "--dataset", "synthetic"]
@@ -126,6 +129,24 @@ def recorded(prepared: Prepared) -> dict[str, Any]:
     assert len(content["searches"]) == 1
     found: dict[str, Any] = content["searches"][0]
     return found
+
+
+def test_a_checkpoint_in_fp8_is_searched_as_fp8(prepared: Prepared) -> None:
+    """The largest block of the KV cache that is worth a trial is another than for bf16."""
+    on_gpu = dataclasses.replace(prepared.plan.place, device="gpu", memory_bytes=140 << 30)
+    came = quantization.read("./model", Path(), {"quantization_config": FP8_TENSORS})
+
+    make: Any = TunedDouble
+
+    def largest_block(known: Quantization | None) -> int:
+        model = dataclasses.replace(prepared.plan.model, quantization=known)
+        plan = dataclasses.replace(prepared.plan, place=on_gpu, model=model)
+        asked = dataclasses.replace(prepared, plan=plan)
+        search = tune_session.TuneSession(asked, 30, COMMAND, Terminal(), make).plan
+        tried = [s for v in search.variations for s in search.candidates(v, search.base)]
+        return max(int(settings.get("block_size", 0)) for settings in tried)
+
+    assert (largest_block(came), largest_block(None)) == (224, 128)
 
 
 @pytest.mark.usefixtures("scored")
