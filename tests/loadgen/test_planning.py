@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.loadgen import planning
@@ -43,6 +43,7 @@ def test_a_smoke_run_is_given_the_rate_as_it_is() -> None:
     assert (target.qps, target.samples, target.expected_duration_s) == (2.5, 20, 8.0)
 
 
+@example(rate=1 / 3, count=20, seconds=600.0, margin=1.1)  # eleven passes, to the last bit
 @given(
     rate=st.floats(0.01, 5000),
     count=st.sampled_from([20, 5000, 13368]),
