@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.one_token import INT4_SCHEME
+
 AWQ: dict[str, Any] = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
 GPTQ: dict[str, Any] = {
     "quant_method": "gptq",
@@ -13,28 +15,7 @@ GPTQ: dict[str, Any] = {
     "desc_act": False,
 }
 # As llm-compressor writes its schemes W4A16 and FP8_DYNAMIC.
-INT4_TENSORS: dict[str, Any] = {
-    "quant_method": "compressed-tensors",
-    "format": "pack-quantized",
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear"],
-            "weights": {
-                "num_bits": 4,
-                "type": "int",
-                "strategy": "group",
-                "group_size": 128,
-                "symmetric": True,
-                "dynamic": False,
-                "actorder": None,
-            },
-            "input_activations": None,
-            "output_activations": None,
-        }
-    },
-    "ignore": ["lm_head"],
-    "kv_cache_scheme": None,
-}
+INT4_TENSORS: dict[str, Any] = INT4_SCHEME
 FP8_TENSORS: dict[str, Any] = {
     "quant_method": "compressed-tensors",
     "format": "float-quantized",
