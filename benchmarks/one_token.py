@@ -2,7 +2,8 @@
 
   python benchmarks/one_token.py                      (one Hopper GPU; no model)
   python benchmarks/one_token.py --weights fp8 --context 2000
-  python benchmarks/one_token.py --weights int4       (as a checkpoint brings them)
+  python benchmarks/one_token.py --weights int4       (as llm-compressor writes W4A16)
+  python benchmarks/one_token.py --weights int4 --packing gptq
 
 A step of one token in SingleStream: 32 layers of Llama-3.1-8B, random weights, one CUDA graph; the
 same without attention; the output matrix; and what reading memory at a copy's speed would take.
@@ -28,59 +29,30 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import command
+from benchmarks.one_token_model import (
+    HEADS,
+    INNER,
+    PACKINGS,
+    SMALL_WORDS,
+    WIDTH,
+    random_matrix,
+    write_model,
+)
 from harness import flags
 from harness.config import RunConfig, Scenario
 from harness.engine import plan
 from harness.engine.settings import Purpose
-from harness.engine.weights import BF16, FP8, INT4, INT4_GROUP
+from harness.engine.weights import BF16, FP8, INT4
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
 
-PROJECT = Path(__file__).resolve().parent.parent
-LLAMA = PROJECT / "harness/inputs/data/llama3_1_8b_instruct/config.json"
-LAYERS, WIDTH, INNER, HEADS, HEAD_DIM, WORDS = 32, 4096, 14336, 8, 128, 128256
+LAYERS, HEAD_DIM, WORDS = 32, 128, 128256
 BLOCK, BLOCKS = 16, 256  # of the KV cache, its tokens in blocks of random order
 REPEATS = 15
-SMALL_LAYERS, SMALL_WORDS = 4, 8192
 PROMPT_TOKENS = 700
 # Tokens of the answer that are read back, at the edges of the cache's blocks among others.
 READ_BACK = (1, 2, 3, 4, 5, 20, 21, 22, 40)
 LIKELIEST = 20
-INT4_SCHEME = {
-    "quant_method": "compressed-tensors",
-    "format": "pack-quantized",
-    "config_groups": {
-        "group_0": {
-            "targets": ["Linear"],
-            "weights": {
-                "num_bits": 4,
-                "type": "int",
-                "strategy": "group",
-                "group_size": INT4_GROUP,
-                "symmetric": True,
-            },
-        }
-    },
-    "ignore": ["lm_head"],
-}
-
-
-def random_matrix(outputs: int, inputs: int, kind: str) -> tuple[Any, Any]:
-    """A matrix as a checkpoint holds it: in bf16, or numbers and their scales."""
-    import torch
-
-    w = torch.randn(outputs, inputs, device="cuda", dtype=torch.bfloat16) * inputs**-0.5
-    if kind == BF16:
-        return w, None
-    if kind == FP8:
-        scales = w.float().abs().amax(1, keepdim=True) / 448
-        return (w.float() / scales).to(torch.float8_e4m3fn), scales
-    groups = w.float().view(outputs, -1, INT4_GROUP)
-    scales = (groups.abs().amax(2) / 7.5).bfloat16()
-    numbers = (groups / scales.float()[:, :, None]).round().clamp(-8, 7).int() + 8
-    places = 4 * torch.arange(8, device="cuda", dtype=torch.int32)
-    words = (numbers.view(outputs, -1, 8) << places).sum(2, dtype=torch.int32)
-    return words, scales
 
 
 def for_one_token(outputs: int, inputs: int, kind: str) -> tuple[Any, Any]:
@@ -171,13 +143,13 @@ def speeds(kind: str, context: int) -> dict[str, float]:
     return figures_us
 
 
-def agreement(kind: str) -> dict[str, float]:
+def agreement(kind: str, packing: str) -> dict[str, float]:
     """How far log-probabilities are apart: by steps of one token, and read back as a prompt."""
     import torch
 
     torch.cuda.empty_cache()
     with tempfile.TemporaryDirectory() as folder:
-        _write_model(Path(folder), kind)
+        write_model(Path(folder), kind, packing)
         engine = _load(folder, kind)
     prompt = [(37 * number) % SMALL_WORDS for number in range(PROMPT_TOKENS)]
     answer = _answer(engine, prompt, max(READ_BACK) + 1)
@@ -196,49 +168,6 @@ def agreement(kind: str) -> dict[str, float]:
         f"same tokens of {len(READ_BACK)}": same,
         f"in both lists, of {LIKELIEST * len(READ_BACK)}": len(apart),
     }
-
-
-def _write_model(folder: Path, kind: str) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    config = json.loads(LLAMA.read_text(encoding="utf-8"))
-    config |= {"num_hidden_layers": SMALL_LAYERS, "vocab_size": SMALL_WORDS}
-    if kind == INT4:
-        config["quantization_config"] = INT4_SCHEME
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-
-    def made(outputs: int, inputs: int) -> Any:
-        return random_matrix(outputs, inputs, BF16)[0].cpu()
-
-    def layer_weights(name: str, outputs: int, inputs: int) -> dict[str, Any]:
-        if kind != INT4:  # vLLM makes them fp8
-            return {f"{name}.weight": made(outputs, inputs)}
-        words, scales = random_matrix(outputs, inputs, INT4)
-        shape = torch.tensor([outputs, inputs])
-        values = {"weight_packed": words.cpu(), "weight_scale": scales.cpu(), "weight_shape": shape}
-        return {f"{name}.{key}": value for key, value in values.items()}
-
-    ones = torch.ones(WIDTH, dtype=torch.bfloat16)
-    tensors = {"model.embed_tokens.weight": made(SMALL_WORDS, WIDTH) * WIDTH**0.5}
-    tensors |= {"lm_head.weight": made(SMALL_WORDS, WIDTH), "model.norm.weight": ones.clone()}
-    narrow = HEADS * HEAD_DIM
-    for number in range(SMALL_LAYERS):
-        shapes = {
-            "self_attn.q_proj": (WIDTH, WIDTH),
-            "self_attn.k_proj": (narrow, WIDTH),
-            "self_attn.v_proj": (narrow, WIDTH),
-            "self_attn.o_proj": (WIDTH, WIDTH),
-            "mlp.gate_proj": (INNER, WIDTH),
-            "mlp.up_proj": (INNER, WIDTH),
-            "mlp.down_proj": (WIDTH, INNER),
-        }
-        layer = f"model.layers.{number}."
-        for name, shape in shapes.items():
-            tensors |= layer_weights(f"{layer}{name}", *shape)
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            tensors[f"{layer}{name}.weight"] = ones.clone()
-    save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def _load(folder: str, kind: str) -> Any:
@@ -275,6 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--weights", choices=(BF16, FP8, INT4), default=BF16, help="fp8 has its KV cache in fp8 too"
     )
     parser.add_argument(
+        "--packing", choices=PACKINGS, default=next(iter(PACKINGS)), help="of a checkpoint in int4"
+    )
+    parser.add_argument(
         "--context", type=command.count, default=930, help="tokens, the new one among them"
     )
     values = parser.parse_args(arguments)
@@ -288,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures_us = speeds(values.weights, values.context)
     for name, us in figures_us.items():
         print(f"{name:<38}{us:10.2f} us", flush=True)
-    agreed = agreement(values.weights)
+    agreed = agreement(values.weights, values.packing)
     for name, value in agreed.items():
         print(f"{name:<38}{value:10.4f}", flush=True)
     print(json.dumps({"gpu": gpu, **vars(values), "us": figures_us, "agreement": agreed}))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.one_token import INT4_SCHEME
+from benchmarks.one_token_model import GPTQ_SCHEME, INT4_SCHEME
 
 AWQ: dict[str, Any] = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
-GPTQ: dict[str, Any] = {
-    "quant_method": "gptq",
-    "bits": 4,
-    "group_size": 128,
-    "sym": True,
-    "desc_act": False,
-}
+GPTQ: dict[str, Any] = GPTQ_SCHEME
 # As llm-compressor writes its schemes W4A16 and FP8_DYNAMIC.
 INT4_TENSORS: dict[str, Any] = INT4_SCHEME
 FP8_TENSORS: dict[str, Any] = {
