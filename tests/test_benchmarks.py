@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import command, one_token
+from benchmarks import command, one_token_model
 from harness import processes
 from harness.errors import UsageError
 
@@ -123,4 +123,4 @@ def test_one_token_finds_the_shape_of_the_model_from_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert one_token.LLAMA.is_file()
+    assert one_token_model.LLAMA.is_file()
