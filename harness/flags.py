@@ -199,7 +199,8 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
         choices=("uni", "mp", "ray"),
         default=RunConfig.distributed_executor_backend,
         help="uni: an engine in one process; mp: one to schedule and one for each GPU; "
-        "ray: several machines (default: mp; uni for SingleStream on one GPU)",
+        "ray: several machines (default: mp; on one GPU uni for SingleStream, unless its weights "
+        "have 4 bits)",
     )
     group.add_argument(
         "--max-model-len",

@@ -39,14 +39,19 @@ _BYTES_OF_A_THREAD = 4 << 20
 _OTHER_BYTES = 1 << 20  # what else is there by then: 228 to 288 KiB were seen
 
 
-def choose(config: RunConfig, device: str) -> str | None:
-    """vLLM's name of the executor; None leaves it to vLLM. The parallel sizes are resolved."""
+def choose(config: RunConfig, device: str, *, short_steps: bool = False) -> str | None:
+    """vLLM's name of the executor; None leaves it to vLLM. The parallel sizes are resolved.
+
+    `short_steps`: a step of one token takes the GPU less time than one process needs for it.
+    """
     if config.distributed_executor_backend is not None:
         return config.distributed_executor_backend
     if device != "gpu" or _gpus(config) > 1:  # where vLLM keeps them apart by itself
         return None
+    if config.model == DEMO_MODEL:
+        return None
     # A query that has the engine to itself waits for every message between the two.
-    if config.scenario is Scenario.SINGLESTREAM or config.model == DEMO_MODEL:
+    if config.scenario is Scenario.SINGLESTREAM and not short_steps:
         return None
     cores = process_limits.core_count()
     if cores is not None and cores < LEAST_CORES:

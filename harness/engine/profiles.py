@@ -91,12 +91,12 @@ _ENVIRONMENT = {
     ("H100", precision, "singlestream"): {"VLLM_ENABLE_INDUCTOR_MAX_AUTOTUNE": "0"}
     for precision in ("bf16", "fp8")
 }
-_H200_IN_TWO = "on one H200, two processes, 2026-11-29"
+_H200_IN_TWO = "on one H200, two processes, 2026-11-29 and 30"
 # fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
     "offline": (
         _seats(1024, 5120),
-        f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts; {_H200_IN_TWO}: 8,531 of 1,800",
+        f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts; {_H200_IN_TWO}: 8,736 of 53,472 samples",
     ),
     "server": (
         _seats(1024, 5120),
@@ -117,7 +117,8 @@ _ONE_TOKEN = {
     ("H100", "fp8"): f"measured on two H100 of 80 GB {_ONE_TOKEN_ON}: p90 442 and 490 ms",
     ("H200", "bf16"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 542 ms",
     ("H200", "fp8"): f"measured on one H200 {_ONE_TOKEN_ON}: p90 361 ms",
-    ("H200", "int4"): f"measured on two H200 {_ONE_TOKEN_ON}: p90 350 and 355 ms of W4A16",
+    ("H200", "int4"): "measured on one H200 with vLLM 0.26.0, dummy weights, 2026-11-30: p90 326 "
+    "ms of W4A16 in two processes, 344 in one",
 }
 
 _CPU = Profile(

@@ -53,7 +53,7 @@ def engine_settings(
     settings = {
         **_of_every_engine(config, model, purpose),
         **profile.settings,
-        **_of_processes(config, purpose, device),
+        **_of_processes(config, purpose, device, profile),
     }
     if model.revision:
         settings["revision"] = model.revision
@@ -112,8 +112,11 @@ def _of_every_engine(config: RunConfig, model: ModelSource, purpose: Purpose) ->
     }
 
 
-def _of_processes(config: RunConfig, purpose: Purpose, device: str) -> dict[str, Any]:
-    backend = executor.choose(config, device)
+def _of_processes(
+    config: RunConfig, purpose: Purpose, device: str, profile: profiles.Profile
+) -> dict[str, Any]:
+    short_steps = one_query.has_short_steps(profile.settings)
+    backend = executor.choose(config, device, short_steps=short_steps)
     if backend is None:
         return {}
     settings: dict[str, Any] = {"distributed_executor_backend": backend}

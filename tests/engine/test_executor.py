@@ -43,6 +43,17 @@ def test_one_gpu_has_a_process_to_schedule_and_another_to_launch(
     assert executor.choose(RunConfig(**flags), device) == chosen
 
 
+def test_short_steps_of_one_query_are_scheduled_beside_their_launches() -> None:
+    one_query: dict[str, Any] = {"scenario": Scenario.SINGLESTREAM, "category": "edge"}
+
+    for config, chosen in (
+        (RunConfig(**one_query), "mp"),
+        (RunConfig(**one_query, distributed_executor_backend="uni"), "uni"),
+        (RunConfig(**one_query, model="demo"), None),
+    ):
+        assert executor.choose(config, "gpu", short_steps=True) == chosen
+
+
 def test_config_json_says_why() -> None:
     apart = {"distributed_executor_backend": "mp"}
 

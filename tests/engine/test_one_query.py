@@ -33,6 +33,7 @@ def test_one_query_at_a_time_has_kernels_of_its_own(
     assert settings["max_num_seqs"] == 1
     assert settings["compilation_config"] == {"mode": 0, "cudagraph_mode": "FULL"}
     assert planned.profile.name == f"one-token-{precision}-singlestream"
+    assert "distributed_executor_backend" not in settings
 
 
 def test_in_fp8_its_prompts_multiply_by_cublas() -> None:
@@ -111,6 +112,7 @@ def test_weights_of_4_bits_have_kernels_of_their_own(
     assert planned.settings["worker_extension_cls"] == INT4
     assert "quantization" not in planned.settings
     assert planned.profile.name == "one-token-int4-singlestream"
+    assert planned.settings["distributed_executor_backend"] == "mp"
     off = planned.environment["VLLM_DISABLED_KERNELS"].split(",")
     assert {"MacheteLinearKernel", "MarlinLinearKernel"} <= set(off)
 
