@@ -15,6 +15,7 @@ from typing import Any
 from harness import engine_args, variables
 from harness.engine import client, ray_cluster, ray_watch
 from harness.engine.causes import end_of_any
+from harness.engine.inspection import Inspection
 from harness.engine.plan import EnginePlan
 from harness.engine.ray_causes import in_short
 from harness.engine.settings import Sampling
@@ -78,6 +79,7 @@ class Engine:
         self.requests = 0
         self._starting = False
         self._abandoned = False
+        self._inspection = Inspection()
         self._processes: Any = None  # vLLM's manager of them, which knows how they ended
         self._watch = ray_watch.Watch()  # over other machines, where there are any
 
@@ -103,7 +105,11 @@ class Engine:
         variables.set_those_of_vllm()
         # Over Ray, vLLM connects to it by itself.
         with variables.set_while(self.plan.environment), ray_cluster.sigterm_handler_kept():
-            self._load()
+            self._inspection.begin(self.plan.model.config.get("architectures") or ())
+            try:
+                self._load()
+            finally:
+                self._inspection.end()
 
     def _load(self) -> None:
         from vllm import SamplingParams
@@ -120,6 +126,7 @@ class Engine:
                 output_kind=kind,
             )
 
+        self._inspection.wait()
         self._starting = True
         if self._abandoned:
             raise EngineError("The engine was abandoned before it started.")
@@ -231,6 +238,7 @@ class Engine:
         Returns whether it may already be starting processes: then end those until it returns.
         """
         self._abandoned = True
+        self._inspection.end()
         return self._starting
 
     def shutdown(self) -> None:

@@ -1,0 +1,78 @@
+"""What vLLM asks about a model's class, found out while vLLM is being imported.
+
+Before it loads a model, vLLM imports itself again in a process of its own, to see what the model's
+class can do, and keeps the answer in its cache (vllm/model_executor/models/registry.py). On a first
+start that would come after the import and take as long. Here it is done beside it; what fails here
+vLLM does by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from harness import processes
+from harness.terminal import output_to
+
+# By then the import, which takes most of the time, is over in both processes.
+_WAIT_S = 60.0
+
+
+class Inspection:
+    """One look at the classes of a model, in a process of its own.
+
+    Begun and waited for in one thread; any thread may end it.
+    """
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+        self._ended = False
+
+    def begin(self, architectures: Sequence[str]) -> None:
+        """Starts the process, unless vLLM has kept all of what it would find out."""
+        unknown = [name for name in architectures if not _is_kept(name)]
+        if not unknown or self._ended:
+            return
+        context = multiprocessing.get_context("spawn")
+        arguments = (unknown, os.getpid())
+        self._process = context.Process(target=_inspect, args=arguments, daemon=True)
+        self._process.start()
+
+    def wait(self) -> None:
+        """Until it is over, which is soon after this process has imported vLLM."""
+        if self._process is not None:
+            self._process.join(_WAIT_S)
+
+    def end(self) -> None:
+        """Ends it now, or before it begins; safe to call twice."""
+        self._ended = True
+        if self._process is not None:
+            self._process.kill()
+
+
+def _is_kept(architecture: str) -> bool:
+    """Whether vLLM's cache holds such a class; vLLM sees whether it is the same one still."""
+    of_vllm = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "vllm")
+    root = Path(os.environ.get("VLLM_CACHE_ROOT", of_vllm)).expanduser()
+    return any(root.joinpath("modelinfos").glob(f"*-{architecture}.json"))
+
+
+def _inspect(architectures: Sequence[str], parent: int) -> None:
+    """The whole life of the process."""
+    processes.die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what happens
+    # A class that vLLM does not know, or another vLLM: the engine's start tells.
+    with output_to(Path(os.devnull)), contextlib.suppress(Exception):
+        from vllm.model_executor.models import registry
+        from vllm.plugins import load_general_plugins
+
+        load_general_plugins()
+        # This is the process that vLLM would start.
+        registry._run_in_subprocess = lambda look: look()
+        for name in architectures:
+            registry.ModelRegistry.models[name].inspect_model_cls()
