@@ -193,7 +193,7 @@ def _compare_times(run: LoadGenRun, samples: Sequence[SampleTimes], folder: Path
     latest_s = max(sample.completed_s for sample in samples)
     # Each is what the harness measured, and by LoadGen the lowest and highest that it can be.
     for what, seconds, low, high in (
-        (phrase("the last answer"), latest_s, _lasted_s(run), _lasted_s(run)),
+        (phrase("the last answer"), latest_s, *_last_answer_s(run)),
         (phrase("the slowest answer"), max(map(_latency_s, samples)), None, _seconds(run, "max")),
         (phrase("the mean answer"), sum(map(_latency_s, samples)) / len(samples), None,
          _seconds(run, "mean")),
@@ -217,14 +217,23 @@ def _seconds(run: LoadGenRun, name: str) -> float | None:
     return None if nanoseconds is None else nanoseconds / 1e9
 
 
-def _lasted_s(run: LoadGenRun) -> float | None:
-    """From the first query to the last answer by LoadGen, SingleStream to the last query."""
+def _last_answer_s(run: LoadGenRun) -> tuple[float | None, float | None]:
+    """The earliest and the latest moment of the last answer by LoadGen, from the first query on.
+
+    Only in Offline does it log that moment. Its rates over the queries but one end, in
+    SingleStream, with the issue of the last query, and in Server with the answer to the query that
+    was due last, when those due before it may still be waiting (loadgen/results.cc).
+    """
+    slowest_s, quickest_s = _seconds(run, "max"), _seconds(run, "min")
     if run.scenario == "Offline":
-        return _seconds(run, "max")
-    key = {"Server": "result_completed_samples_per_sec"}.get(
-        run.scenario, "result_qps_with_loadgen_overhead"
-    )
-    rate = number(run.results, key)
-    # A test of a single query has no rate.
-    issued = run.sample_count or 0
-    return (issued - 1) / rate if rate and issued > 1 else None
+        return slowest_s, slowest_s
+    _, query_rate = _RATE_PAIRS[run.scenario]
+    rate, issued = number(run.results, query_rate), run.sample_count or 0
+    if not rate or issued <= 1:  # a test of a single query has no rate
+        return None, None
+    known_s = (issued - 1) / rate
+    if slowest_s is None:
+        return known_s, None
+    # In Server the query that was due last took no less than the quickest.
+    due_s = known_s - (quickest_s or 0.0) if run.scenario == "Server" else known_s
+    return known_s, due_s + slowest_s

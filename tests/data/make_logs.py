@@ -68,6 +68,13 @@ CASES = (
         20,
         "SingleStream.target_latency = 1000\n*.min_duration = 2000",
     ),
+    Case(  # as an engine of eight billion parameters on a CPU answers
+        "singlestream-slow",
+        "SingleStream",
+        2,
+        "SingleStream.target_latency = 12000\n*.min_duration = 0",
+        first_token_s=12.0,
+    ),
 )
 
 

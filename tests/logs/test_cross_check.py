@@ -10,10 +10,10 @@ import pytest
 from harness.errors import LogError
 from harness.logs.cross_check import cross_check
 from harness.logs.detail import read_detail_log, read_summary_log
-from harness.logs.times import read_samples
+from harness.logs.times import read_samples, write_samples
 from harness.metrics import SampleTimes
 from harness.results.folder import DETAIL_LOG, SUMMARY_LOG
-from tests.builders import DATA, edit, performance
+from tests.builders import DATA, edit, logged, performance
 
 
 @pytest.mark.parametrize("run_dir", ["offline-valid"], indirect=True)
@@ -80,6 +80,65 @@ def test_times_that_loadgen_did_not_see_are_refused(
         performance(run_dir)
 
 
+@pytest.mark.parametrize("run_dir", ["singlestream-slow"], indirect=True)
+def test_the_last_query_of_a_slow_engine_is_answered_after_loadgen_s_rate_ends(
+    run_dir: Path,
+) -> None:
+    issued_s = 3 / logged(run_dir, "result_qps_with_loadgen_overhead")
+
+    assert performance(run_dir).duration_s == pytest.approx(issued_s + 12, abs=0.1)
+
+
+@pytest.mark.parametrize("run_dir", ["singlestream-slow"], indirect=True)
+def test_the_last_query_takes_no_longer_than_the_slowest(run_dir: Path) -> None:
+    edit_last_sample(run_dir, 3, "54.5")  # of 12 s each, four take 48
+    with pytest.raises(LogError, match=r"the last answer at 54\.500 s, LoadGen at 48\.\d"):
+        performance(run_dir)
+
+
+@pytest.mark.parametrize("run_dir", ["singlestream-slow"], indirect=True)
+def test_the_last_answer_does_not_come_before_the_last_query(run_dir: Path) -> None:
+    samples = [
+        dataclasses.replace(
+            sample,
+            issued_s=sample.issued_s / 2,
+            first_token_s=(sample.first_token_s or 0.0) / 2,
+            completed_s=sample.completed_s / 2,
+        )
+        for sample in read_samples(run_dir / "samples.csv")
+    ]
+    write_samples(run_dir / "samples.csv", samples)
+    with pytest.raises(LogError, match=r"the last answer at 24\.\d+ s, LoadGen at 36\.\d"):
+        performance(run_dir)
+
+
+def make_a_query_take_20_s(run_dir: Path) -> None:
+    """The first of a Server test, in both of LoadGen's logs and in samples.csv."""
+    slowest_ns = f"{logged(run_dir, 'result_max_latency_ns')}"
+    for name in (DETAIL_LOG, SUMMARY_LOG):
+        edit(run_dir / "Performance" / name, slowest_ns, "20000000000")
+    samples = run_dir / "samples.csv"
+    header, first, *others = samples.read_text().splitlines()
+    index, issued, first_token, _, tokens = first.split(",")
+    first = ",".join((index, issued, first_token, "20.0", tokens))
+    samples.write_text("\n".join((header, first, *others)) + "\n")
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+def test_an_answer_may_come_after_that_to_the_last_query(run_dir: Path) -> None:
+    make_a_query_take_20_s(run_dir)
+
+    assert performance(run_dir).duration_s == 20.0
+
+
+@pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
+def test_no_answer_comes_later_than_the_slowest_could(run_dir: Path) -> None:
+    make_a_query_take_20_s(run_dir)
+    edit_last_sample(run_dir, 3, "26")  # it was due after half a second
+    with pytest.raises(LogError, match=r"the last answer at 26\.000 s, LoadGen at 20\.5"):
+        performance(run_dir)
+
+
 @pytest.mark.parametrize("run_dir", ["server-valid"], indirect=True)
 @pytest.mark.parametrize(("column", "text"), [(1, "-9"), (1, "9999"), (2, "9999"), (2, "-1")])
 def test_an_impossible_order_of_times_is_refused(run_dir: Path, column: int, text: str) -> None:
@@ -105,7 +164,10 @@ def test_times_far_from_loadgen_s_own_are_refused(name: str, words: str) -> None
         for s in read_samples(folder / "samples.csv")
     ]
     names = ("result_mean_latency_ns", "result_max_latency_ns", "result_completed_samples_per_sec")
-    known = {key: value for key, value in run.results.items() if key not in names or key == name}
+    kept = {name}
+    if name == "result_completed_samples_per_sec":  # how long after it an answer may come
+        kept.add("result_max_latency_ns")
+    known = {key: value for key, value in run.results.items() if key not in names or key in kept}
     # Of the summary log what the detail log here still holds.
     left_out = ("latency (ns)", "samples per second")
     summary = {key: value for key, value in summary.items() if not key.endswith(left_out)}
