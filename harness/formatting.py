@@ -14,10 +14,12 @@ def count(value: float | None) -> str:
 
 def rate(value: float | None, unit: str) -> str:
     """A speed with as many digits as it deserves:
-    '7,570 tokens/s', '59.1 samples/s', '0.47 samples/s'.
+    '7,570 tokens/s', '59.1 samples/s', '0.47 samples/s', '0.0017 samples/s'.
     """
     if value is None:
         return NOT_KNOWN
+    if 0 < value < 0.1:  # of two decimals, an engine that takes minutes would have none
+        return f"{value:.2g} {unit}"
     digits = 0 if value >= 1000 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
 

@@ -250,7 +250,7 @@ def _name_bars(axes: Axes, runs: Sequence[HistoryRun]) -> None:
     for x, bar in enumerate(runs):
         height = bar.tokens_per_second
         if few or bar.this_run:
-            text = formatting.count(height)
+            text = formatting.rate(height, "").rstrip()
             weight = "normal"
             if bar.this_run:
                 text, weight = f"this run\n{text}", "bold"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_the_history_names_every_run_and_what_was_changed(
     assert "2026-11-24 14:16" in page.words
     check_its_colours_are_for_light_and_dark(page)
     assert page.names.count("svg") == 1 and page.names.count("select") == 3
+
+
+def test_the_history_tells_slow_engines_apart(results: Path) -> None:
+    rate = r'"tokens_per_sec": [\d.]+'
+    for folder, slow in zip(sorted(results.glob("2026*")), ("5.36", "0.42"), strict=True):
+        summary = folder / "summary.json"
+        summary.write_text(re.sub(rate, f'"tokens_per_sec": {slow}', summary.read_text()))
+    page = Page(history.write(results).read_text())
+    assert "5.36" in page.words and "0.42" in page.words
 
 
 def test_a_history_of_nothing_says_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import struct
@@ -179,6 +180,12 @@ def test_history_of_forty_runs_marks_this_one_and_names_the_newest(
     assert [text.get_text() for text in axes.texts] == ["this run\n1,059"]
     assert axes.get_xticks()[-1] == plots.MAX_HISTORY - 1
     assert len(axes.get_xticks()) <= 12
+
+
+def test_the_bars_of_slow_engines_say_more_than_nought(tmp_path: Path, drawn: list[Figure]) -> None:
+    slow = [dataclasses.replace(bar, tokens_per_second=0.42) for bar in bars(2)]
+    plots.history(tmp_path / "a.png", slow, run=RUN)
+    assert {text.get_text() for text in drawn[0].axes[0].texts} == {"0.42", "this run\n0.42"}
 
 
 def test_the_parts_of_a_figure_say_their_values_when_pointed_at(tmp_path: Path) -> None:
