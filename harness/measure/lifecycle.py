@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from harness import processes
 from harness.errors import BenchmarkError
-from harness.language import joined, phrase, text_of, translated
+from harness.language import edited, joined, phrase, text_of, translated
 from harness.measure.interrupts import Interrupts
 from harness.measure.record import RunRecord
 from harness.report import history
@@ -267,12 +267,13 @@ def _report(
         _print_traceback()
         if ending.status != "finished":
             return None, ending
-        why = joined("", (text_of(error), "."))
+        # Some errors are whole sentences, some a word or two.
+        why = joined("", (edited(text_of(error), lambda words: words.rstrip(".")), "."))
         if isinstance(error, OSError):
             why = room.explain(error, folder.path)
         text = phrase(
-            "The run was measured, but its report could not be made: {why} python report.py "
-            "{folder} makes it anew.",
+            "The run was measured, but its report could not be made: {why} Once that is mended, "
+            "python report.py {folder} makes it.",
             why=why,
             folder=folder.path,
         )

@@ -18,10 +18,11 @@ import pytest
 
 import run
 from harness.config import RunConfig
-from harness.errors import UsageError
+from harness.errors import LogError, UsageError
 from harness.measure import lifecycle, preparation, tests
 from harness.measure.preparation import Prepared
 from harness.measure.runs import Series
+from harness.report import make
 from harness.results import room
 from harness.terminal import Terminal
 from tests.fakes import PlannedEngine
@@ -114,6 +115,27 @@ def test_a_file_that_cannot_be_written_is_named_and_the_run_has_failed(
         assert (record["status"], text in record["error"]) == ("failed", True)
         assert (folder / "report.md").is_file()
     assert not (folder / ".running").exists()
+
+
+@pytest.mark.parametrize("error", [LogError("The logs disagree."), ValueError("The logs disagree")])
+def test_a_report_that_cannot_be_made_costs_no_measurement_and_is_told_with_its_cause(
+    error: Exception,
+    prepared: Prepared,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(_run_dir: Path) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(make, "make_report", refuse)
+    status, folder = run_with(prepared, lambda: None)
+
+    assert status == 1
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        "run.py: The run was measured, but its report could not be made: The logs disagree. Once "
+        f"that is mended, python report.py {folder} makes it. (log: {folder / 'run.log'})"
+    )
+    assert json.loads((folder / "config.json").read_text())["run"]["status"] == "finished"
 
 
 def test_a_limit_on_the_size_of_files_is_the_cause_that_is_named(
