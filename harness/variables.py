@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,10 @@ from harness.errors import UsageError
 _ENDPOINT = "HF_ENDPOINT"
 _HOST = re.compile(r"[\w.-]+|[\da-f:.]+")  # a name, or an address of version 6
 _SECONDS = ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT")
+# How long vLLM waits for its workers to do a step before it gives the engine up.
+_STEP_LIMIT, _STEP_LIMIT_S = "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", 300
+_AFTER_US_S = 60
+_A_WEEK_S = 7 * 86_400  # as good as no limit, and its milliseconds fit into 32 bits
 
 
 @contextlib.contextmanager
@@ -38,6 +43,15 @@ def set_those_of_vllm() -> None:
     os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     # CUDA would put the fastest GPU first, vLLM and NVML go by the bus: all count in one order.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+
+
+def limit_on_a_step(stall_timeout_s: float) -> dict[str, str]:
+    """vLLM's own limit on a step, which is not to end an engine that --stall-timeout lets be slow.
+
+    It comes after ours, whose sentence names the flag. The user's own value wins.
+    """
+    seconds = max(_STEP_LIMIT_S, min(math.ceil(stall_timeout_s) + _AFTER_US_S, _A_WEEK_S))
+    return {_STEP_LIMIT: os.environ.get(_STEP_LIMIT, str(seconds))}
 
 
 def check_those_of_the_hub() -> None:

@@ -1,4 +1,4 @@
-"""The user's variables that the hub's client reads, refused before it is imported."""
+"""Variables that the hub's client and vLLM read."""
 
 from __future__ import annotations
 
@@ -56,3 +56,23 @@ def test_an_empty_variable_is_taken_for_absent(name: str, monkeypatch: pytest.Mo
     variables.check_those_of_the_hub()
 
     assert name not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("stall_timeout_s", "limit"),
+    [(300.0, "360"), (3600.5, "3661"), (10.0, "300"), (1e12, "604800")],
+)
+def test_vllm_gives_a_step_up_later_than_a_run_does(
+    stall_timeout_s: float, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", raising=False)
+
+    found = variables.limit_on_a_step(stall_timeout_s)
+
+    assert found == {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": limit}
+
+
+def test_the_user_s_own_limit_on_a_step_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "7")
+
+    assert variables.limit_on_a_step(300.0) == {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "7"}

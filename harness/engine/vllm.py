@@ -103,8 +103,12 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         variables.set_those_of_vllm()
+        limit = variables.limit_on_a_step(self.plan.config.stall_timeout_s)
         # Over Ray, vLLM connects to it by itself.
-        with variables.set_while(self.plan.environment), ray_cluster.sigterm_handler_kept():
+        with (
+            variables.set_while(limit | self.plan.environment),
+            ray_cluster.sigterm_handler_kept(),
+        ):
             self._inspection.begin(self.plan.model.config.get("architectures") or ())
             try:
                 self._load()

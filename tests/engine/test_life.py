@@ -1,17 +1,22 @@
-"""An engine's loading: given up where it would never end."""
+"""An engine's loading: given up where it would never end, and the limits it loads under."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import subprocess
 from typing import Any
 
 import pytest
 
+from harness import variables
 from harness.engine import life
+from harness.engine.settings import Sampling
+from harness.engine.vllm import Engine
 from harness.errors import EngineError
+from tests.engine.plans import plan_for
 
 
 class StoppedEngine:
@@ -38,3 +43,25 @@ def test_an_engine_whose_process_is_stopped_while_it_loads_is_given_up(
     assert engine.process.poll() is not None
     gc.collect()  # asyncio complains of an error that nobody asked for
     assert caplog.records == []
+
+
+class LookingEngine(Engine):
+    """Notes the limit on a step that its processes would take over."""
+
+    limit: str | None = None
+
+    def _load(self) -> None:
+        self.limit = os.environ.get("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS")
+
+
+def test_an_engine_that_may_be_slow_is_not_given_up_by_vllm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", raising=False)
+    monkeypatch.setattr(variables, "set_those_of_vllm", lambda: None)
+    engine = LookingEngine(plan_for(stall_timeout_s=3600.0), Sampling(128, 2))
+
+    engine.load()
+
+    assert engine.limit == "3660"
+    assert "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" not in os.environ
