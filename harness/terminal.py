@@ -200,9 +200,19 @@ def _flush() -> None:
 
 
 def progress_line(
-    label: str, done: int, total: int, tokens: int, elapsed_s: float, *, of_questions: bool = False
+    label: str,
+    done: int,
+    total: int,
+    tokens: int,
+    elapsed_s: float,
+    *,
+    last_done_s: float | None = None,
+    of_questions: bool = False,
 ) -> str:
-    """'performance: 120 of 13,368 samples, 5,120 tokens/s, about 9 min left'."""
+    """'performance: 120 of 13,368 samples, 5,120 tokens/s, about 9 min left'.
+
+    `last_done_s` is the moment of the last one that was done; None: just now.
+    """
     counts = {"done": formatting.count(done), "total": formatting.count(total)}
     counted = (
         phrase("{done} of {total} questions", **counts)
@@ -213,8 +223,11 @@ def progress_line(
     if elapsed_s > 0 and tokens:
         parts.append(formatting.rate(tokens / elapsed_s, "tokens/s"))
     if done and done < total:
-        left = formatting.duration(elapsed_s * (total - done) / done)
-        parts.append(phrase("about {duration} left", duration=left))
+        # What takes a minute each is not known to be slower while the next minute passes.
+        known_s = elapsed_s if last_done_s is None else last_done_s
+        left_s = known_s * total / done - elapsed_s
+        if left_s > 0:
+            parts.append(phrase("about {duration} left", duration=formatting.duration(left_s)))
     return joined(", ", parts)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.terminal import progress_line
 from tests.conftest import PROJECT
 
 # A file is kept open along the way, as a run folder's lock is.
@@ -97,3 +98,28 @@ def test_a_download_has_a_bar_on_a_terminal() -> None:
     assert "A model" in shown
     assert "2.0/2.0 MB" in shown
     assert "━" in shown
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "done", "left"),
+    [
+        (10, 0, ""),
+        (20, 1, ", about 41 s left"),
+        (30, 1, ", about 31 s left"),  # not longer because none was answered meanwhile
+        (31, 2, ", about 30 s left"),
+        (60, 3, ", about 1.2 s left"),
+        (63, 3, ""),  # it takes longer than those before
+    ],
+)
+def test_the_time_left_runs_down_while_a_slow_engine_works_on_a_sample(
+    elapsed_s: float, done: int, left: str
+) -> None:
+    line = progress_line("warm-up", done, 4, 8 * int(elapsed_s), elapsed_s, last_done_s=15.3 * done)
+
+    assert line == f"warm-up: {done} of 4 samples, 8.00 tokens/s{left}"
+
+
+def test_the_time_left_of_many_samples_is_in_proportion() -> None:
+    line = progress_line("MMLU", 120, 13_368, 0, 60.0, of_questions=True)
+
+    assert line == "MMLU: 120 of 13,368 questions, about 1 h 50 min left"

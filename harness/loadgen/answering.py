@@ -40,6 +40,7 @@ class Progress:
 
     samples_issued: int = 0
     samples_done: int = 0
+    last_done_s: float = 0.0  # since the first query
     tokens: int = 0
     started_at: float | None = None  # time.monotonic() of the first query
     timeline: list[TimelinePoint] = field(default_factory=list)
@@ -53,6 +54,11 @@ class Progress:
     def outstanding(self) -> int:
         """Queries issued and not yet answered."""
         return self.samples_issued - self.samples_done
+
+    def note_answer(self) -> None:
+        """One more sample is answered, now."""
+        self.samples_done += 1
+        self.last_done_s = self.elapsed_s
 
 
 def check_stall(

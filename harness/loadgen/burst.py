@@ -93,7 +93,7 @@ async def burst(
     async def answer(prompt: list[int]) -> None:
         async with turn:
             answers.append(await _timed_answer(engine, prompt, stream_first_token))
-        progress.samples_done += 1
+        progress.note_answer()
 
     tasks = [asyncio.ensure_future(answer(prompt)) for prompt in prompts]
     pending = set(tasks)

@@ -179,7 +179,7 @@ class _Server:
         self._reply(wire.ALL_TOKENS, sequence, tokens)
         if self.watch is not None:
             self.watch.completed(sequence, len(tokens))
-        self.progress.samples_done += 1
+        self.progress.note_answer()
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

@@ -85,7 +85,12 @@ class ActiveRun:
             if progress.started_at is None:
                 return None
             return progress_line(
-                label, progress.samples_done, total, progress.tokens, progress.elapsed_s
+                label,
+                progress.samples_done,
+                total,
+                progress.tokens,
+                progress.elapsed_s,
+                last_done_s=progress.last_done_s,
             )
 
         async with self.record.phase(self.terminal, key, label, describe):

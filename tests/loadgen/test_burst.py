@@ -22,6 +22,7 @@ def test_a_burst_answers_every_prompt_and_counts_the_tokens() -> None:
     assert len(engine.prompts) == result.samples == progress.samples_done == 25
     assert result.tokens == sum(len(prompt) for prompt in make_prompts(25))
     assert result.samples_per_second == 25 / result.seconds
+    assert 0.01 <= progress.last_done_s <= result.seconds
 
 
 def test_a_burst_gives_up_on_a_quiet_engine() -> None:

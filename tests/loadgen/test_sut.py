@@ -95,6 +95,7 @@ def test_no_query_is_lost_or_answered_twice_at_200_queries_per_second(tmp_path: 
 
     rows = read_samples(tmp_path / "samples.csv")
     assert len(engine.prompts) == len(rows) == progress.samples_issued == progress.samples_done
+    assert progress.last_done_s == pytest.approx(max(row.completed_s for row in rows), abs=0.5)
     assert len(rows) >= 380  # 2 s at 200 queries/s, in whole passes
     assert all(
         row.first_token_s is not None and row.issued_s <= row.first_token_s <= row.completed_s
