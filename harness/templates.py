@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # What Markdown gives a meaning to in a cell of a table; # and the like have one at line starts.
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
+# Behind a slash or an underscore, but for a unit (tokens/s), and before the number of a line.
+_JOINTS = re.compile(r"(?<=[^\W_][/_])(?=[^\W_]{2})|(?<=[^\W\d_])(?=:\d)")
 
 
 def as_it_stands(text: str) -> str:
@@ -38,6 +40,13 @@ def rich(text: str) -> Markup:
     safe = str(escape(language.translated(text)))
     safe = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", safe)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", safe))
+
+
+def breakable(text: str) -> Markup:
+    """A name or a value for HTML, which may break at the joints of a name: mlperf_|log_|detail."""
+    from markupsafe import Markup, escape
+
+    return Markup(_JOINTS.sub("<wbr>", str(escape(printable(text)))))
 
 
 def render(name: str, /, *folders: Path, **values: Any) -> str:
@@ -74,6 +83,7 @@ def _environment(folders: tuple[Path, ...], chosen: str, *, escapes: bool) -> En
     }
     environment.filters |= {
         "as_it_stands": as_it_stands,
+        "breakable": breakable,
         "cell": lambda value: language.translated(value).replace("|", "\\|").replace("\n", " "),
         "count": formatting.count,
         "duration": formatting.duration,

@@ -3,9 +3,9 @@
     python tests/browser.py light|dark PAGE [PAGE ...]
     PICTURES=/tmp python tests/browser.py dark results/latest/report.html
 
-Each is opened as wide as a phone and as a desk. The browser is Qt's Chromium, PySide6-WebEngine
-from PyPI. It runs in a process of its own, because it keeps threads, and because its window system
-and its theme are chosen by variables.
+Each is opened as wide as a narrow phone, a tablet and a desk. The browser is Qt's Chromium,
+PySide6-WebEngine from PyPI. It runs in a process of its own, because it keeps threads, and because
+its window system and its theme are chosen by variables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WIDTHS = (390, 1440)
+WIDTHS = (360, 768, 1440)
 HEIGHT = 900
 TALLEST = 16_000  # of a picture
 TIMEOUT_MS = 60_000
@@ -25,12 +25,25 @@ SETTLE_MS = 300
 PAINT_MS = 3000  # of a page in its full height
 # What a reader would stumble over. A table may be wider than a phone in a box that scrolls.
 LOOK = """(() => {
+  const CHECKSUM = /^[\\da-f]{16,}$/;  // its letters are no word
   for (const folded of document.querySelectorAll("details")) folded.open = true;
   const seen = element => element.offsetParent !== null || element.tagName === "BODY";
   const scrolls = element => element.closest(".wide, svg") !== null;
   const beyond = [...document.querySelectorAll("body *")].filter(element =>
     seen(element) && !scrolls(element)
     && element.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+  const torn = [];
+  const cells = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, {
+    acceptNode: text => text.parentElement.closest("td, th") ? 1 : 3,
+  });
+  for (let text = cells.nextNode(); text; text = cells.nextNode())
+    for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+      if (CHECKSUM.test(word[0])) continue;
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) torn.push(text.data);
+    }
   const style = getComputedStyle(document.body);
   const below = [...document.querySelectorAll("svg text")].filter(seen => {
     const box = seen.getBoundingClientRect(), all = seen.closest("svg").getBoundingClientRect();
@@ -45,6 +58,7 @@ LOOK = """(() => {
     scroll_width: document.documentElement.scrollWidth,
     height: document.documentElement.scrollHeight,
     beyond: beyond.slice(0, 5).map(element => element.outerHTML.slice(0, 120)),
+    torn: torn.slice(0, 5),
     cut_off: below.slice(0, 5).map(element => element.textContent),
     color: style.color, background: style.backgroundColor,
     heading: document.querySelector("h1").textContent,

@@ -1,10 +1,10 @@
-"""Somebody else's text in our Markdown."""
+"""Somebody else's text in our Markdown and HTML."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.templates import as_it_stands
+from harness.templates import as_it_stands, breakable
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,19 @@ from harness.templates import as_it_stands
 )
 def test_text_is_shown_as_it_stands(text: str, expected: str) -> None:
     assert as_it_stands(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("enable_prefix_caching", "enable_|prefix_|caching"),
+        ("Accuracy/mlperf_log_detail.txt", "Accuracy/|mlperf_|log_|detail.txt"),
+        ("CHK/constants.py:1153-1176", "CHK/|constants.py|:1153-1176"),
+        ("27.0 queries/s, from the warm-up", "27.0 queries/s, from the warm-up"),
+        ("a<b>/c_d & \u202eover", "a&lt;b&gt;/c_d &amp; over"),
+        ("__init__", "__init__"),
+        ("2 GB/s at 14:16:07", "2 GB/s at 14:16:07"),
+    ],
+)
+def test_a_name_may_break_at_its_joints_and_nowhere_else(text: str, expected: str) -> None:
+    assert breakable(text) == expected.replace("|", "<wbr>")

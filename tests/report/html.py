@@ -21,6 +21,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
+        if tag == "wbr":  # a place to break within a word
+            self.words = self.words[:-1]
 
     def handle_data(self, data: str) -> None:
         # An element ends a word, as the reader sees it.

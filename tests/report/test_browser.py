@@ -1,4 +1,4 @@
-"""The pages in a real browser: on a phone and a desk, light and dark."""
+"""The pages in a real browser: on a phone, a tablet and a desk, light and dark."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def test_a_page_can_be_read_on_this_screen(
     assert found["loaded"]
     assert found["scroll_width"] <= found["width"] <= width  # nothing to push sideways
     assert found["beyond"] == [] and found["cut_off"] == []
+    assert found["torn"] == []  # no name in a table breaks within a word
     assert found["heading"] and found["pictures"] >= LEAST_PICTURES.get(kind, 4)
     assert found["messages"] == []  # no complaint of the script's
     assert found["requests"] == [pages[kind].as_uri()]  # and nothing was asked for elsewhere
