@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SIGNS = re.compile(r"([\\`*_\[\]<>|~$&])")
 # Behind a slash or an underscore, but for a unit (tokens/s), and before the number of a line.
 _JOINTS = re.compile(r"(?<=[^\W_][/_])(?=[^\W_]{2})|(?<=[^\W\d_])(?=:\d)")
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
 def as_it_stands(text: str) -> str:
@@ -47,6 +48,14 @@ def breakable(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(_JOINTS.sub("<wbr>", str(escape(printable(text)))))
+
+
+def whole_flags(text: str) -> Markup:
+    """A command or a sentence for HTML in which no line ends within a flag."""
+    from markupsafe import Markup, escape
+
+    safe = str(escape(language.translated(text)))
+    return Markup(_FLAG.sub(r'<span class="flag">\g<0></span>', safe))
 
 
 def render(name: str, /, *folders: Path, **values: Any) -> str:
@@ -99,5 +108,6 @@ def _environment(folders: tuple[Path, ...], chosen: str, *, escapes: bool) -> En
         "said": language.translated,
         "shown": printable,
         "share": lambda fraction: f"{formatting.percent(fraction, 1)} %",
+        "whole_flags": whole_flags,
     }
     return environment

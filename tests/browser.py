@@ -34,10 +34,10 @@ LOOK = """(() => {
     && element.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
   const torn = [];
   const cells = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, {
-    acceptNode: text => text.parentElement.closest("td, th") ? 1 : 3,
+    acceptNode: text => text.parentElement.closest("td, th, li, code") ? 1 : 3,
   });
   for (let text = cells.nextNode(); text; text = cells.nextNode())
-    for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+    for (const word of text.data.matchAll(/--[a-z-]+|[\\p{L}\\d]+/gu)) {
       if (CHECKSUM.test(word[0])) continue;
       const range = document.createRange();
       range.setStart(text, word.index);

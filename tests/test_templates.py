@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.templates import as_it_stands, breakable
+from harness.templates import as_it_stands, breakable, whole_flags
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,20 @@ def test_text_is_shown_as_it_stands(text: str, expected: str) -> None:
 )
 def test_a_name_may_break_at_its_joints_and_nowhere_else(text: str, expected: str) -> None:
     assert breakable(text) == expected.replace("|", "<wbr>")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "python run.py --model demo '--mode=both'",
+            "python run.py [--model] demo &#39;[--mode]=both&#39;",
+        ),
+        ("Leave out --total-sample-count.", "Leave out [--total-sample-count]."),
+        ("<b> --", "&lt;b&gt; --"),
+        ("max-num-seqs, a--b", "max-num-seqs, a--b"),
+    ],
+)
+def test_a_flag_stays_on_one_line(text: str, expected: str) -> None:
+    spans = expected.replace("[", '<span class="flag">').replace("]", "</span>")
+    assert whole_flags(text) == spans

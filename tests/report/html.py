@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 
 from harness.report.svg import VARIABLES
 
+# Elements of a page that end no word.
+WITHIN_A_WORD = re.compile(r'<wbr>|<span class="flag">([^<]*)</span>')
+
 
 class Page(HTMLParser):
     """Every element of a page, and the visible text."""
@@ -16,13 +19,11 @@ class Page(HTMLParser):
         self.text = text
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words = ""
-        self.feed(text)
+        self.feed(WITHIN_A_WORD.sub(r"\1", text))
         self.words = " ".join(self.words.split())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attributes)))
-        if tag == "wbr":  # a place to break within a word
-            self.words = self.words[:-1]
 
     def handle_data(self, data: str) -> None:
         # An element ends a word, as the reader sees it.

@@ -97,7 +97,7 @@ def test_a_page_can_be_read_on_this_screen(
     assert found["loaded"]
     assert found["scroll_width"] <= found["width"] <= width  # nothing to push sideways
     assert found["beyond"] == [] and found["cut_off"] == []
-    assert found["torn"] == []  # no name in a table breaks within a word
+    assert found["torn"] == []  # neither a name in a table nor a flag
     assert found["heading"] and found["pictures"] >= LEAST_PICTURES.get(kind, 4)
     assert found["messages"] == []  # no complaint of the script's
     assert found["requests"] == [pages[kind].as_uri()]  # and nothing was asked for elsewhere
