@@ -25,6 +25,7 @@ SVG_WIDTH_IN, SVG_HEIGHT_IN = 5.2, 3.3  # 10 point text is readable where this i
 SVG_LEGEND_IN = 4.4  # beside the labels of the y axis
 SVG_PANELS_IN = 4.8  # the height of two panels and a long legend
 SVG_LABEL_LETTERS = 56  # of a line below the x axis
+SVG_SIDE_LETTERS = 28  # of a line beside the y axis, below a legend of four lines
 LETTER_IN, KEY_IN = 0.083, 0.57  # of a legend: a letter of 10 points, and what stands before a text
 SVG_DOTS = 1200  # more take a page beyond what can be forwarded
 HOVER = "hover: "  # before the name of a part of an SVG that says itself when pointed at
@@ -108,6 +109,8 @@ def svg_at(path: Path, height_in: float = SVG_HEIGHT_IN) -> Iterator[Figure]:
         yield figure
         for axes in figure.axes:
             axes.set_xlabel(textwrap.fill(axes.get_xlabel(), SVG_LABEL_LETTERS))
+            lines = axes.get_ylabel().splitlines()
+            axes.set_ylabel("\n".join(textwrap.fill(line, SVG_SIDE_LETTERS) for line in lines))
         partial = path.with_suffix(".tmp")
         try:
             figure.savefig(partial, format="svg", metadata={"Date": None})

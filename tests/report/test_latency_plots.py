@@ -67,6 +67,17 @@ def test_a_legend_of_long_times_fits_into_a_small_figure(
     assert axes.get_window_extent().width > 0.75 * figure.bbox.width
 
 
+def test_the_name_of_a_small_axis_is_no_longer_than_the_axis(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    draw([1, 2, 3], 20_000, tmp_path / "a.svg")  # whose legend has four lines
+    figure = drawn[0]
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.yaxis.label.get_window_extent().height <= axes.get_window_extent().height
+    assert " ".join(axes.get_ylabel().split()) == "% of the queries with their first token"
+
+
 def test_limit_that_would_flatten_the_curve_is_named_instead_of_drawn(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
