@@ -101,6 +101,20 @@ def test_the_report_of_a_run_that_failed_is_in_korean(tmp_path: Path) -> None:
     assert not left((folder / "report.md").read_text())
 
 
+def test_figures_that_a_report_leaves_out_are_said_in_korean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = RunConfig(scenario=Scenario.SERVER, total_sample_count=SAMPLES)
+    # Its accuracy log is one of Offline.
+    folder = write_run(tmp_path / "run", settings, test="server-valid", scores=rouge(1.0))
+    assert report.main([str(folder), str(folder), "--lang", "ko"]) == 0
+    page = Path(capsys.readouterr().out.splitlines()[-1])
+    for words in (page.read_text(), (folder / "report.md").read_text()):
+        assert "기록이 서로 어긋나(loadgen-scenario) 어느 것이 참인지 알 수 없습니다" in words
+        assert "성능 테스트의 기록은 서로 맞으므로 표시합니다." in words
+        assert not left(words)
+
+
 def test_the_report_says_in_korean_where_a_recorded_rate_came_from(tmp_path: Path) -> None:
     settings = RunConfig(
         scenario=Scenario.SERVER, model="demo", dataset="sample", total_sample_count=SAMPLES

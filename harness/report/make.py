@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.report import figures, run_page, summary, text
+from harness.report import figures, run_page, summary, text, withheld
 from harness.results.files import write_json, write_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
+from harness.rules.contradictions import credible
 from harness.rules.read import read_evidence
 
 
@@ -22,7 +23,8 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     record = summary.build(evidence)
     record["meta"]["name"] = folder.name
     record["logs"] = _logs(folder)
-    record["plots"], doubts = figures.draw_all(folder, evidence)
+    shown = credible(evidence, withheld.left_out(record))
+    record["plots"], doubts = figures.draw_all(folder, shown)
     record["problems"] += doubts
     write_json(folder.summary_json, record)
     write_text(folder.report_md, text.render(record, evidence.config, folder))

@@ -14,8 +14,9 @@ from harness.config import DEMO_MODEL, SMALL_MODEL, Scenario
 from harness.language import phrase
 from harness.limits import count_over_limits
 from harness.metrics import LatencyStats, PerformanceResult
-from harness.report import efficiency, examples, repeats, telemetry
+from harness.report import efficiency, examples, repeats, telemetry, withheld
 from harness.rules import advice
+from harness.rules.contradictions import contradictions, credible
 from harness.rules.evidence import ROUGE_NAMES, Evidence, gates
 from harness.rules.verdict import Verdict, invalid_reasons, judge
 
@@ -25,30 +26,36 @@ SCHEMA_VERSION = 1
 def build(evidence: Evidence) -> dict[str, Any]:
     """summary.json without its paths (`logs` and `plots`), which only the folder knows."""
     verdict = judge(evidence)
-    machine = telemetry.summarise(evidence.telemetry)
-    performance = _performance(evidence, (machine or {}).get("gpu_power_w_mean"))
+    contradicted = contradictions(evidence, verdict.failed)
+    shown = credible(evidence, contradicted)
+    machine = telemetry.summarise(shown.telemetry)
+    performance = _performance(shown, (machine or {}).get("gpu_power_w_mean"))
     steps = advice.next_steps(evidence, verdict.failed)
+    figure = with_spread(headline(shown), performance)
+    if withheld.has_no_result(evidence, contradicted):
+        figure = _headline(None, None, "", withheld.NO_RESULT)
     return {
         "schema_version": SCHEMA_VERSION,
-        "headline": with_spread(headline(evidence), performance),
+        "headline": figure,
         "not_official": advice.short_labels(evidence),
         "departures": [departure["sentence"] for departure in evidence.config["departures"]],
         "meta": _meta(evidence),
         "system": evidence.config["system"],
         "run": {
-            "accuracy": _accuracy(evidence),
+            "accuracy": _accuracy(shown),
             "performance": performance,
             "compliance": dataclasses.asdict(evidence.compliance) if evidence.compliance else None,
         },
+        "withheld": withheld.sentences(evidence, contradicted),
         "telemetry": machine,
-        "verdict": _verdict(evidence, verdict),
+        "verdict": _verdict(evidence, shown, verdict),
         "next_steps": [dataclasses.asdict(step) for step in steps],
         "problems": list(evidence.problems),
     }
 
 
-def _verdict(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
-    performance, accuracy = evidence.performance, evidence.accuracy
+def _verdict(evidence: Evidence, shown: Evidence, verdict: Verdict) -> dict[str, Any]:
+    performance, accuracy = evidence.performance, shown.accuracy
     return {
         "result": verdict.result,
         "official": verdict.official,

@@ -10,7 +10,15 @@ from typing import Any
 from harness import formatting, precision, templates
 from harness.config import STAND_INS, Scenario
 from harness.language import joined, phrase, translated
-from harness.report import figures, latency_text, pages, performance_text, repeats, telemetry
+from harness.report import (
+    figures,
+    latency_text,
+    pages,
+    performance_text,
+    repeats,
+    telemetry,
+    withheld,
+)
 from harness.results.folder import RunFolder
 from harness.rules import verdict
 from harness.rules.rule import FAILED, NOT_APPLICABLE, OFFICIAL, PASSED, VALIDITY
@@ -85,7 +93,7 @@ def render(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
 
 def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     """What the templates of report.md and report.html are filled with."""
-    performance, rules = record["run"]["performance"], record["verdict"]["rules"]
+    performance, rules = record["run"]["performance"], withheld.rules_shown(record)
     probes = config["resolved"].get("probes") or []
     return {
         "summary": record,
@@ -99,6 +107,7 @@ def values(record: dict[str, Any], config: dict[str, Any], folder: RunFolder) ->
         "not_asked": [rule for rule in rules if rule["outcome"] == NOT_APPLICABLE],
         "stand_ins": STAND_INS,
         "verdict_text": _VERDICTS[record["verdict"]["result"]],
+        "withheld": withheld.left_out(record),
         "limits": (performance or {}).get("limits_ms"),
         **repeats.values(performance),
         "limit_sentences": list(latency_text.sentences(performance)) if performance else [],
@@ -241,6 +250,7 @@ def terminal_summary(record: dict[str, Any]) -> str:
         for text in performance_text.terminal_lines(record["run"]["performance"])
     ]
     rows += [(phrase("accuracy"), text) for text in _accuracy_lines(record["run"]["accuracy"])]
+    rows += [(phrase("note"), why) for why in withheld.left_out(record).values()]
     rows += [("TEST06", text) for text in _compliance_lines(record["run"].get("compliance"))]
     rows += [(phrase("note"), problem) for problem in record["problems"]]
     rows += [(phrase("doubt"), text) for text in (record["telemetry"] or {}).get("doubts", ())]

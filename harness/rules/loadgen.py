@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness import formatting
 from harness.config import Scenario
 from harness.language import joined, phrase
+from harness.metrics import LoadGenRun
 from harness.rules.advice import full_run
 from harness.rules.evidence import Evidence
 from harness.rules.loadgen_release import RELEASE
@@ -20,6 +21,8 @@ from harness.rules.rule import (
 )
 from harness.rules.validity import PerformanceTest
 
+SCENARIO_RULE = "loadgen-scenario"
+_MODES = {"accuracy": "AccuracyOnly", "performance": "PerformanceOnly"}  # of each test
 _OFF = (0, False)
 # What would shorten the test, or choose the queries otherwise than the rules do; 0 and false are
 # LoadGen's defaults. An accuracy log in a performance test is the mark of a compliance test.
@@ -98,8 +101,13 @@ def _other_limit(evidence: Evidence) -> Finding | None:
     return None
 
 
+def is_of_another_test(evidence: Evidence, test: str, log: LoadGenRun) -> bool:
+    """Whether LoadGen's log of this test is of another scenario, or of the other kind of test."""
+    return (log.scenario, log.mode) != (evidence.scenario.loadgen_name, _MODES[test])
+
+
 @rule(
-    "loadgen-scenario",
+    SCENARIO_RULE,
     VALIDITY,
     source="CHK/checks/performance_check.py:111-540",
     required=lambda e: phrase("LoadGen ran {scenario}", scenario=e.scenario.loadgen_name),
@@ -108,8 +116,8 @@ def _other_limit(evidence: Evidence) -> Finding | None:
 def _scenario(evidence: Evidence, logs: list[Log]) -> Finding:
     expected, modes = evidence.scenario.loadgen_name, []
     for test, log in logs:
-        mode = "AccuracyOnly" if test == "accuracy" else "PerformanceOnly"
-        if (log.scenario, log.mode) != (expected, mode):
+        mode = _MODES[test]
+        if is_of_another_test(evidence, test, log):
             text = phrase(
                 "LoadGen's {test} log is of the scenario {logged} in mode {logged_mode}; "
                 "this run ({scenario}) needs {expected} in mode {mode}. Run it again.",
