@@ -1,6 +1,10 @@
 # `make smoke` and `make test` are all it takes. Two words choose what .venv is made of:
 # VARIANT=cpu or gpu (without it: gpu where there is an NVIDIA driver) and PYTHON=python3.12.
+# .venv keeps them for the next `make`, which would replace it otherwise.
+WORDS = .venv/.words
+-include $(WORDS)
 PYTHON ?= python3
+export VARIANT
 IN_VENV = .venv/bin/python
 
 # The end of the v5.1 round: its submission checker and compliance tests.
@@ -19,6 +23,7 @@ venv venv-dev:  ## .venv with vLLM and LoadGen (smoke and test begin with it)
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: install Python" \
 	  "3.11 to 3.13, or name the one you have: make venv PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) tools/setup_venv.py $(if $(filter venv-dev,$@),--dev)
+	@printf '%s\n' 'PYTHON ?= $(PYTHON)' $(if $(VARIANT),'VARIANT ?= $(VARIANT)') >$(WORDS)
 
 smoke: venv  ## the main job on a small real model, then its report
 	@model=small; instead="The demo model takes its place: the same run, with random words for answers."; \
