@@ -1,15 +1,16 @@
 """Run folders of full official length without a GPU: real LoadGen, real settings, an engine double.
 
-  python benchmarks/official_length.py offline --results-dir /tmp/official        (11 minutes)
-  python benchmarks/official_length.py server --results-dir /tmp/official
-  python benchmarks/official_length.py offline --category edge --results-dir /tmp/official
-  python benchmarks/official_length.py offline --seconds 2 --results-dir /tmp/short
+  python benchmarks/official_length.py --scenario offline --results-dir /tmp/official  (11 minutes)
+  python benchmarks/official_length.py --scenario server --results-dir /tmp/official
+  python benchmarks/official_length.py --category edge --results-dir /tmp/official
+  python benchmarks/official_length.py --min-duration 2 --results-dir /tmp/short
 
 13,368 (edge: 5,000) made-up articles go through the whole path of run.py: Session, LoadGen's
 processes, TEST06, scoring, report. The double answers each with its reference summary, about 611
 characters as the real ones, so the accuracy gate is passed; accuracy at once, performance at a set
 pace. No log is edited. What comes out tests the verdict and the submission tree and is no result of
-any machine: config.json says `engine double` wherever it says what was run.
+any machine: config.json says `engine double` wherever it says what was run. The flags are those of
+run.py by the same names, so that what a report proposes to type next can be typed.
 """
 
 from __future__ import annotations
@@ -212,30 +213,47 @@ def prepare(settings: RunConfig) -> Prepared:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Makes one run folder; the exit status is that of run.py."""
+def settings_of(arguments: Sequence[str] | None) -> RunConfig:
+    """What a command line asks for. Raises UsageError."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("scenario", choices=[scenario.value for scenario in Scenario])
+    scenarios = [scenario.value for scenario in Scenario]
+    parser.add_argument("--scenario", choices=scenarios, default=RunConfig.scenario.value)
     parser.add_argument("--version", choices=tuple(ROUNDS), default=V5_1.name)
     parser.add_argument("--category", choices=CATEGORIES, default="datacenter")
     parser.add_argument(
-        "--seconds", type=command.above_zero, default=None, help="(default: the official 600)"
+        "--min-duration", type=command.above_zero, default=None, help="(default: the official 600)"
+    )
+    parser.add_argument(
+        "--server-target-qps",
+        type=command.above_zero,
+        default=None,
+        help="(default: the pace at which one pass of the data set lasts as long)",
+    )
+    parser.add_argument(
+        "--compliance", type=flags.switch, default=None, help="(default: 1 in datacenter)"
     )
     parser.add_argument("--results-dir", required=True, metavar="FOLDER")
     values = parser.parse_args(arguments)
+    datacenter = values.category == "datacenter"
     settings = RunConfig(
         version=values.version,
         category=values.category,
         scenario=Scenario(values.scenario),
-        compliance=values.category == "datacenter",
+        compliance=datacenter if values.compliance is None else values.compliance,
         results_dir=values.results_dir,
-        min_duration_s=values.seconds,
+        min_duration_s=values.min_duration,
         tensor_parallel_size=1,
     )
-    seconds = settings.round.min_duration_s if values.seconds is None else values.seconds
-    settings = settings.with_values(server_target_qps=pace_of(settings, seconds))
+    seconds = values.min_duration or settings.round.min_duration_s
+    rate = values.server_target_qps or pace_of(settings, seconds)
+    settings = settings.with_values(server_target_qps=rate)
     config.validate(settings)
-    prepared = prepare(settings)
+    return settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Makes one run folder; the exit status is that of run.py."""
+    prepared = prepare(settings_of(arguments))
     double: Any = engine_of(prepared)
     typed = ["python", "benchmarks/official_length.py", *(arguments or sys.argv[1:])]
     known = functools.partial(target_at_known_pace, performance.choose_target)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import command, one_token_model
+from benchmarks import command, official_length, one_token_model
 from harness import processes
+from harness.config import Scenario
 from harness.errors import UsageError
+from harness.rules import advice
+from harness.rules.verdict import judge
+from tests.rules.changes import Change, asked, invalid, recorded, slow
+from tests.rules.runs import OFFLINE, SCENARIOS, SERVER, SINGLESTREAM, good
 
 WRONG = [
     ("attention", "--answers", "0"),
@@ -25,7 +31,7 @@ WRONG = [
     ("gpu", "--samples", "0"),
     ("gpu", "--minutes", "nan"),
     ("mmlu_prompts", "--protocol", "plane"),
-    ("official_length", "--seconds", "0"),
+    ("official_length", "--min-duration", "0"),
     ("one_token", "--context", "5000"),
     ("overhead", "--repeat", "0"),
     ("parse_logs", "--samples", "0"),
@@ -124,3 +130,31 @@ def test_one_token_finds_the_shape_of_the_model_from_any_folder(
     monkeypatch.chdir(tmp_path)
 
     assert one_token_model.LLAMA.is_file()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "change"),
+    [
+        *((scenario, asked()) for scenario in SCENARIOS),
+        (OFFLINE, asked(min_duration_s=2.0)),
+        (SINGLESTREAM, asked(min_duration_s=2.0)),
+        (OFFLINE, invalid(result_min_duration_met=False)),
+        (SERVER, slow(3000.0, "ttft")),
+    ],
+)
+def test_what_the_report_of_an_engine_double_proposes_can_be_typed(
+    scenario: Scenario, change: Change
+) -> None:
+    edge = scenario is SINGLESTREAM
+    typed = ["--scenario", scenario.value, "--min-duration", "2", "--results-dir", "results"]
+    typed += ["--category", "edge"] if edge else []
+    program = ["python", "benchmarks/official_length.py"]
+    run = recorded("run", command=[*program, *typed])(change(good(scenario)))
+
+    steps = advice.next_steps(run, judge(run).failed)
+
+    commands = [shlex.split(step.command) for step in steps if step.command]
+    assert commands and all(words[:2] == program for words in commands)
+    for words in commands:
+        asked_for = official_length.settings_of(words[2:])
+        assert asked_for.category == ("edge" if edge else "datacenter")
