@@ -27,6 +27,7 @@ WRONG = [
     ("compare_power", "--only", "zzz"),
     ("faults", "--only", "SIGKILL ["),
     ("faults", "--only", "SIGQUIT"),
+    ("first_start", "--repeat", "0"),
     ("fp8", "--tokens", "-1"),
     ("gpu", "--samples", "0"),
     ("gpu", "--minutes", "nan"),
