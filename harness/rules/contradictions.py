@@ -30,7 +30,7 @@ def contradictions(evidence: Evidence, broken: Sequence[Rule]) -> dict[str, list
     names = [rule.id for rule in broken]
     found: dict[str, list[str]] = {}
     for test, log in loadgen_logs(evidence):
-        rules = _of_answers(log) if test == ACCURACY else _of_valid(log)
+        rules = _of_answers(evidence, log) if test == ACCURACY else _of_valid(log)
         told = [name for name in names if name in rules]
         if told and test == PERFORMANCE:
             told.insert(0, phrase("LoadGen's VALID"))
@@ -41,9 +41,10 @@ def contradictions(evidence: Evidence, broken: Sequence[Rule]) -> dict[str, list
     return found
 
 
-def _of_answers(log: LoadGenRun) -> tuple[str, ...]:
-    """Scores of a test that did not end are no less a contradiction."""
-    return _OF_ANSWERS if log.ended else (*_OF_ANSWERS, "accuracy-errors")
+def _of_answers(evidence: Evidence, log: LoadGenRun) -> tuple[str, ...]:
+    """Scores of a test that did not end are no less a contradiction; a log that is gone is none."""
+    of_answers = () if evidence.accuracy_log_sha256 is None else _OF_ANSWERS
+    return of_answers if log.ended else (*of_answers, "accuracy-errors")
 
 
 def _of_valid(log: LoadGenRun) -> tuple[str, ...]:

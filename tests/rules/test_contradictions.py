@@ -27,6 +27,13 @@ def test_a_run_that_keeps_every_rule_has_none(scenario: Scenario) -> None:
     assert contradictions(good(scenario), judge(good(scenario)).failed) == {}
 
 
+def test_a_log_that_is_not_there_contradicts_nothing() -> None:
+    gone = without(answered=(), accuracy_log_sha256=None)(good(OFFLINE))
+
+    assert "accuracy-complete" in [rule.id for rule in judge(gone).failed]
+    assert contradictions(gone, judge(gone).failed) == {}
+
+
 @pytest.mark.parametrize(
     ("scenario", "change", "found"),
     [
