@@ -21,9 +21,11 @@ help:  ## this list
 
 venv venv-dev:  ## .venv with vLLM and LoadGen (smoke and test begin with it)
 	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: install Python" \
-	  "3.11 to 3.13, or name the one you have: make venv PYTHON=python3.12"; exit 1; }
+	  "3.11 to 3.13, or name the one you have: make venv PYTHON=python3.12" \
+	  $(if $(wildcard $(WORDS)),"($(WORDS) keeps the name; make clean forgets it)"); exit 1; }
 	@$(PYTHON) tools/setup_venv.py $(if $(filter venv-dev,$@),--dev)
-	@printf '%s\n' 'PYTHON ?= $(PYTHON)' $(if $(VARIANT),'VARIANT ?= $(VARIANT)') >$(WORDS)
+	@words=$$(printf '%s\n' 'PYTHON ?= $(PYTHON)' $(if $(VARIANT),'VARIANT ?= $(VARIANT)')); \
+	[ "$$(cat $(WORDS) 2>/dev/null)" = "$$words" ] || echo "$$words" >$(WORDS)
 
 smoke: venv  ## the main job on a small real model, then its report
 	@model=small; instead="The demo model takes its place: the same run, with random words for answers."; \

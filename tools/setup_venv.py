@@ -87,7 +87,7 @@ def choose_variant() -> tuple[str, str]:
         return forced, f"VARIANT={forced}"
     if forced:
         raise SetupError(
-            f"VARIANT={forced}: there is cpu and gpu; leave it out to let make choose."
+            f"VARIANT={forced}: there is cpu and gpu; after make clean, make chooses by itself."
         )
     if has_nvidia_driver():
         return "gpu", "an NVIDIA driver was found; VARIANT=cpu forces the CPU build"

@@ -38,7 +38,7 @@ def make(project: Path, *words: str) -> str:
     done = subprocess.run(
         ["make", *words], cwd=project, env=own, capture_output=True, text=True, check=False
     )
-    assert not done.returncode, done.stderr
+    assert not done.returncode, done.stdout + done.stderr
     return done.stdout.strip()
 
 
@@ -57,8 +57,17 @@ def test_a_build_that_could_not_be_installed_is_not_kept(project: Path) -> None:
     here = f"PYTHON={sys.executable}"
     make(project, "venv", here, "VARIANT=cpu")
     setup = project / "tools" / "setup_venv.py"
-    setup.write_text("raise SystemExit(1)")
+    setup.write_text("import shutil; shutil.rmtree('.venv'); raise SystemExit(1)")
     with pytest.raises(AssertionError):
         make(project, "venv", "VARIANT=gpu")
     setup.write_text(SETUP)
-    assert make(project, "venv") == "variant: cpu"
+    assert make(project, "venv", here) == "variant: to be chosen"
+
+
+def test_a_python_that_has_gone_is_named_with_where_it_is_kept(project: Path) -> None:
+    make(project, "venv", f"PYTHON={sys.executable}")
+    words = project / ".venv" / ".words"
+    words.write_text(words.read_text().replace(sys.executable, "/no/such/python"))
+
+    with pytest.raises(AssertionError, match=r"No /no/such/python here: .*make clean forgets it"):
+        make(project, "venv")
