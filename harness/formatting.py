@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.language import phrase
 
 NOT_KNOWN = phrase("not known")
@@ -19,7 +21,7 @@ def rate(value: float | None, unit: str) -> str:
     if value is None:
         return NOT_KNOWN
     if 0 < value < 0.1:  # of two decimals, an engine that takes minutes would have none
-        return f"{value:.2g} {unit}"
+        return f"{value:.{1 - math.floor(math.log10(value))}f} {unit}"
     digits = 0 if value >= 1000 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
 

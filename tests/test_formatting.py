@@ -16,6 +16,8 @@ from harness import formatting
         (0.1, "0.10 samples/s"),
         (0.0649, "0.065 samples/s"),  # one in 15 s
         (1 / 600, "0.0017 samples/s"),  # one in ten minutes
+        (0.05, "0.050 samples/s"),
+        (0.00005, "0.000050 samples/s"),
         (0.0, "0.00 samples/s"),
         (None, "not known"),
     ],
