@@ -45,12 +45,14 @@ def set_those_of_vllm() -> None:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 
-def limit_on_a_step(stall_timeout_s: float) -> dict[str, str]:
+def limit_on_a_step(stall_timeout_s: float, at_once: int) -> dict[str, str]:
     """vLLM's own limit on a step, which is not to end an engine that --stall-timeout lets be slow.
 
-    It comes after ours, whose sentence names the flag. The user's own value wins.
+    vLLM counts from the moment at which a step is handed out, and so many may be `at_once`. Its
+    limit comes after ours, whose sentence names the flag. The user's own value wins.
     """
-    seconds = max(_STEP_LIMIT_S, min(math.ceil(stall_timeout_s) + _AFTER_US_S, _A_WEEK_S))
+    wanted = at_once * math.ceil(stall_timeout_s) + _AFTER_US_S
+    seconds = max(_STEP_LIMIT_S, min(wanted, _A_WEEK_S))
     return {_STEP_LIMIT: os.environ.get(_STEP_LIMIT, str(seconds))}
 
 

@@ -60,14 +60,14 @@ def test_an_empty_variable_is_taken_for_absent(name: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("stall_timeout_s", "limit"),
-    [(300.0, "360"), (3600.5, "3661"), (10.0, "300"), (1e12, "604800")],
+    [(300.0, "660"), (3600.5, "7262"), (10.0, "300"), (1e12, "604800")],
 )
 def test_vllm_gives_a_step_up_later_than_a_run_does(
     stall_timeout_s: float, limit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", raising=False)
 
-    found = variables.limit_on_a_step(stall_timeout_s)
+    found = variables.limit_on_a_step(stall_timeout_s, at_once=2)
 
     assert found == {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": limit}
 
@@ -75,4 +75,6 @@ def test_vllm_gives_a_step_up_later_than_a_run_does(
 def test_the_user_s_own_limit_on_a_step_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "7")
 
-    assert variables.limit_on_a_step(300.0) == {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "7"}
+    assert variables.limit_on_a_step(300.0, at_once=2) == {
+        "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "7"
+    }

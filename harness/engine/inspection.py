@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,33 +27,40 @@ _WAIT_S = 60.0
 class Inspection:
     """One look at the classes of a model, in a process of its own.
 
-    Begun and waited for in one thread; any thread may end it.
+    Begun and waited for in one thread, which has to outlive it; any thread may end it.
     """
 
     def __init__(self) -> None:
         self._process: BaseProcess | None = None
         self._ended = False
+        self._lock = threading.Lock()
 
     def begin(self, architectures: Sequence[str]) -> None:
         """Starts the process, unless vLLM has kept all of what it would find out."""
         unknown = [name for name in architectures if not _is_kept(name)]
-        if not unknown or self._ended:
+        if not unknown:
             return
         context = multiprocessing.get_context("spawn")
         arguments = (unknown, os.getpid())
-        self._process = context.Process(target=_inspect, args=arguments, daemon=True)
-        self._process.start()
+        with self._lock, contextlib.suppress(OSError):  # of a limit on processes, say
+            if self._ended:
+                return
+            process = context.Process(target=_inspect, args=arguments, daemon=True)
+            process.start()
+            self._process = process
 
     def wait(self) -> None:
-        """Until it is over, which is soon after this process has imported vLLM."""
+        """Until it is over, which is soon after this process has imported vLLM; then ends it."""
         if self._process is not None:
             self._process.join(_WAIT_S)
+        self.end()
 
     def end(self) -> None:
         """Ends it now, or before it begins; safe to call twice."""
-        self._ended = True
-        if self._process is not None:
-            self._process.kill()
+        with self._lock:
+            self._ended = True
+            if self._process is not None:
+                self._process.kill()
 
 
 def _is_kept(architecture: str) -> bool:
@@ -66,7 +74,7 @@ def _inspect(architectures: Sequence[str], parent: int) -> None:
     """The whole life of the process."""
     processes.die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what happens
-    # A class that vLLM does not know, or another vLLM: the engine's start tells.
+    # Another vLLM, or a class that it does not know: the engine's start tells.
     with output_to(Path(os.devnull)), contextlib.suppress(Exception):
         from vllm.model_executor.models import registry
         from vllm.plugins import load_general_plugins
@@ -74,5 +82,6 @@ def _inspect(architectures: Sequence[str], parent: int) -> None:
         load_general_plugins()
         # This is the process that vLLM would start.
         registry._run_in_subprocess = lambda look: look()
-        for name in architectures:
-            registry.ModelRegistry.models[name].inspect_model_cls()
+        known = registry.ModelRegistry.models
+        for name in known.keys() & set(architectures):
+            known[name].inspect_model_cls()

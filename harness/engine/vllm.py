@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -103,13 +104,17 @@ class Engine:
     def load(self) -> None:
         """Starts the engine processes and loads the model; blocks. Raises EngineError."""
         variables.set_those_of_vllm()
-        limit = variables.limit_on_a_step(self.plan.config.stall_timeout_s)
+        settings = self.plan.config
+        limit = variables.limit_on_a_step(
+            settings.stall_timeout_s, at_once=1 + settings.pipeline_parallel_size
+        )
         # Over Ray, vLLM connects to it by itself.
         with (
             variables.set_while(limit | self.plan.environment),
             ray_cluster.sigterm_handler_kept(),
         ):
-            self._inspection.begin(self.plan.model.config.get("architectures") or ())
+            if "vllm" not in sys.modules:  # else there is no import to do it beside
+                self._inspection.begin(self.plan.model.config.get("architectures") or ())
             try:
                 self._load()
             finally:

@@ -7,6 +7,8 @@ import gc
 import os
 import signal
 import subprocess
+import sys
+import types
 from typing import Any
 
 import pytest
@@ -60,8 +62,39 @@ def test_an_engine_that_may_be_slow_is_not_given_up_by_vllm(
     monkeypatch.delenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", raising=False)
     monkeypatch.setattr(variables, "set_those_of_vllm", lambda: None)
     engine = LookingEngine(plan_for(stall_timeout_s=3600.0), Sampling(128, 2))
+    monkeypatch.setitem(sys.modules, "vllm", types.ModuleType("vllm"))  # nothing to inspect beside
 
     engine.load()
 
-    assert engine.limit == "3660"
+    assert engine.limit == "7260"  # of two steps that are handed out at once
     assert "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS" not in os.environ
+
+
+class NotedInspection:
+    """Does nothing, and notes what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def begin(self, architectures: object) -> None:
+        self.told.append(architectures)
+
+    def end(self) -> None:
+        self.told.append("end")
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_the_models_class_is_inspected_beside_an_import_of_vllm(
+    imported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variables, "set_those_of_vllm", lambda: None)
+    monkeypatch.setattr("harness.engine.vllm.Inspection", NotedInspection)
+    engine: Any = LookingEngine(plan_for(), Sampling(128, 2))
+    monkeypatch.setitem(sys.modules, "vllm", types.ModuleType("vllm"))
+    if not imported:
+        monkeypatch.delitem(sys.modules, "vllm")
+
+    engine.load()
+
+    begun = [] if imported else [["LlamaForCausalLM"]]
+    assert engine._inspection.told == [*begun, "end"]
