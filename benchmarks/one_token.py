@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import command
 from benchmarks.one_token_model import (
+    HEAD_DIM,
     HEADS,
     INNER,
     PACKINGS,
@@ -46,7 +47,7 @@ from harness.engine.weights import BF16, FP8, INT4
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
 
-LAYERS, HEAD_DIM, WORDS = 32, 128, 128256
+LAYERS, WORDS = 32, 128256
 BLOCK, BLOCKS = 16, 256  # of the KV cache, its tokens in blocks of random order
 REPEATS = 15
 PROMPT_TOKENS = 700

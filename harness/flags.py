@@ -199,8 +199,8 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
         choices=("uni", "mp", "ray"),
         default=RunConfig.distributed_executor_backend,
         help="uni: an engine in one process; mp: one to schedule and one for each GPU; "
-        "ray: several machines (default: mp; on one GPU uni for SingleStream, unless its weights "
-        "have 4 bits)",
+        "ray: several machines (default: mp; on one GPU uni for SingleStream, but for the kernels "
+        "for 4 bits)",
     )
     group.add_argument(
         "--max-model-len",

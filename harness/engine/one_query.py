@@ -99,8 +99,8 @@ def multiplies_in_fp8(engine_settings: Mapping[str, Any]) -> bool:
 def has_short_steps(engine_settings: Mapping[str, Any]) -> bool:
     """Whether an H200 is done with a step sooner than one process that schedules and launches it.
 
-    In two processes SingleStream's p90 was 326 ms with weights of 4 bits, in one 344; in fp8 371
-    and 361.
+    In two processes SingleStream's p90 was 326 ms with weights of 4 bits, in one 344; in fp8, whose
+    steps are longer, two did not help. An H100 has not been tried.
     """
     return engine_settings.get("worker_extension_cls") == _EXTENSIONS[INT4]
 
