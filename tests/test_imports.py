@@ -20,6 +20,7 @@ OWNERS = {
         "engine.cublas_fp8",
         "engine.fp8_cache",
         "engine.fp8_rows",
+        "engine.inspection",
         "engine.one_token",
         "engine.one_token_int4",
     },
