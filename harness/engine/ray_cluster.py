@@ -14,6 +14,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ FLAG = "--distributed-executor-backend ray"
 ADDRESS = "RAY_ADDRESS"
 ANSWER_WITHIN_S = 60.0  # a machine's first task starts a Python there
 _CONNECT_WITHIN_S = 5.0
+# Ray looks for what workers have said every half a second, and then sends it.
+_LAST_WORDS_S = 1.5
 _SIGACTION_BYTES = 512  # more than sigaction(2) fills on any Linux
 # Ray would wrap each worker's line in colours, and fold lines that workers have in common.
 _WORDS = {"RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -71,7 +74,7 @@ def connected() -> Iterator[Sequence[Machine]]:
     try:
         yield _machines()
     finally:
-        disconnect()
+        disconnect(last_words_s=0.0)  # none are asked for here
 
 
 def _quieten() -> None:
@@ -80,16 +83,17 @@ def _quieten() -> None:
         os.environ.setdefault(name, value)
 
 
-def disconnect() -> None:
+def disconnect(last_words_s: float = _LAST_WORDS_S) -> None:
     """Ends the connection to Ray, whoever made it; the cluster stays up.
 
-    All that its workers have said is written by then.
+    What its workers have said is written by then, in as far as it comes within so long.
     """
     if importlib.util.find_spec("ray") is None:
         return
     import ray
 
     if ray.is_initialized():
+        time.sleep(last_words_s)
         with sigterm_handler_kept():
             ray.shutdown()
 
