@@ -91,22 +91,23 @@ _ENVIRONMENT = {
     ("H100", precision, "singlestream"): {"VLLM_ENABLE_INDUCTOR_MAX_AUTOTUNE": "0"}
     for precision in ("bf16", "fp8")
 }
-_H200_IN_TWO = "on one H200, two processes, 2026-11-"
+_H200_IN_TWO = "on one H200, two processes"
 # fp8 with FlashInfer's attention kernels and cuBLASLt's products. A step's length bounds TPOT.
 _FLASHINFER = {
     "offline": (
         _seats(1024, 5120),
-        f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts; {_H200_IN_TWO}30: 8,736 of 53,472",
+        f"{_H100_80GB}: 7,793 tokens/s of 2,500 prompts; "
+        f"{_H200_IN_TWO}, 2026-11-30: 8,736 of 53,472",
     ),
     "server": (
         _seats(1024, 5120),
         f"{_H100_80GB}: p99 TTFT 1,008 ms, p99 TPOT 84 ms of 5,000 queries at 62 queries/s; "
-        f"{_H200_IN_TWO}29: 893 and 76 ms of 40,104 at 65.8 queries/s",
+        f"{_H200_IN_TWO}, 2026-11-29: 893 and 76 ms of 40,104 at 65.8 queries/s",
     ),
     "interactive": (
         _seats(256, 1408),
         f"{_H100_80GB}: p99 TTFT 255 ms, p99 TPOT 23.6 ms of 2,000 queries at 50 queries/s; "
-        f"{_H200_IN_TWO}29: 400 and 23.7 ms of 40,104 at 53.5 queries/s",
+        f"{_H200_IN_TWO}, 2026-11-29: 400 and 23.7 ms of 40,104 at 53.5 queries/s",
     ),
 }
 

@@ -11,6 +11,7 @@ from harness.rules.evidence import Evidence
 from harness.rules.needs import loadgen_logs
 
 NO_RESULT = phrase("No result: the records of this run contradict each other")
+# A sentence a test: of those in summary.json, a word that is filled in would stay English.
 _AGREE = {
     ACCURACY: phrase("The records of the accuracy test agree with each other, and are shown."),
     PERFORMANCE: phrase(
