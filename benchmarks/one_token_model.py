@@ -16,7 +16,7 @@ LLAMA = (
 )
 WIDTH, INNER, HEADS, HEAD_DIM = 4096, 14336, 8, 128
 SMALL_LAYERS, SMALL_WORDS = 4, 8192
-INT4_SCHEME = {
+INT4_SCHEME: dict[str, Any] = {
     "quant_method": "compressed-tensors",
     "format": "pack-quantized",
     "config_groups": {
@@ -63,7 +63,7 @@ def random_matrix(outputs: int, inputs: int, kind: str) -> tuple[Any, Any]:
     return words, scales
 
 
-def write_model(folder: Path, kind: str, packing: str) -> None:
+def write_model(folder: Path, kind: str, packing: str = INT4_SCHEME["quant_method"]) -> None:
     """A model of SMALL_LAYERS layers of Llama-3.1-8B's shapes; in fp8 its weights are bf16's."""
     import torch
     from safetensors.torch import save_file

@@ -48,15 +48,14 @@ def suits(
 ) -> bool:
     """Whether the kernels are made for this GPU, this model (its config.json) and these settings.
 
-    `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. With tensor
-    parallel, vLLM would take FlashInfer for the exchange between GPUs as well, and that has not
-    been tried.
+    `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. Of several
+    GPUs that share the model each has as many heads as the others.
     """
-    if tensor_parallel_size > 1 or _DECIDE & given.keys():
+    if _DECIDE & given.keys():
         return False
     hopper = any(name in (gpu_name or "") for name in GPUS)
     heads, groups = (model_config.get(f"num_{kind}_heads") for kind in ("attention", "key_value"))
-    if not hopper or not heads or not groups:
+    if not hopper or not heads or not groups or groups % tensor_parallel_size:
         return False
     head_dim = model_config.get("head_dim") or model_config.get("hidden_size", 0) // heads
     return (head_dim, heads / groups) == (HEAD_DIM, HEADS_OF_A_GROUP)

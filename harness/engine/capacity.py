@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig, Scenario
+from harness.config import DEFAULT_GPU_MEMORY_UTILIZATION, DEMO_MODEL, RunConfig
 from harness.errors import UsageError
 from harness.formatting import gibibytes
 from harness.inputs.model_source import ModelSource
@@ -18,8 +18,6 @@ from harness.machine.system import SystemInfo
 
 _BINDING = "VLLM_CPU_OMP_THREADS_BIND"  # vLLM's variable for the cores of each part, on a CPU
 _LISTED = 8  # cores that a sentence names
-# Of the weights: what a GPU should hold to run a copy well, as much again for the KV cache.
-_ROOM_TO_WORK = 2
 
 
 def check_devices(config: RunConfig, device: str, system: SystemInfo) -> RunConfig:
@@ -197,28 +195,6 @@ def fit_heads(config: RunConfig, asked: int | None, model: ModelSource) -> RunCo
     raise UsageError(
         f"--tensor-parallel-size {tensor}: the model's {heads} attention heads cannot be shared "
         f"out to {tensor}; use {best}."
-    )
-
-
-def faster_as_copies(
-    config: RunConfig, asked: int | None, device: str, system: SystemInfo, model: ModelSource
-) -> str | None:
-    """A sentence where auto has cut a model that one GPU holds, and copies would answer more.
-
-    `asked` is --tensor-parallel-size as given. A single query at a time gains by the cut.
-    """
-    tensor = config.tensor_parallel_size or 1
-    one_by_one = config.scenario is Scenario.SINGLESTREAM
-    if device != "gpu" or asked is not None or tensor == 1 or one_by_one:
-        return None
-    share = config.gpu_memory_utilization or DEFAULT_GPU_MEMORY_UTILIZATION
-    needed = _ROOM_TO_WORK * model.loaded_bytes(config.precision) // config.pipeline_parallel_size
-    if system.gpu_memory_bytes is None or needed > share * system.gpu_memory_bytes:
-        return None
-    copies = tensor * config.data_parallel_size
-    return (
-        f"{tensor} GPUs share one model, which fits on one of them; copies answered 1.4 times as "
-        f"much on two H100: --tensor-parallel-size 1 --data-parallel-size {copies}"
     )
 
 

@@ -41,15 +41,16 @@ def suits(
     model_config: Mapping[str, Any],
     given: Mapping[str, Any],
     *,
-    parts: int,
+    tensor_parallel_size: int = 1,
+    pipeline_parallel_size: int = 1,
 ) -> bool:
     """Whether the products are made for this GPU, vLLM, model (its config.json) and run.
 
     `given` are the engine arguments of the user, of those that tune. Its weights have to be of a
-    kind in weights.py besides. With a copy of the model in several `parts`, a GPU each, the
-    products have not been tried.
+    kind in weights.py besides. With its layers in groups (pipeline parallel) they have not been
+    tried.
     """
-    if parts > 1 or "linear_backend" in given:
+    if pipeline_parallel_size > 1 or "linear_backend" in given:
         return False
     if any(os.environ.get(name, "0") not in ("", "0") for name in _OTHER_PRODUCTS):
         return False
@@ -58,7 +59,8 @@ def suits(
         return False
     hopper = any(name in (gpu_name or "") for name in GPUS)
     known = (vllm_version or "").startswith(_RELEASE)
-    return hopper and known and not any(size % ALIGNED_TO for size in sizes)
+    aligned = tensor_parallel_size * ALIGNED_TO  # each GPU has its share of such rows
+    return hopper and known and not any(size % aligned for size in sizes)
 
 
 def settings(*, from_checkpoint: bool = False) -> dict[str, Any]:

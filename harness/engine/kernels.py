@@ -176,8 +176,8 @@ def _suits_one_token(
     config: RunConfig, model: ModelSource, system: SystemInfo, kind: str | None
 ) -> bool:
     """Whether a query has the engine to itself, on kernels that were made for that."""
-    alone = config.scenario is Scenario.SINGLESTREAM and config.data_parallel_size == 1
-    if not alone or kind is None:
+    gpus = (config.tensor_parallel_size or 1) * config.data_parallel_size
+    if config.scenario is not Scenario.SINGLESTREAM or gpus > 1 or kind is None:
         return False
     return one_query.suits(model.config, config.engine_args) and _suits_fp8(config, model, system)
 
@@ -189,7 +189,11 @@ def _suits_fp8(config: RunConfig, model: ModelSource, system: SystemInfo) -> boo
     """
     if beyond_tuning(config.engine_args):
         return False
-    parts = (config.tensor_parallel_size or 1) * config.pipeline_parallel_size
     return fp8.suits(
-        system.gpu_kind, system.vllm_version, model.config, config.engine_args, parts=parts
+        system.gpu_kind,
+        system.vllm_version,
+        model.config,
+        config.engine_args,
+        tensor_parallel_size=config.tensor_parallel_size or 1,
+        pipeline_parallel_size=config.pipeline_parallel_size,
     )

@@ -136,4 +136,5 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
         weights_bytes=model.loaded_bytes(config.precision) // parts,
         kv_bytes_per_token=model.kv_bytes_per_token(cache_bytes) // parts,
         holds_demo=config.model == DEMO_MODEL,
+        sharing=config.tensor_parallel_size or 1,
     )

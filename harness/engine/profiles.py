@@ -37,11 +37,16 @@ class Place:
     weights_bytes: int = 0
     kv_bytes_per_token: int = 0
     holds_demo: bool = False  # the demo model, whose whole run is shorter than a start with graphs
+    sharing: int = 1  # GPUs that share the model, by tensor parallel
 
 
 def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
     return {"max_num_seqs": sequences, "max_num_batched_tokens": tokens, **more}
 
+
+_UNMEASURED = "not measured here"
+_SHARED = "share the model"  # as a source says that was measured on more than one GPU
+_MEASURED_SHARING = 2  # GPUs
 
 # Prompts of mean 870 tokens unless it says 765; the experiments are in docs/performance.md.
 _PROTOTYPE = "measured on one H200 with vLLM 0.26.0, dummy weights"
@@ -62,7 +67,8 @@ _H200 = {
         # Compiled for one token a step, the matrix products become sums that read each weight once.
         _seats(1, 4096, compilation_config={"compile_sizes": [1]}),
         f"{_PROTOTYPE}: mean 619 ms, p90 626 ms of 24 queries, 2026-11-24; "
-        "655 ms mean with 8 sequences and nothing compiled for one token",
+        "655 ms mean with 8 sequences and nothing compiled for one token; "
+        f"two that {_SHARED}, 2026-11-30: p90 456 ms of 64",
     ),
 }
 _H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-25"
@@ -111,6 +117,20 @@ _FLASHINFER = {
     ),
 }
 
+# The same of GPUs that share the model. A step of twice the tokens takes two GPUs as long as one
+# takes for its own, and the processor launches it once; Server's would come close to its limit.
+_TWO_H200 = f"two H200 that {_SHARED}, 2026-11-30"
+_FLASHINFER_SHARED = {
+    "offline": (
+        _seats(2048, 10240),
+        f"{_TWO_H200}: 13,552 tokens/s of 3,000 prompts; 12,405 of 2,500 with 1,024 and 5,120",
+    ),
+    "server": (
+        _seats(1024, 5120),
+        f"{_TWO_H200}: p99 TTFT 523 ms, p99 TPOT 56 ms of 3,800 queries at 95 queries/s",
+    ),
+}
+
 # One query at a time, by the kernels for steps of one token; p90 of 64 queries.
 _ONE_TOKEN_ON = "with vLLM 0.26.0, dummy weights, 2026-11-29"
 _ONE_TOKEN = {
@@ -132,7 +152,7 @@ _DEMO = Profile(
     name="gpu-demo",
     # Compiling and capturing took most of 80 s on an H100, for a run of less than one.
     settings=_seats(64, 4096, enforce_eager=True),
-    source="the demo model: loaded eagerly, as its run is short; not measured here",
+    source=f"the demo model: loaded eagerly, as its run is short; {_UNMEASURED}",
 )
 _PUBLISHED_INTERACTIVE = (256, 4096)  # harnesses of earlier rounds, for the 500 / 30 ms limits
 _SINGLE_STREAM = (8, 4096)
@@ -161,6 +181,8 @@ def choose(
         return tuned
     profile = _choose(place, precision, scenario, kernels)
     source = profile.source
+    if place.device == "gpu" and place.sharing > 1 and not _is_measured_shared(place, source):
+        source += f"; not measured on {place.sharing} GPUs that share the model"
     if kernels.products and kernels.from_checkpoint:
         source += "; all of weights made fp8 while loading, with their KV cache in fp8"
     if kernels.products and "CUTLASS" in source:
@@ -188,14 +210,20 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
     return _computed(place, scenario)
 
 
+def _is_measured_shared(place: Place, source: str) -> bool:
+    on_so_many = place.sharing == _MEASURED_SHARING and _SHARED in source
+    return on_so_many or _UNMEASURED in source
+
+
 def _one_token(place: Place, kind: str) -> Profile:
     family = next(family for family in _MEASURED if family in (place.gpu_name or ""))
-    source = _ONE_TOKEN.get((family, kind), "not measured here")
+    source = _ONE_TOKEN.get((family, kind), _UNMEASURED)
     return Profile(f"one-token-{kind}-singlestream", _seats(1, 4096), source)
 
 
 def _flashinfer(place: Place, scenario: str) -> Profile:
-    settings, source = _FLASHINFER[scenario]
+    shared = _FLASHINFER_SHARED if place.sharing > 1 else {}
+    settings, source = shared.get(scenario, _FLASHINFER[scenario])
     sequences = settings["max_num_seqs"]
     fitting = sequences_that_fit(place)
     if fitting is not None:
@@ -230,7 +258,7 @@ def _computed(place: Place, scenario: str) -> Profile:
     """Safe settings for a GPU that nobody has measured: as many sequences as its memory holds."""
     if scenario == "singlestream":
         settings = _seats(*_SINGLE_STREAM)
-        return Profile("gpu-singlestream", settings, "one query at a time; not measured here")
+        return Profile("gpu-singlestream", settings, f"one query at a time; {_UNMEASURED}")
     fitting = sequences_that_fit(place)
     sequences = _MOST_SEQUENCES if fitting is None else min(fitting, _MOST_SEQUENCES)
     tokens = 16384
@@ -241,7 +269,7 @@ def _computed(place: Place, scenario: str) -> Profile:
     return Profile(
         f"gpu-{scenario}",
         _seats(sequences, tokens),
-        "computed from the GPU's memory and the model's shape; not measured here",
+        f"computed from the GPU's memory and the model's shape; {_UNMEASURED}",
     )
 
 

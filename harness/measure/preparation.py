@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import config
 from harness.config import RunConfig, Scenario
-from harness.engine import capacity, checkpoint, executor, plan, process_needs, ray_checks
+from harness.engine import capacity, checkpoint, executor, plan, process_needs, ray_checks, sharing
 from harness.engine import vllm as engine
 from harness.engine.plan import EnginePlan, Site
 from harness.engine.profiles import Profile
@@ -99,9 +99,9 @@ def prepare(
     purpose = Purpose(_max_model_len(settings, model, data))
     tuned = find_tuned(settings, site.system)
     engine_plan = plan.make(settings, model, site, purpose, tuned)
-    copies = capacity.faster_as_copies(settings, asked, site.device, site.system, model)
+    shared = sharing.note(settings, asked, site.device, site.system, model)
     slow = process_needs.note_on_bf16(settings, site.device)
-    notes = (engine_plan.note, copies, slow, process_needs.note_on_variables())
+    notes = (engine_plan.note, shared, slow, process_needs.note_on_variables())
     for note in filter(None, notes if like is None else ()):
         say(phrase("note: {note}", note=note))
     facts = RunFacts(

@@ -21,13 +21,15 @@ from harness.machine.system import SystemInfo
 H100 = "NVIDIA H100 80GB HBM3"
 
 
-def machine(gpu_name: str = H100, vllm_version: str = "0.26.0") -> SystemInfo:
-    """One GPU of this name, of 80 GiB."""
+def machine(
+    gpu_name: str = H100, vllm_version: str = "0.26.0", gpu_memory_bytes: int = 80 << 30
+) -> SystemInfo:
+    """One GPU of this name and memory."""
     return dataclasses.replace(
         system_info.collect(),
         gpu_count=1,
         gpu_name=gpu_name,
-        gpu_memory_bytes=80 << 30,
+        gpu_memory_bytes=gpu_memory_bytes,
         vllm_version=vllm_version,
     )
 
@@ -39,6 +41,7 @@ def plan_for(
     flashinfer: bool = True,
     products: bool = True,
     gpu_name: str = H100,
+    gpu_memory_bytes: int = 80 << 30,
     tuned: Profile | None = None,
     **flags: Any,
 ) -> EnginePlan:
@@ -50,7 +53,8 @@ def plan_for(
         precision=precision,
         **flags,
     )
-    site = Site("gpu", machine(gpu_name, "0.26.0" if products else "0.25.0"))
+    vllm_version = "0.26.0" if products else "0.25.0"
+    site = Site("gpu", machine(gpu_name, vllm_version, gpu_memory_bytes))
     with (
         mock.patch.object(attention, "compiled", lambda: flashinfer),
         mock.patch.object(gpus, "free_and_total_memory_bytes", lambda _first: (None, None)),

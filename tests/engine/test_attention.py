@@ -126,8 +126,9 @@ def test_engine_arguments_that_ask_for_other_kernels_are_followed(given: dict[st
     assert not attention.suits("NVIDIA H200", LLAMA, given)
 
 
-def test_with_tensor_parallel_the_kernels_are_left_alone() -> None:
-    assert not attention.suits("NVIDIA H200", LLAMA, {}, tensor_parallel_size=2)
+@pytest.mark.parametrize(("size", "suits"), [(2, True), (4, True), (8, True), (16, False)])
+def test_gpus_that_share_a_model_take_whole_heads(size: int, *, suits: bool) -> None:
+    assert attention.suits("NVIDIA H200", LLAMA, {}, tensor_parallel_size=size) is suits
 
 
 def test_the_tool_compiles_what_a_run_looks_for() -> None:

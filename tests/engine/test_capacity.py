@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.config import RunConfig, Scenario
+from harness.config import RunConfig
 from harness.engine import capacity, plan, profiles
 from harness.engine.settings import Purpose, engine_settings
 from harness.errors import UsageError
@@ -59,36 +59,6 @@ def test_auto_tensor_parallel_leaves_gpus_for_data_parallel() -> None:
     resolved = capacity.check_devices(RunConfig(data_parallel_size=4), "gpu", eight)
 
     assert resolved.tensor_parallel_size == 2
-
-
-EIGHTY_GB = 80 << 30
-
-
-@pytest.mark.parametrize(
-    ("flags", "memory_bytes", "asked", "said"),
-    [
-        ({}, EIGHTY_GB, None, "--tensor-parallel-size 1 --data-parallel-size 2"),
-        ({"data_parallel_size": 4}, EIGHTY_GB, None, "--data-parallel-size 8"),
-        ({}, 24 << 30, None, None),  # the weights take 15 GiB, and leave too little beside them
-        ({"precision": "fp8"}, 24 << 30, None, "--data-parallel-size 2"),
-        ({}, EIGHTY_GB, 2, None),  # as asked
-        ({"scenario": Scenario.SINGLESTREAM, "category": "edge"}, EIGHTY_GB, None, None),
-        ({"tensor_parallel_size": 1}, EIGHTY_GB, None, None),
-        ({}, None, None, None),
-    ],
-    ids=str,
-)
-def test_copies_are_named_where_a_model_that_fits_on_one_gpu_was_cut(
-    flags: dict[str, Any], memory_bytes: int | None, asked: int | None, said: str | None
-) -> None:
-    config = RunConfig(**{"weights": "dummy", "tensor_parallel_size": 2, **flags})
-    system = replace(system_info.collect(), gpu_count=2, gpu_memory_bytes=memory_bytes)
-
-    sentence = capacity.faster_as_copies(config, asked, "gpu", system, resolve_model(config))
-
-    assert (sentence is None) == (said is None)
-    if said is not None:
-        assert str(sentence).endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,9 @@ def suits(
     vllm: str | None = "0.26.0",
     model: dict[str, Any] = LLAMA,
     given: dict[str, Any] | None = None,
-    *,
-    parts: int = 1,
+    **sizes: int,
 ) -> bool:
-    return fp8.suits(gpu, vllm, model, given or {}, parts=parts)
+    return fp8.suits(gpu, vllm, model, given or {}, **sizes)
 
 
 @pytest.mark.parametrize("gpu", [H100, "NVIDIA H200", "NVIDIA GH200 480GB"])
@@ -52,11 +51,20 @@ def test_another_release_of_vllm_keeps_its_own_products(release: str | None) -> 
 
 
 def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
-    assert not suits(parts=2)
+    assert not suits(pipeline_parallel_size=2)
     assert not suits(given={"linear_backend": "cutlass"})
     assert not suits(model=LLAMA | {"architectures": ["MixtralForCausalLM"]})
     assert not suits(model=LLAMA | {"intermediate_size": 14_340})
     assert suits(given={"max_num_seqs": 512})
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_gpus_that_share_a_model_multiply_their_parts_of_its_rows(size: int) -> None:
+    aligned_on_one_alone = LLAMA | {"intermediate_size": 14_336 + fp8.ALIGNED_TO}
+
+    assert suits(tensor_parallel_size=size)
+    assert suits(model=aligned_on_one_alone)
+    assert not suits(model=aligned_on_one_alone, tensor_parallel_size=size)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_runs_that_were_not_tried_keep_what_vllm_chooses() -> None:
     [
         ({}, True),
         ({"data_parallel_size": 2}, True),
-        ({"tensor_parallel_size": 2}, False),
+        ({"tensor_parallel_size": 2}, True),
         ({"pipeline_parallel_size": 2}, False),
         ({"distributed_executor_backend": "ray"}, True),
         ({"engine_args": {"linear_backend": "auto"}}, False),

@@ -82,3 +82,38 @@ def test_an_engine_argument_brings_the_graphs_of_the_demo_model_back() -> None:
 
 def test_no_other_model_is_loaded_eagerly_on_a_gpu() -> None:
     assert "enforce_eager" not in plan_for("offline", "bf16").settings
+
+
+@pytest.mark.parametrize(
+    ("scenario", "size", "settings", "said"),
+    [
+        ("offline", 1, (1024, 5120), "8,736"),
+        ("offline", 2, (2048, 10240), "13,552"),
+        ("offline", 4, (2048, 10240), "not measured on 4 GPUs that share the model"),
+        ("server", 2, (1024, 5120), "at 95 queries/s"),
+        ("interactive", 2, (256, 1408), "not measured on 2 GPUs that share the model"),
+    ],
+)
+def test_gpus_that_share_a_model_have_settings_of_their_own_or_say_that_nobody_measured(
+    scenario: str, size: int, settings: tuple[int, int], said: str
+) -> None:
+    planned = plan_for(
+        scenario, gpu_name="NVIDIA H200", gpu_memory_bytes=141 << 30, tensor_parallel_size=size
+    )
+
+    chosen = planned.profile.settings
+    assert (chosen["max_num_seqs"], chosen["max_num_batched_tokens"]) == settings
+    assert said in planned.profile.source
+    assert ("not measured" in planned.profile.source) == said.startswith("not measured")
+
+
+def test_gpus_that_share_a_model_hold_no_more_sequences_than_fit() -> None:
+    half = plan_for("offline", gpu_memory_bytes=40 << 30, tensor_parallel_size=2).profile.settings
+
+    assert half["max_num_seqs"] < 1024
+
+
+def test_a_profile_that_nobody_measured_says_so_once() -> None:
+    shared = plan_for("offline", "bf16", gpu_name="NVIDIA L40S", tensor_parallel_size=2)
+
+    assert shared.profile.source.count("not measured") == 1
