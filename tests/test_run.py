@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -160,6 +161,29 @@ def test_a_results_folder_that_is_a_file_is_refused(
 
 
 def test_an_engine_argument_that_vllm_does_not_have_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean max_num_seqs"):
+        engine.check_engine_args({"max_num_seq": 4})
+
+
+def test_engine_arguments_are_known_before_vllm_is_imported() -> None:
+    script = (
+        "import json, sys; from harness.engine import vllm as engine;"
+        "names = sorted(engine._engine_args_by_source());"
+        "engine.check_engine_args({'max_num_seqs': 4, 'block_size': 16});"
+        "print(json.dumps([names, 'vllm' in sys.modules]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout) == [sorted(engine._known_engine_args()), False]
+
+
+def test_another_vllm_is_imported_for_its_engine_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine, "source_of", lambda *_of: "class Arguments:\n    model: str")
+
     with pytest.raises(UsageError, match="did you mean max_num_seqs"):
         engine.check_engine_args({"max_num_seq": 4})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.engine import inspection
 from harness.engine.settings import dtype_of
 from harness.errors import UsageError, first_line
 from harness.inputs.model_source import ModelSource
@@ -29,7 +30,8 @@ def check(config: RunConfig, model: ModelSource) -> None:
         )
     if quantization.method == "gptq" and config.weights == "dummy":
         _check_layers_are_known(model, quantization)
-    with output_to(Path(os.devnull)):
+    architectures = model.config.get("architectures") or ()
+    with output_to(Path(os.devnull)), inspection.beside(architectures):
         objection = _objection(quantization, dtype_of(config), config.engine_args)
     if objection is not None:
         raise UsageError(

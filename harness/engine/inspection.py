@@ -12,8 +12,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -22,6 +23,19 @@ from harness.terminal import output_to
 
 # By then the import, which takes most of the time, is over in both processes.
 _WAIT_S = 60.0
+
+
+@contextlib.contextmanager
+def beside(architectures: Sequence[str]) -> Iterator[None]:
+    """An import of vLLM, if it is this process's first, with such a look beside it."""
+    inspection = Inspection()
+    if "vllm" not in sys.modules:
+        inspection.begin(architectures)
+    try:
+        yield
+        inspection.wait()
+    finally:
+        inspection.end()
 
 
 class Inspection:

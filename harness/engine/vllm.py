@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import dataclasses
 import importlib.metadata
@@ -22,6 +23,7 @@ from harness.engine.ray_causes import in_short
 from harness.engine.settings import Sampling
 from harness.engine.steps import StepCounts
 from harness.errors import EngineError, EnginePartLost, UsageError
+from harness.installed import source_of
 from harness.language import phrase
 from harness.machine.gpu_readings import GpuReadings
 from harness.metrics import EngineState
@@ -45,12 +47,31 @@ def installed_build() -> str:
 
 
 def check_engine_args(given: Mapping[str, Any]) -> None:
-    """Refuses an --engine-arg that this vLLM does not know. Imports vLLM when one is given."""
+    """Refuses an --engine-arg that this vLLM does not know. Raises UsageError."""
     if not given:
         return
-    with output_to(Path(os.devnull)):  # vLLM talks while it is imported
-        known = _known_engine_args()
+    known = _engine_args_by_source()
+    if not known:
+        with output_to(Path(os.devnull)):  # vLLM talks while it is imported
+            known = _known_engine_args()
     engine_args.check(given, known)
+
+
+def _engine_args_by_source() -> set[str]:
+    """The same names as _known_engine_args, without importing vLLM; none if it has other classes.
+
+    An import here would take 7 to 20 s, and leave nothing for an inspection to be done beside.
+    """
+    classes = {}
+    for node in ast.parse(source_of("vllm", "engine/arg_utils.py") or "").body:
+        if isinstance(node, ast.ClassDef):
+            fields = (field for field in node.body if isinstance(field, ast.AnnAssign))
+            classes[node.name] = {
+                field.target.id for field in fields if isinstance(field.target, ast.Name)
+            }
+    if not {"EngineArgs", "AsyncEngineArgs"} <= classes.keys():
+        return set()
+    return classes["EngineArgs"] | classes["AsyncEngineArgs"]
 
 
 def _known_engine_args() -> set[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.engine.inspection import Inspection
+from harness.engine.inspection import Inspection, beside
 
 LLAMA = "LlamaForCausalLM"
 KEPT = f"vllm-model_executor-models-llama-{LLAMA}.json"
@@ -48,6 +49,18 @@ def test_nothing_is_started_for_what_vllm_has_kept(kept: Path) -> None:
     assert psutil.Process().children(recursive=True) == before
     inspection.wait()
     inspection.end()
+
+
+def test_a_first_import_has_it_beside_itself(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with beside([LLAMA]):
+        pass
+    assert not kept.exists()  # it is not the first
+
+    monkeypatch.delitem(sys.modules, "vllm")
+    with beside([LLAMA]):
+        pass
+    assert [file.name for file in kept.iterdir()] == [KEPT]
 
 
 def test_it_ends_when_loading_is_given_up(kept: Path) -> None:
