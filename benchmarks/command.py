@@ -47,6 +47,7 @@ def carry_out(main: Callable[[], int]) -> int:
     """The exit status of a program, of which no process is left however it ends."""
     program = Path(sys.argv[0]).name
     processes.watch_over_children()
+    processes.adopt_orphans()  # such as an engine whose own parent has ended
     try:
         return main()
     except BenchmarkError as error:

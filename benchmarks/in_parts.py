@@ -28,12 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import command
 from benchmarks.one_token_model import SMALL_WORDS, write_model
-from harness import flags
+from harness import flags, processes
 from harness.config import RunConfig, Scenario
 from harness.engine import capacity, plan
 from harness.engine.settings import Purpose
 from harness.engine.weights import BF16, FP8
-from harness.errors import BenchmarkError
+from harness.errors import BenchmarkError, UsageError
 from harness.inputs.model import resolve_model
 from harness.machine import system as system_info
 
@@ -96,7 +96,7 @@ def asked(folder: str, precision: str, parts: int) -> tuple[str, Answers]:
         raise BenchmarkError(f"{precision} in {parts}: the engine did not answer") from error
     finally:
         process.join(30)
-        process.kill()
+        processes.end_children_for_good()
     return name, answers
 
 
@@ -125,6 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", type=command.count, default=2, help="GPUs that share the model")
     values = parser.parse_args(arguments)
     gpu = command.hopper_gpu()
+    import torch
+
+    if values.parts > torch.cuda.device_count():
+        raise UsageError(f"--parts {values.parts}: {torch.cuda.device_count()} GPUs are here.")
     print(f"{gpu}: the model on {values.parts} of them")
     ways = ((BF16, 1), (FP8, 1), (FP8, values.parts))
     with tempfile.TemporaryDirectory() as folder:

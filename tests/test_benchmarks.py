@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import command, official_length, one_token_model
@@ -18,6 +20,8 @@ from harness.rules import advice
 from harness.rules.verdict import judge
 from tests.rules.changes import Change, asked, invalid, recorded, slow
 from tests.rules.runs import OFFLINE, SCENARIOS, SERVER, SINGLESTREAM, good
+
+PROJECT = Path(__file__).resolve().parent.parent
 
 WRONG = [
     ("attention", "--answers", "0"),
@@ -31,6 +35,7 @@ WRONG = [
     ("fp8", "--tokens", "-1"),
     ("gpu", "--samples", "0"),
     ("gpu", "--minutes", "nan"),
+    ("in_parts", "--parts", "0"),
     ("mmlu_prompts", "--protocol", "plane"),
     ("official_length", "--min-duration", "0"),
     ("one_token", "--context", "5000"),
@@ -112,6 +117,7 @@ def test_program_says_why_it_ends_and_leaves_no_process(
     ended = []
     monkeypatch.setattr(sys, "argv", ["benchmarks/pipe.py"])
     monkeypatch.setattr(processes, "watch_over_children", lambda: None)
+    monkeypatch.setattr(processes, "adopt_orphans", lambda: None)
     monkeypatch.setattr(processes, "end_children_for_good", lambda: ended.append(True))
 
     def misused() -> int:
@@ -123,6 +129,20 @@ def test_program_says_why_it_ends_and_leaves_no_process(
     assert [command.carry_out(main) for main in (lambda: 0, misused, interrupted)] == [0, 2, 130]
     assert capsys.readouterr().err == "pipe.py: --rates 9: too few.\npipe.py: interrupted.\n"
     assert ended == [True] * 3
+
+
+def test_a_process_whose_own_parent_has_ended_is_not_left_behind() -> None:
+    script = (
+        "import subprocess, sys; from benchmarks import command;"
+        'parent = \'import subprocess; print(subprocess.Popen(["sleep", "60"], stdout=-3).pid)\';'
+        "run = lambda: subprocess.run([sys.executable, '-c', parent], check=True).returncode;"
+        "sys.exit(command.carry_out(run))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True
+    )
+
+    assert not psutil.pid_exists(int(done.stdout))
 
 
 def test_one_token_finds_the_shape_of_the_model_from_any_folder(
