@@ -1,12 +1,13 @@
-"""Whether the answers stay the same when GPUs share one model, by the kernels that a run takes.
+"""Compares the answers of a model that GPUs share with those of one GPU, by the kernels of a run.
 
   python benchmarks/in_parts.py                (two Hopper GPUs; no model)
   python benchmarks/in_parts.py --parts 4
 
 A model of four of Llama-3.1-8B's layers, whose random weights are large enough to matter, answers
 prompts of many lengths in a few steps that hold prompts and answers: in bf16 on one GPU, in fp8 on
-one, and in fp8 on several by tensor parallel. How far the log-probabilities of the likeliest tokens
-are apart, each pair while their answers are the same. Prints a line for each, and JSON last.
+one, and in fp8 on several by tensor parallel. It says how far apart the log-probabilities of the
+likeliest tokens are, for each pair of ways, up to where two answers part. Prints a line for each
+pair, and JSON last.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ from harness.machine import system as system_info
 PROMPTS, LONGEST, ANSWER = 48, 900, 8
 STEP_TOKENS = 2048  # so that the prompts take several steps, with answers in them
 LIKELIEST = 20
-WAIT_S = 600.0
+SIZES = (2, 4, 8)  # that divide the model's key and value heads
+GRACE_S = 30.0  # for an engine to end by itself
+WAIT_S = 600.0  # an engine took 55 s, with nothing compiled
 
 # For each prompt, for each token of its answer: the token, and the likeliest with their
 # log-probabilities.
@@ -70,19 +73,19 @@ def answers_of(folder: str, precision: str, parts: int, sender: Connection) -> N
     sampling = SamplingParams(
         temperature=0.0, max_tokens=ANSWER, ignore_eos=True, logprobs=LIKELIEST, detokenize=False
     )
-    found = [output.outputs[0] for output in engine.generate(prompts, sampling, use_tqdm=False)]
+    outputs = engine.generate(prompts, sampling, use_tqdm=False)
     answers = [
         [
             (token, {key: value.logprob for key, value in likeliest.items()})
             for token, likeliest in zip(answer.token_ids, answer.logprobs or (), strict=True)
         ]
-        for answer in found
+        for answer in (output.outputs[0] for output in outputs)
     ]
     sender.send((planned.profile.name, answers))
 
 
 def asked(folder: str, precision: str, parts: int) -> tuple[str, Answers]:
-    """The same in a process of its own, as vLLM keeps a GPU's memory. Raises BenchmarkError."""
+    """Asks in a process of its own, as vLLM keeps a GPU's memory. Raises BenchmarkError."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=answers_of, args=(folder, precision, parts, sender))
@@ -92,23 +95,24 @@ def asked(folder: str, precision: str, parts: int) -> tuple[str, Answers]:
         if not receiver.poll(WAIT_S):
             raise BenchmarkError(f"{precision} in {parts}: no answers after {WAIT_S:.0f} s")
         name, answers = receiver.recv()
+        process.join(GRACE_S)
     except EOFError as error:
         raise BenchmarkError(f"{precision} in {parts}: the engine did not answer") from error
     finally:
-        process.join(30)
         processes.end_children_for_good()
     return name, answers
 
 
-def apart(one: Answers, other: Answers) -> dict[str, float]:
-    """How far log-probabilities are apart, over all places up to where two answers part."""
+def apart(answers: Answers, others: Answers) -> dict[str, float]:
+    """Returns how far log-probabilities are apart, at all places up to where two answers part."""
     differences: list[float] = []
     same = places = 0
-    for first, second in zip(one, other, strict=True):
-        for (token, ours), (others_token, theirs) in zip(first, second, strict=True):
+    for answer, other in zip(answers, others, strict=True):
+        for (token, likeliest), (other_token, theirs) in zip(answer, other, strict=True):
             places += 1
-            differences += [abs(ours[key] - theirs[key]) for key in ours.keys() & theirs.keys()]
-            if token != others_token:
+            in_both = likeliest.keys() & theirs.keys()
+            differences += [abs(likeliest[key] - theirs[key]) for key in in_both]
+            if token != other_token:
                 break
             same += 1
     return {
@@ -122,7 +126,9 @@ def apart(one: Answers, other: Answers) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each pair and JSON last."""
     parser = flags.Parser(__doc__ or "")
-    parser.add_argument("--parts", type=command.count, default=2, help="GPUs that share the model")
+    parser.add_argument(
+        "--parts", type=int, choices=SIZES, default=2, help="GPUs that share the model"
+    )
     values = parser.parse_args(arguments)
     gpu = command.hopper_gpu()
     import torch
@@ -130,23 +136,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if values.parts > torch.cuda.device_count():
         raise UsageError(f"--parts {values.parts}: {torch.cuda.device_count()} GPUs are here.")
     print(f"{gpu}: the model on {values.parts} of them")
-    ways = ((BF16, 1), (FP8, 1), (FP8, values.parts))
+    profiles, answers = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder), BF16)
-        found = {way: asked(folder, *way) for way in ways}
+        for precision, parts in ((BF16, 1), (FP8, 1), (FP8, values.parts)):
+            way = f"{precision} in {parts}"
+            profiles[way], answers[way] = asked(folder, precision, parts)
     rows = []
-    for one, other in itertools.combinations(ways, 2):
-        row: dict[str, Any] = {
-            "pair": [f"{precision} in {parts}" for precision, parts in (one, other)]
-        }
-        row |= apart(found[one][1], found[other][1])
+    for pair in itertools.combinations(answers, 2):
+        row: dict[str, Any] = {"pair": pair, **apart(*(answers[way] for way in pair))}
         rows.append(row)
         print(
             f"{' and '.join(row['pair']):<26} mean {row['mean']:.4f}, most {row['most']:.4f}, "
             f"same token at {row['same tokens']} of {row['places']} places",
             flush=True,
         )
-    profiles = {f"{precision} in {parts}": found[precision, parts][0] for precision, parts in ways}
     print(json.dumps({"gpu": gpu, "profiles": profiles, "pairs": rows}))
     return 0
 

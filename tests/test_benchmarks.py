@@ -35,7 +35,7 @@ WRONG = [
     ("fp8", "--tokens", "-1"),
     ("gpu", "--samples", "0"),
     ("gpu", "--minutes", "nan"),
-    ("in_parts", "--parts", "0"),
+    ("in_parts", "--parts", "1"),
     ("mmlu_prompts", "--protocol", "plane"),
     ("official_length", "--min-duration", "0"),
     ("one_token", "--context", "5000"),
@@ -132,10 +132,12 @@ def test_program_says_why_it_ends_and_leaves_no_process(
 
 
 def test_a_process_whose_own_parent_has_ended_is_not_left_behind() -> None:
+    parent = (
+        "import subprocess;print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    )
     script = (
         "import subprocess, sys; from benchmarks import command;"
-        'parent = \'import subprocess; print(subprocess.Popen(["sleep", "60"], stdout=-3).pid)\';'
-        "run = lambda: subprocess.run([sys.executable, '-c', parent], check=True).returncode;"
+        f"run = lambda: subprocess.run([sys.executable, '-c', {parent!r}]).returncode;"
         "sys.exit(command.carry_out(run))"
     )
     done = subprocess.run(

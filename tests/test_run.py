@@ -179,10 +179,18 @@ def test_engine_arguments_are_known_before_vllm_is_imported() -> None:
     assert json.loads(done.stdout) == [sorted(engine._known_engine_args()), False]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        "class Arguments:\n    model: str",
+        "class EngineArgs(Speed):\n    model: str\nclass AsyncEngineArgs(EngineArgs):\n    x: str",
+    ],
+)
 def test_another_vllm_is_imported_for_its_engine_arguments(
-    monkeypatch: pytest.MonkeyPatch,
+    source: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "source_of", lambda *_of: "class Arguments:\n    model: str")
+    monkeypatch.setattr(engine, "source_of", lambda *_of: source)
 
     with pytest.raises(UsageError, match="did you mean max_num_seqs"):
         engine.check_engine_args({"max_num_seq": 4})

@@ -48,8 +48,8 @@ def suits(
 ) -> bool:
     """Whether the kernels are made for this GPU, this model (its config.json) and these settings.
 
-    `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. Of several
-    GPUs that share the model each has as many heads as the others.
+    `given` are the engine arguments of the user. The KV cache has to be in fp8 besides. GPUs that
+    share the model have to divide its key and value heads evenly.
     """
     if _DECIDE & given.keys():
         return False

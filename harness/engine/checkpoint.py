@@ -33,11 +33,11 @@ def check(config: RunConfig, model: ModelSource) -> None:
     architectures = model.config.get("architectures") or ()
     with output_to(Path(os.devnull)), inspection.beside(architectures):
         objection = _objection(quantization, dtype_of(config), config.engine_args)
-    if objection is not None:
-        raise UsageError(
-            f"--model {model.requested} has {quantization.label}, and {objection}; give it in "
-            "another scheme, or as it was before quantisation."
-        )
+        if objection is not None:
+            raise UsageError(
+                f"--model {model.requested} has {quantization.label}, and {objection}; give it in "
+                "another scheme, or as it was before quantisation."
+            )
 
 
 def _check_layers_are_known(model: ModelSource, quantization: Quantization) -> None:

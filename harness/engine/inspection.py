@@ -27,7 +27,10 @@ _WAIT_S = 60.0
 
 @contextlib.contextmanager
 def beside(architectures: Sequence[str]) -> Iterator[None]:
-    """An import of vLLM, if it is this process's first, with such a look beside it."""
+    """Looks at the classes of a model while the body imports vLLM.
+
+    Does nothing where vLLM is imported already.
+    """
     inspection = Inspection()
     if "vllm" not in sys.modules:
         inspection.begin(architectures)

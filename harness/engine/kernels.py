@@ -176,6 +176,7 @@ def _suits_one_token(
     config: RunConfig, model: ModelSource, system: SystemInfo, kind: str | None
 ) -> bool:
     """Whether a query has the engine to itself, on kernels that were made for that."""
+    # Layers in groups over GPUs are refused with the fp8 products.
     gpus = (config.tensor_parallel_size or 1) * config.data_parallel_size
     if config.scenario is not Scenario.SINGLESTREAM or gpus > 1 or kind is None:
         return False

@@ -137,4 +137,5 @@ def place_of(config: RunConfig, model: ModelSource, site: Site) -> Place:
         kv_bytes_per_token=model.kv_bytes_per_token(cache_bytes) // parts,
         holds_demo=config.model == DEMO_MODEL,
         sharing=config.tensor_parallel_size or 1,
+        parts=parts,
     )

@@ -14,7 +14,8 @@ from harness.engine.kernels import OF_VLLM, Kernels, are_those_of
 #
 # What is known of one GPU family is not handed on to another: an unknown one gets `_computed`. Only
 # the settings for FlashInfer and cuBLASLt's products go from the H100 to the H200, which computes
-# as fast, from more and faster memory; their source says where they were measured.
+# as fast, from more and faster memory, and those of GPUs that share the model from the H200 to the
+# H100; their source says where they were measured.
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Place:
     weights_bytes: int = 0
     kv_bytes_per_token: int = 0
     holds_demo: bool = False  # the demo model, whose whole run is shorter than a start with graphs
-    sharing: int = 1  # GPUs that share the model, by tensor parallel
+    sharing: int = 1  # GPUs that share each layer, by tensor parallel
+    parts: int = 1  # GPUs that share the model, by that and by pipeline parallel
 
 
 def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
@@ -45,8 +47,6 @@ def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
 
 
 _UNMEASURED = "not measured here"
-_SHARED = "share the model"  # as a source says that was measured on more than one GPU
-_MEASURED_SHARING = 2  # GPUs
 
 # Prompts of mean 870 tokens unless it says 765; the experiments are in docs/performance.md.
 _PROTOTYPE = "measured on one H200 with vLLM 0.26.0, dummy weights"
@@ -67,8 +67,7 @@ _H200 = {
         # Compiled for one token a step, the matrix products become sums that read each weight once.
         _seats(1, 4096, compilation_config={"compile_sizes": [1]}),
         f"{_PROTOTYPE}: mean 619 ms, p90 626 ms of 24 queries, 2026-11-24; "
-        "655 ms mean with 8 sequences and nothing compiled for one token; "
-        f"two that {_SHARED}, 2026-11-30: p90 456 ms of 64",
+        "655 ms mean with 8 sequences and nothing compiled for one token",
     ),
 }
 _H100_80GB = "measured on one H100 of 80 GB with vLLM 0.26.0, dummy weights, 2026-11-25"
@@ -117,9 +116,16 @@ _FLASHINFER = {
     ),
 }
 
-# The same of GPUs that share the model. A step of twice the tokens takes two GPUs as long as one
-# takes for its own, and the processor launches it once; Server's would come close to its limit.
-_TWO_H200 = f"two H200 that {_SHARED}, 2026-11-30"
+# Of GPUs that share each layer. By the rate of Offline two H200 take 97 ms for a step of 10,240
+# tokens, and one 75 ms for 5,120; the processor launches it once. In Server that would come too
+# near to the limit of 100 ms.
+_MEASURED_SHARING = 2  # GPUs
+_TWO_H200 = "measured on two H200 that share the model with vLLM 0.26.0, dummy weights, 2026-11-30"
+_H200_SHARED = {
+    ("bf16", "singlestream"): (_ONE_AT_A_TIME, f"{_TWO_H200}: p90 456 ms of 64 queries"),
+    ("fp8", "singlestream"): (_seats(8, 4096), f"{_TWO_H200}: p90 416 ms of 64 queries"),
+}
+_MEASURED_SHARED = {"H200": _H200_SHARED}
 _FLASHINFER_SHARED = {
     "offline": (
         _seats(2048, 10240),
@@ -181,8 +187,8 @@ def choose(
         return tuned
     profile = _choose(place, precision, scenario, kernels)
     source = profile.source
-    if place.device == "gpu" and place.sharing > 1 and not _is_measured_shared(place, source):
-        source += f"; not measured on {place.sharing} GPUs that share the model"
+    if _is_new_when_shared(place, precision, scenario, kernels) and _UNMEASURED not in source:
+        source += f"; not measured on {place.parts} GPUs that share the model"
     if kernels.products and kernels.from_checkpoint:
         source += "; all of weights made fp8 while loading, with their KV cache in fp8"
     if kernels.products and "CUTLASS" in source:
@@ -201,7 +207,9 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
         return _one_token(place, kernels.kind)
     if kernels.flashinfer:
         return _flashinfer(place, scenario)
-    for family, measured in _MEASURED.items():
+    for family, of_one in _MEASURED.items():
+        shared = _MEASURED_SHARED.get(family, {}) if place.sharing > 1 else {}
+        measured = {**of_one, **shared}
         if family in (place.gpu_name or "") and (precision, scenario) in measured:
             settings, source = measured[precision, scenario]
             name = f"{family.lower()}-{precision}-{scenario}"
@@ -210,9 +218,18 @@ def _choose(place: Place, precision: str, scenario: str, kernels: Kernels) -> Pr
     return _computed(place, scenario)
 
 
-def _is_measured_shared(place: Place, source: str) -> bool:
-    on_so_many = place.sharing == _MEASURED_SHARING and _SHARED in source
-    return on_so_many or _UNMEASURED in source
+def _is_new_when_shared(place: Place, precision: str, scenario: str, kernels: Kernels) -> bool:
+    """Whether GPUs share the model on which these settings have not been measured so."""
+    if place.device == "cpu" or place.parts == 1:
+        return False
+    if not place.parts == place.sharing == _MEASURED_SHARING:
+        return True
+    if kernels.flashinfer:
+        return scenario not in _FLASHINFER_SHARED
+    return not any(
+        family in (place.gpu_name or "") and (precision, scenario) in measured
+        for family, measured in _MEASURED_SHARED.items()
+    )
 
 
 def _one_token(place: Place, kind: str) -> Profile:

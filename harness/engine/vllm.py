@@ -31,6 +31,9 @@ from harness.terminal import output_to
 
 log = logging.getLogger("harness")
 
+# Those of vllm/engine/arg_utils.py that have the fields, and what they derive from.
+_CLASSES_OF_ENGINE_ARGS = {"EngineArgs": [], "AsyncEngineArgs": ["EngineArgs"]}
+
 
 def installed_build() -> str:
     """ "gpu" or "cpu", by the vLLM distribution that is installed.
@@ -58,20 +61,18 @@ def check_engine_args(given: Mapping[str, Any]) -> None:
 
 
 def _engine_args_by_source() -> set[str]:
-    """The same names as _known_engine_args, without importing vLLM; none if it has other classes.
+    """Reads the names of vLLM's engine arguments from its source; none where that is another one.
 
-    An import here would take 7 to 20 s, and leave nothing for an inspection to be done beside.
+    Importing vLLM for them would take 7 to 20 s, and leave no import for an inspection beside it.
     """
-    classes = {}
+    names = set[str]()
+    bases = {}
     for node in ast.parse(source_of("vllm", "engine/arg_utils.py") or "").body:
-        if isinstance(node, ast.ClassDef):
-            fields = (field for field in node.body if isinstance(field, ast.AnnAssign))
-            classes[node.name] = {
-                field.target.id for field in fields if isinstance(field.target, ast.Name)
-            }
-    if not {"EngineArgs", "AsyncEngineArgs"} <= classes.keys():
-        return set()
-    return classes["EngineArgs"] | classes["AsyncEngineArgs"]
+        if isinstance(node, ast.ClassDef) and node.name in _CLASSES_OF_ENGINE_ARGS:
+            bases[node.name] = [ast.unparse(base) for base in node.bases]
+            fields = [field.target for field in node.body if isinstance(field, ast.AnnAssign)]
+            names |= {field.id for field in fields if isinstance(field, ast.Name)}
+    return names if bases == _CLASSES_OF_ENGINE_ARGS else set()
 
 
 def _known_engine_args() -> set[str]:

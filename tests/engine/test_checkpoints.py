@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.config import RunConfig
-from harness.engine import checkpoint
+from harness.engine import checkpoint, inspection
 from harness.engine import vllm as engine
 from harness.errors import UsageError
 from harness.inputs.model import resolve_model
 from tests.engine.checkpoints import AWQ, GPTQ
 from tests.inputs.model_folders import make_folder
+
+
+@pytest.fixture(autouse=True)
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """The classes that would be inspected beside the import of vLLM."""
+    asked: list[Sequence[str]] = []
+
+    def beside(architectures: Sequence[str]) -> contextlib.nullcontext[None]:
+        asked.append(architectures)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(inspection, "beside", beside)
+    return asked
 
 
 @pytest.mark.parametrize(
@@ -40,11 +55,15 @@ def test_a_quantised_checkpoint_that_cannot_run_as_asked_is_refused(
         checkpoint.check(asked, resolve_model(asked))
 
 
-def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(tmp_path: Path) -> None:
+def test_a_quantised_checkpoint_that_vllm_knows_is_accepted(
+    tmp_path: Path, looked_at: list[Sequence[str]]
+) -> None:
     folder = make_folder(tmp_path / "model", quantization_config=AWQ)
     asked = RunConfig(model=str(folder), weights="dummy")
 
     checkpoint.check(asked, resolve_model(asked))
+
+    assert looked_at == [["LlamaForCausalLM"]]
 
 
 def test_gptqs_layers_are_known_by_the_weight_files_alone(tmp_path: Path) -> None:

@@ -85,26 +85,45 @@ def test_no_other_model_is_loaded_eagerly_on_a_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "size", "settings", "said"),
+    ("scenario", "precision", "sizes", "settings", "said"),
     [
-        ("offline", 1, (1024, 5120), "8,736"),
-        ("offline", 2, (2048, 10240), "13,552"),
-        ("offline", 4, (2048, 10240), "not measured on 4 GPUs that share the model"),
-        ("server", 2, (1024, 5120), "at 95 queries/s"),
-        ("interactive", 2, (256, 1408), "not measured on 2 GPUs that share the model"),
+        ("offline", "fp8", (1, 1), (1024, 5120), "8,736"),
+        ("offline", "fp8", (2, 1), (2048, 10240), "13,552"),
+        ("offline", "fp8", (4, 1), (2048, 10240), "not measured on 4 GPUs that share the model"),
+        ("offline", "fp8", (1, 2), (1024, 5120), "not measured on 2 GPUs that share the model"),
+        ("offline", "fp8", (2, 2), (2048, 10240), "not measured on 4 GPUs that share the model"),
+        ("offline", "bf16", (2, 1), (1024, 16384), "not measured on 2 GPUs that share the model"),
+        ("server", "fp8", (2, 1), (1024, 5120), "at 95 queries/s"),
+        ("interactive", "fp8", (2, 1), (256, 1408), "not measured on 2 GPUs that share the model"),
+        ("singlestream", "bf16", (2, 1), (1, 4096), "p90 456 ms"),
+        ("singlestream", "fp8", (2, 1), (8, 4096), "p90 416 ms"),
     ],
+    ids=str,
 )
 def test_gpus_that_share_a_model_have_settings_of_their_own_or_say_that_nobody_measured(
-    scenario: str, size: int, settings: tuple[int, int], said: str
+    scenario: str, precision: str, sizes: tuple[int, int], settings: tuple[int, int], said: str
 ) -> None:
+    tensor, pipeline = sizes
     planned = plan_for(
-        scenario, gpu_name="NVIDIA H200", gpu_memory_bytes=141 << 30, tensor_parallel_size=size
+        scenario,
+        precision,
+        gpu_name="NVIDIA H200",
+        gpu_memory_bytes=141 << 30,
+        tensor_parallel_size=tensor,
+        pipeline_parallel_size=pipeline,
     )
 
     chosen = planned.profile.settings
     assert (chosen["max_num_seqs"], chosen["max_num_batched_tokens"]) == settings
     assert said in planned.profile.source
     assert ("not measured" in planned.profile.source) == said.startswith("not measured")
+
+
+def test_what_two_h200_were_measured_with_goes_to_h100s_and_says_so() -> None:
+    profile = plan_for("offline", tensor_parallel_size=2).profile
+
+    assert profile.settings["max_num_batched_tokens"] == 10240
+    assert profile.source.startswith("measured on two H200")
 
 
 def test_gpus_that_share_a_model_hold_no_more_sequences_than_fit() -> None:

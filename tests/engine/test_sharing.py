@@ -62,3 +62,5 @@ def test_nothing_is_said_of_single_queries_that_two_gpus_answer_sooner() -> None
     assert note(ONE_BY_ONE) is None  # bf16
     assert note({**ONE_BY_ONE, "precision": "fp8"}, vllm_version="0.25.0") is None
     assert note({**ONE_BY_ONE, "precision": "fp8"}, asked=2) is None
+    four = {"tensor_parallel_size": 4}  # of which it is not known
+    assert note({**ONE_BY_ONE, "precision": "fp8", **four}) is None
