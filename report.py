@@ -113,8 +113,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def refused(error: BenchmarkError | OSError) -> int:
     """Says on stderr in one sentence what went wrong; the exit status for it."""
     if isinstance(error, OSError):
+        file = error.filename or "stdout"
         error = BenchmarkError(
-            phrase("{file} cannot be written: {why}.", file=error.filename, why=error.strerror)
+            phrase("{file} cannot be written: {why}.", file=file, why=error.strerror)
         )
     print(f"report.py: {translated(text_of(error))}", file=sys.stderr)
     return error.exit_status
@@ -184,11 +185,15 @@ def compare(argv: Sequence[str]) -> int:
         limit = arguments.fail_if_slower
         slower = [] if limit is None else comparison.slower_than(found, limit)
     except OSError as error:
+        if error.filename is None:  # what is printed, and not a file
+            return refused(error)
         why = phrase(
             "{file} cannot be written: {why}; choose another folder with --output DIR.",
             file=error.filename, why=error.strerror,
         )  # fmt: skip
-        return refused(BenchmarkError(why))
+        # A folder that can be none was given; a full disk comes of itself.
+        is_wrong = isinstance(error, FileExistsError | NotADirectoryError)
+        return refused(UsageError(why) if is_wrong else BenchmarkError(why))
     except BenchmarkError as error:
         return refused(error)
     for sentence in slower:

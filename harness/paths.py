@@ -16,6 +16,11 @@ def check(flag: str, text: str | Path, *, of_home: bool = False) -> None:
     `of_home`: whether a first "~" stands for a home folder there.
     """
     text = str(text)
+    if not text:
+        raise UsageError(
+            f"{flag} has an empty value, as an unset variable leaves it; give one, or leave the "
+            "flag out."
+        )
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
     try:
         path = Path(text).expanduser() if of_home else Path(text)

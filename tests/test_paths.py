@@ -20,6 +20,7 @@ DEEP = "/tmp" + "/yy" * 1500
     [
         (LONG, f"--flag {LONG[:60]}...: this path has 305 bytes, and is too long for a file"),
         (DEEP, f"--flag {DEEP[:60]}...: this path has 4,504 bytes, and is too long for a file"),
+        ("", "--flag has an empty value, as an unset variable leaves it; give one, or leave"),
         ("a\0b", r"--flag 'a\x00b': no path holds a NUL character; correct it."),
         ("\u00e9" * 128, "this path has 256 bytes"),
         (f"/no/such/folder/{'x' * 256}", "is too long for a file"),
@@ -31,7 +32,7 @@ def test_a_path_that_no_file_can_have_is_refused(path: str, said: str) -> None:
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("path", ["x" * 255, "/no/such", "meta-llama/Llama-3.1-8B-Instruct", ""])
+@pytest.mark.parametrize("path", ["x" * 255, "/no/such", "meta-llama/Llama-3.1-8B-Instruct"])
 def test_a_path_where_a_file_might_be_is_accepted(path: str, tmp_path: Path) -> None:
     paths.check("--flag", path)
     paths.check("--flag", tmp_path)

@@ -40,6 +40,11 @@ def refused(
         (["--total-sample-count", "99999", "--dataset", "synthetic"], "--total-sample-count 99999"),
         (["--gpu-memory-utilization", "1.2"], "--gpu-memory-utilization 1.2"),
         (["--max-model-len", "64", "--dataset", "sample"], "--max-model-len 64"),
+        (
+            ["--max-model-len", "9000", "--dataset", "sample"],
+            "--max-model-len 9000: the model ends at 8192 tokens",
+        ),
+        (["--dataset-path", ""], "--dataset-path has an empty value"),
         (["--engine-arg", "hf_token=secret"], "put HF_TOKEN in the file .env"),
         (["--engine-arg", "quantization=fp8"], "--engine-arg quantization: use --precision"),
         (["--engine-arg", "max_num_seqs=abc"], "--engine-arg max_num_seqs=abc: a whole number"),
@@ -79,6 +84,26 @@ def test_a_bad_input_is_refused_in_a_sentence(
     assert said.startswith("run.py: ")
     assert text in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ([], "--model demo: it ends at 8192 tokens, and the longest prompt of --dataset-path {file}"),
+        (["--max-model-len", "9000"], "--max-model-len 9000: the longest prompt has"),
+    ],
+)
+def test_an_article_that_is_too_long_is_refused_by_what_was_given(
+    more: list[str], text: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "long.json"
+    file.write_text(json.dumps([{"input": "word " * 20_000, "output": "Words."}]))
+
+    said = refused(
+        ["--model", "demo", "--dataset-path", str(file), *more], tmp_path / "results", capfd
+    )
+
+    assert text.format(file=file) in said
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ _CONSEQUENCES = (
 ENDED_SILENTLY = phrase("ended without a word, as one does that is killed")
 # As engine/ray_watch.py and engine/ray_causes.py say it.
 MACHINE_GONE = re.compile(r"Ray on \S+ has ended|cannot be reached any more|its machine is gone")
+_REFUSED = "vLLM refuses --engine-arg"  # as engine/refused_args.py says it
 _MEMORY = ("out of memory", "memoryerror", "can't allocate memory")
 # How a process ended, in the words of vLLM and of engine/vllm.py; a worker's end comes first, as
 # the engine's own follows from it.
@@ -193,6 +194,8 @@ def _is_consequence(error: str) -> bool:
 def way_out(text: str) -> str:
     """What to do about an engine that ended so."""
     lowered = text.lower()
+    if text.startswith(_REFUSED):
+        return "Correct its value, or leave it out."
     if _has(text, _MEMORY) or "no available memory for the cache blocks" in lowered:
         return "Lower --gpu-memory-utilization or --max-model-len, or use more GPUs."
     if "kv cache" in lowered and "larger" in lowered:

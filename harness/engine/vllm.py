@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import engine_args, variables
-from harness.engine import client, ray_cluster, ray_watch
+from harness.engine import client, ray_cluster, ray_watch, refused_args
 from harness.engine.causes import end_of_any
 from harness.engine.inspection import Inspection
 from harness.engine.plan import EnginePlan
@@ -172,8 +172,9 @@ class Engine:
             self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**usable))
             client.disable_request_statistics(self._llm)
         except Exception as error:  # whatever vLLM raises here is why the engine did not start
+            refused = refused_args.named_by(error, self.plan.config.engine_args)
             raise EngineError(
-                phrase("The engine did not start: {why}", why=in_short(error))
+                refused or phrase("The engine did not start: {why}", why=in_short(error))
             ) from error
         # Shutting down forgets it.
         resources = getattr(self._llm.engine_core, "resources", None)

@@ -162,7 +162,7 @@ def _tokenised(
 ) -> Dataset:
     """Checks every entry, picks the subset, and makes token ids of what has none yet."""
     name, entries, because = offered.name, offered.entries, offered.unofficial_because
-    flag = _flag(config)
+    flag = flag_of(config)
     prompt_field = articles.prompt_field(entries)
     chat_template = prompt_field == "input" and prompts.needs_chat_template(config)
     articles.check_kinds(flag, entries, prompt_field)
@@ -235,12 +235,13 @@ def without_tokenizer(config: RunConfig, vocab_size: int) -> str:
     if llama3_tokenizer.suits(vocab_size):
         way_out += f", or get it: python run.py {llama3_tokenizer.FLAG}"
     return (
-        f"{_flag(config)} holds text, and --model {config.model} with --weights {config.weights} "
+        f"{flag_of(config)} holds text, and --model {config.model} with --weights {config.weights} "
         f"has no tokenizer; {way_out}."
     )
 
 
-def _flag(config: RunConfig) -> str:
+def flag_of(config: RunConfig) -> str:
+    """The flag that names the data set, as it could be typed."""
     path = config.dataset_path
     return f"--dataset-path {path}" if path else f"--dataset {config.dataset}"
 

@@ -194,7 +194,9 @@ def _file(config: RunConfig, path: Path) -> str | Line:
         official_files.verify(config.category, path, flag)
     except UsageError as error:
         entries = articles.read_entries(path)  # which says what is wrong with it
-        articles.check_kinds(flag, entries, articles.prompt_field(entries))
+        prompt_field = articles.prompt_field(entries)
+        articles.check_kinds(flag, entries, prompt_field)
+        articles.check_contents(flag, entries, prompt_field)
         text = phrase(
             "{count} articles. {error}", count=formatting.count(len(entries)), error=error
         )

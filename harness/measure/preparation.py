@@ -180,13 +180,19 @@ def _max_model_len(settings: RunConfig, model: ModelSource, data: dataset.Datase
             f"and the answer up to {settings.max_new_tokens}, "
             f"so at least {needed} are needed; use auto."
         )
-    chosen = given or needed
-    if chosen > model.max_position_embeddings:
+    ends_at = model.max_position_embeddings
+    if needed > ends_at:
+        articles = dataset.flag_of(settings)
         raise UsageError(
-            f"--max-model-len {chosen}: the model ends at {model.max_position_embeddings} tokens; "
-            f"the prompts here need {needed}."
+            f"--model {settings.model}: it ends at {ends_at} tokens, and the longest prompt of "
+            f"{articles} needs {needed} with its answer; give articles that are shorter."
         )
-    return chosen
+    if given is not None and given > ends_at:
+        raise UsageError(
+            f"--max-model-len {given}: the model ends at {ends_at} tokens, and the prompts here "
+            f"need {needed}; use auto."
+        )
+    return given or needed
 
 
 def describe(prepared: Prepared, command: list[str]) -> RunRecord:

@@ -141,8 +141,8 @@ def _max_model_len(
         )
     if limit > model.max_position_embeddings:
         raise UsageError(
-            f"--max-model-len {given}: the model ends at {model.max_position_embeddings} tokens; "
-            f"the prompts here need {needed}."
+            f"--max-model-len {given}: the model ends at {model.max_position_embeddings} tokens, "
+            f"and the prompts here need {needed}; use auto."
         )
     return given or needed
 

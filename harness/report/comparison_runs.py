@@ -167,6 +167,11 @@ def _read(folder: RunFolder, label: str) -> ComparedRun:
             "compare; run it again."
         )
     result = performance_result(folder.path)
+    if result is not None and not folder.samples_csv.is_file():
+        raise UsageError(
+            f"{folder.samples_csv} is missing, which has what each query took; put it back, or run "
+            "the test again."
+        )
     samples = read_samples(folder.samples_csv) if folder.samples_csv.is_file() else []
     if result is None or not samples:
         raise UsageError(

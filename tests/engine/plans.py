@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,6 +20,7 @@ from harness.machine.process_limits import Room
 from harness.machine.system import SystemInfo
 
 H100 = "NVIDIA H100 80GB HBM3"
+LLAMA_FOLDER = Path(__file__).resolve().parents[2] / "harness/inputs/data/llama3_1_8b_instruct"
 
 
 def machine(

@@ -147,6 +147,16 @@ def test_another_file_than_mlcommons_is_a_doubt_and_no_file_is_missing(tmp_path:
     assert absent.state == MISSING
 
 
+@pytest.mark.usefixtures("cpu_machine")
+def test_a_file_whose_articles_a_run_would_refuse_is_missing_as_well(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(json.dumps([{"input": "Twice.", "output": "Once."}] * 2))
+
+    twice = check_inputs.data_set(RunConfig(dataset_path="own.json"))
+
+    assert twice.state == MISSING
+    assert_matches(twice, r"entries 0 and 1 have the same input; remove one of them\.$")
+
+
 # The command
 
 

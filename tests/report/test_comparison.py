@@ -245,8 +245,20 @@ def test_an_output_that_is_a_file_is_named(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "out").write_text("")
-    assert report.main(["compare", *map(str, pair), "--output", str(tmp_path / "out")]) == 1
+    assert report.main(["compare", *map(str, pair), "--output", str(tmp_path / "out")]) == 2
     assert f"{tmp_path}/out cannot be written: File exists" in capsys.readouterr().err
+
+
+def test_a_terminal_that_takes_nothing_more_is_named(pair: tuple[Path, Path]) -> None:
+    command = [sys.executable, "report.py", "compare", *map(str, pair), "--output"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, str(pair[0].parent / "out")],
+            check=False, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "stdout cannot be written: No space left on device." in done.stderr
 
 
 def test_what_the_machine_did_is_told_of_each_run(tmp_path: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_run_of_the_accuracy_test_alone_is_refused(tmp_path: Path) -> None:
         read_runs([folder_of(tmp_path / "one"), folder])
 
 
+def test_a_run_whose_samples_are_missing_is_refused_by_their_file(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "two")
+    (folder / "samples.csv").unlink()
+    with pytest.raises(
+        UsageError, match=r"samples\.csv is missing, which has what each query took"
+    ):
+        read_runs([folder_of(tmp_path / "one"), folder])
+
+
 def test_one_run_is_refused_and_so_is_the_same_twice(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "one")
     with pytest.raises(UsageError, match="two run folders or more"):
