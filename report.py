@@ -35,7 +35,7 @@ from harness.errors import BenchmarkError, UsageError
 from harness.language import phrase, text_of, translated
 from harness.mmlu import report as mmlu_report
 from harness.report import history, make, series_page
-from harness.results.folder import RunFolder
+from harness.results.folder import RunFolder, finished_runs
 from harness.rules.read import is_evaluation, read_config
 
 COMPARE, HISTORY = "compare", "history"
@@ -150,6 +150,14 @@ def show_history(argv: Sequence[str]) -> int:
             raise UsageError(
                 phrase(
                     "{folder}: no such folder; give the one that runs lie in.", folder=results_dir
+                )
+            )
+        if not finished_runs(results_dir):
+            raise UsageError(
+                phrase(
+                    "{folder}: no finished run lies in it; give the folder that runs were told to "
+                    "write to (--results-dir).",
+                    folder=results_dir,
                 )
             )
         print(history.write(results_dir))

@@ -89,7 +89,7 @@ def test_a_bad_input_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ([], "--model demo: it ends at 8192 tokens, and the longest prompt of --dataset-path {file}"),
+        ([], "ends at 8192 tokens, and the longest prompt of --dataset-path {file} needs "),
         (["--max-model-len", "9000"], "--max-model-len 9000: the longest prompt has"),
     ],
 )

@@ -67,11 +67,23 @@ def test_a_folder_that_is_not_there_is_named(
     assert "absent" in capsys.readouterr().err
 
 
-def test_a_page_that_cannot_be_written_is_one_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_folder_without_runs_is_named_and_left_as_it_is(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "index.html").mkdir()
-    assert report.main(["history", str(tmp_path)]) == 1
+    (tmp_path / "empty").mkdir()
+    a_run = next(path for path in results.iterdir() if (path / "config.json").is_file())
+    for folder in (a_run, tmp_path / "empty"):
+        assert report.main(["history", str(folder)]) == 2
+        assert "no finished run lies in it; give the folder" in capsys.readouterr().err
+        assert not (folder / "index.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (results / "index.html").unlink(missing_ok=True)
+    (results / "index.html").mkdir()
+    assert report.main(["history", str(results)]) == 1
     refused = capsys.readouterr().err
     assert refused.count("\n") == 1
     assert "index.html" in refused and "cannot be written: Is a directory." in refused
