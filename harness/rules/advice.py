@@ -12,8 +12,9 @@ from harness.engine_args import beyond_tuning, field_name
 from harness.language import phrase
 from harness.rounds import OFFICIAL_MODEL
 from harness.rules.departures import KINDS, RunFacts, departures, short_label
+from harness.rules.enough_samples import SMOKE_SAMPLES
 from harness.rules.evidence import Evidence
-from harness.rules.proposal import SMOKE_SAMPLES, propose, too_few_queries
+from harness.rules.proposal import propose, too_few_queries
 from harness.rules.rule import NextStep, Rule
 from harness.rules.validity import PerformanceTest
 
@@ -89,8 +90,13 @@ def _other_scenario(evidence: Evidence) -> NextStep:
     )
 
 
+def unchanged(evidence: Evidence, why: str) -> NextStep:
+    """The command of this run as it was typed, after one that has measured nothing."""
+    return NextStep(why, shlex.join(evidence.command))
+
+
 def repeat(evidence: Evidence, why: str = phrase("The same again:")) -> NextStep:
-    """The command of this run once more."""
+    """The command of this run once more, with what it lacked to be VALID."""
     return propose(evidence, why, evidence.command)
 
 

@@ -3,122 +3,60 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness import formatting
-from harness.command_line import value_of, with_flag, without_flag, without_flags
-from harness.config import Scenario
-from harness.language import edited, joined, phrase
-from harness.rounds import Round
+from harness.command_line import with_flag, without_flag
+from harness.language import phrase
+from harness.rules.draft import Draft, is_as_fast
+from harness.rules.enough_samples import enough, fewest_samples, samples
 from harness.rules.evidence import Evidence
+from harness.rules.long_runs import lasts_too_long, pace, typed_rate, with_its_length
 from harness.rules.needs import performance_test
 from harness.rules.rule import NextStep
 from harness.rules.validity import PerformanceTest
 
-# What a first look takes: enough to prove a percentile though some queries are late, and no more.
-SMOKE_SAMPLES = {
-    Scenario.OFFLINE: 20,
-    Scenario.SERVER: 1000,
-    Scenario.INTERACTIVE: 1000,
-    Scenario.SINGLESTREAM: 100,
-}
 _SLOWER = 0.9  # a first step down in rate that usually clears a missed latency limit
 
 
 def propose(
     evidence: Evidence, why: str, command: Sequence[str], *, says_the_rate: bool = False
 ) -> NextStep:
-    """A command that can be VALID: of samples enough, and not at a rate that has failed."""
-    words, changes = list(command), list[str]()
-    if (asked := _samples(evidence, words)) < (fewest := _fewest(evidence, words)):
-        words = _with_samples(evidence, words, fewest)
-        asked = _samples(evidence, words)
-        changes.append(
-            phrase(
-                "with {asked} samples, as fewer prove no percentile", asked=formatting.count(asked)
-            )
+    """A command that can be VALID: of samples enough, and not at a rate that has failed.
+
+    The sentences of the step name every change to the command, and a length that would surprise.
+    """
+    words, rate_why = _at_a_rate_that_may_hold(evidence, list(command), says_it=says_the_rate)
+    draft = enough(evidence, Draft(why, words), pace(evidence, words))
+    draft = with_its_length(evidence, Draft(rate_why(draft.why), draft.words))
+    return NextStep(draft.why, shlex.join(draft.words))
+
+
+def _at_a_rate_that_may_hold(
+    evidence: Evidence, words: list[str], *, says_it: bool
+) -> tuple[list[str], Callable[[str], str]]:
+    """The command at a rate that can hold, and what adds the reason for another one to a why."""
+    typed = typed_rate(evidence, words)
+    count = samples(evidence, enough(evidence, Draft("", words), typed).words)
+    if typed and lasts_too_long(count, typed):
+        return without_flag(words, "--server-target-qps"), lambda why: phrase(
+            "{why} --server-target-qps is left out, as {samples} samples at {rate} queries/s would "
+            "last longer than a week, which is refused.",
+            why=why,
+            samples=formatting.count(count),
+            rate=f"{typed:g}",
         )
-    if _is_as_slow(evidence, words) and (rate := _rate_that_may_hold(evidence)):
-        words = with_flag(words, "--server-target-qps", rate)
-        changes += [] if says_the_rate else [phrase("at a lower rate")]
-    if changes:
-        why = phrase(
-            "{why} ({changes}):",
-            why=edited(why, lambda text: text.removesuffix(":")),
-            changes=joined(", ", changes),
-        )
-    return NextStep(why, shlex.join(words))
-
-
-def _scenario(evidence: Evidence, words: Sequence[str]) -> Scenario:
-    return Scenario(value_of(words, "--scenario") or evidence.scenario)
-
-
-def _fewest(evidence: Evidence, words: Sequence[str]) -> int:
-    """How many samples a command needs for a performance test that proves its percentile."""
-    if value_of(words, "--mode") == "accuracy":
-        return 1
-    fewest = fewest_samples(evidence.official, _scenario(evidence, words))
-    issued = evidence.performance.sample_count if evidence.performance else None
-    if _same(evidence, words, "--total-sample-count", "--min-duration", "--scenario"):
-        return 1 if (issued or 0) >= fewest else fewest  # passes over the data set may be many
-    return fewest
-
-
-def fewest_samples(official: Round, scenario: Scenario) -> int:
-    """Of fewer queries early stopping makes nothing."""
-    if scenario in (Scenario.SERVER, Scenario.INTERACTIVE):
-        return official.early_stopping_min_queries_server
-    if scenario is Scenario.SINGLESTREAM:
-        return official.early_stopping_min_queries_single_stream
-    return 1
-
-
-def _samples(evidence: Evidence, words: Sequence[str]) -> int:
-    """How many samples a command would run."""
-    given = value_of(words, "--total-sample-count")
-    if given is not None and given.isdigit():
-        return int(given)
-    if _same(evidence, words, "--dataset", "--dataset-path", "--category"):
-        return min(_available(evidence), _whole(evidence))
-    return evidence.category.dataset_samples
-
-
-def _whole(evidence: Evidence) -> int:
-    """The samples of this run's data set where no number is asked for."""
-    if evidence.flags.total_sample_count is None:
-        return evidence.sample_count
-    return evidence.category.dataset_samples
-
-
-def _available(evidence: Evidence) -> int:
-    """How many samples a run could have of this run's data set."""
-    data = evidence.config["dataset"]
-    if evidence.flags.dataset_path and data["unofficial_because"]:
-        # An earlier version of this program did not record it.
-        return int(data.get("available", evidence.sample_count))
-    return int(data.get("available", evidence.category.dataset_samples))
-
-
-def _with_samples(evidence: Evidence, words: list[str], fewest: int) -> list[str]:
-    """A command of samples enough; with the official articles where its own are too few."""
-    words = without_flag(words, "--max-model-len")  # a longer prompt may be among them
-    most = _available(evidence)
-    if most < fewest:
-        words = without_flags(words, "--dataset", "--dataset-path")
-        most = evidence.category.dataset_samples
-    samples = min(most, SMOKE_SAMPLES[_scenario(evidence, words)])
-    return with_flag(words, "--total-sample-count", f"{samples}")
-
-
-def _same(evidence: Evidence, words: Sequence[str], *flags: str) -> bool:
-    return all(value_of(words, flag) == value_of(evidence.command, flag) for flag in flags)
-
-
-def _is_as_slow(evidence: Evidence, words: Sequence[str]) -> bool:
-    """Whether what failed at a rate fails at it again."""
-    same = _same(evidence, words, "--model", "--scenario", "--category")
-    return same and value_of(words, "--mode") != "accuracy"
+    lower = _rate_that_may_hold(evidence) if is_as_fast(evidence, words) else None
+    if lower is None:
+        return words, lambda why: why
+    words = with_flag(words, "--server-target-qps", lower)
+    if says_it:
+        return words, lambda why: why
+    return words, lambda why: phrase(
+        "{why} --server-target-qps {rate} this time, as queries came too fast for the limits.",
+        why=why,
+        rate=lower,
+    )
 
 
 def _rate_that_may_hold(evidence: Evidence) -> str | None:

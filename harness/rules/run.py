@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from harness.language import phrase
-from harness.rules.advice import full_run, repeat
+from harness.rules.advice import full_run, unchanged
 from harness.rules.evidence import Evidence
 from harness.rules.needs import BOTH_LOGS, Log
 from harness.rules.rule import (
@@ -29,20 +29,24 @@ def _finished(evidence: Evidence) -> Finding:
     run = evidence.config["run"]
     if evidence.finished:
         return passed(phrase("it did"))
-    why = phrase(
-        "The reason is at the top of the report and at the end of run.log. Mend it, then repeat:"
-    )
-    again = repeat(evidence, why)
     if run["status"] == "running":
         text = phrase("The run has not said that it ended: it is still at work, or was killed.")
-        return failed(phrase("it did not"), text, again)
-    what = phrase("was interrupted") if run["status"] == "interrupted" else phrase("failed")
+        why = phrase("If it was killed, the same command begins it anew:")
+        return failed(phrase("it did not"), text, unchanged(evidence, why))
+    interrupted = run["status"] == "interrupted"
+    why = phrase("The run was interrupted; the same command begins it anew:")
+    if not interrupted:
+        why = phrase(
+            "The reason is at the top of the report and at the end of run.log. Mend it, then "
+            "repeat:"
+        )
+    what = phrase("was interrupted") if interrupted else phrase("failed")
     text = phrase(
         "The run {what}: {error}",
         what=what,
         error=run["error"] or phrase("run.log holds the reason."),
     )
-    return failed(phrase("it {what}", what=what), text, again)
+    return failed(phrase("it {what}", what=what), text, unchanged(evidence, why))
 
 
 @rule(

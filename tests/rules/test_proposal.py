@@ -13,6 +13,7 @@ import run
 from harness import config
 from harness.config import RunConfig, Scenario
 from harness.rules import advice
+from harness.rules.enough_samples import LONGEST_PROMPT
 from harness.rules.evidence import Evidence
 from harness.rules.rule import VALIDITY, NextStep
 from harness.rules.verdict import Verdict, judge
@@ -94,23 +95,37 @@ def would_be(command: str, after: Evidence, available: int | None) -> Verdict | 
     most = (available if settings.dataset_path == OWN_FILE else None) or whole
     count = settings.total_sample_count or (SHIPPED if settings.dataset == "sample" else most)
     assert count <= most, f"{command}: there are {most} samples"
-    if settings.max_model_len is not None:
+    if settings.max_model_len is not None and settings.max_model_len < LONGEST_PROMPT + 128:
         assert count <= after.sample_count, f"{command}: a longer prompt may be among them"
     fails_again = False
     if missed(after) and _as_fast(settings, after):
         assert after.performance
         rate, failed_at = settings.server_target_qps, after.performance.target_qps
         fails_again = not isinstance(rate, float) or failed_at is None or rate >= failed_at
-    return verdict_of(command, count, available, fails_again)
+    return verdict_of(command, count, issued_by(settings, count, after), available, fails_again)
+
+
+def issued_by(settings: RunConfig, count: int, after: Evidence) -> int:
+    """How many queries a run of so many samples has, at the rate of the run before it."""
+    test = after.performance
+    if not settings.min_duration_s or test is None or not test.duration_s:
+        return count
+    rate = settings.server_target_qps if settings.scenario in (SERVER, INTERACTIVE) else None
+    if not isinstance(rate, float):
+        rate = test.target_qps or (test.sample_count or 0) / test.duration_s
+    return max(count, int(rate * settings.min_duration_s))
 
 
 @functools.cache
-def verdict_of(command: str, count: int, available: int | None, fails_again: bool) -> Verdict:
+def verdict_of(
+    command: str, count: int, issued: int, available: int | None, fails_again: bool
+) -> Verdict:
     """Of a run of this command that goes as well as it can, but for a rate that has failed."""
     settings = run.parse_flags(shlex.split(command)[2:])
     flags = {name: value for name, value in vars(settings).items() if name != "scenario"}
     samples = None if count == settings.category_record.dataset_samples else count
     troubles = [slow(9000.0, "ttft")] if fails_again else []
+    troubles += [performance(sample_count=issued)] if issued > count else []
     return judge(made(settings.scenario, *troubles, samples=samples, available=available, **flags))
 
 
@@ -157,7 +172,6 @@ TROUBLES: dict[str, Change] = {
     "late": lambda e: late(min(200, len(e.samples)), ttft_s=2.1)(e),
     "too short": invalid(result_min_duration_met=False),
     "errors": invalid(result_min_queries_met=False),
-    "interrupted": recorded("run", status="interrupted", error="interrupted by SIGINT"),
 }
 
 
@@ -216,7 +230,7 @@ def test_after_too_few_queries_the_same_with_more_is_proposed_first(
         f" --total-sample-count {samples}"
     )
     assert first.why == (
-        f"The same again (with {samples:,} samples, as fewer prove no percentile):"
+        f"The same again: this time with {samples:,} samples, as fewer prove no percentile."
     )
     assert f"--total-sample-count {samples}" in (second.command or "")
     assert second.why.startswith(f"{samples:,} samples of the real model")
@@ -229,11 +243,11 @@ def test_a_lower_rate_comes_with_samples_enough() -> None:
     first = proposed(run_of_30)[0]
 
     assert first.command == (
-        "python run.py --scenario interactive --total-sample-count 1000 --server-target-qps 18"
+        "python run.py --scenario interactive --server-target-qps 18 --total-sample-count 1000"
     )
     assert first.why == (
-        "A lower rate; --server-target-qps max would look for the highest that holds (with 1,000 "
-        "samples, as fewer prove no percentile):"
+        "A lower rate; --server-target-qps max would look for the highest that holds: this time "
+        "with 1,000 samples, as fewer prove no percentile."
     )
 
 
@@ -247,7 +261,10 @@ def test_a_full_run_is_not_proposed_at_a_rate_that_has_failed() -> None:
     full = proposed(run_of_1000)[-1]
 
     assert full.command == "python run.py --scenario server --compliance 1 --server-target-qps 18"
-    assert full.why == "A full run by the rules (at a lower rate):"
+    assert full.why == (
+        "A full run by the rules: --server-target-qps 18 this time, as queries came too fast for "
+        "the limits. Measuring takes about 12 minutes at a pace like this run's."
+    )
 
 
 def test_passes_enough_over_a_few_samples_need_no_more_samples() -> None:
