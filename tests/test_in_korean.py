@@ -226,7 +226,10 @@ def test_the_cause_of_an_engines_end_is_said_in_korean(tmp_path: Path) -> None:
 def two_runs(folder: Path) -> list[str]:
     """Folders of two runs with the same tests and different settings."""
     paths = []
-    for name, precision in (("20261123-141500-one", "bf16"), ("20261124-141500-other", "fp8")):
+    for name, precision in (
+        ("20261123-141500-datacenter-offline", "bf16"),
+        ("20261124-141500-datacenter-offline", "fp8"),
+    ):
         settings = RunConfig(
             model="demo", dataset="sample", total_sample_count=SAMPLES, precision=precision
         )
