@@ -13,7 +13,7 @@ import pytest
 from harness import language
 from harness.config import RunConfig
 from harness.errors import BenchmarkError, UsageError
-from harness.language import capitalised, joined, phrase, recalled, text_of, translated
+from harness.language import Phrase, capitalised, joined, phrase, recalled, text_of, translated
 from tests.builders import SAMPLES, rouge, write_run
 from tests.korean import english_left
 
@@ -76,9 +76,47 @@ def test_what_a_file_recorded_is_recalled_with_its_values() -> None:
 
 
 @KOREAN
-@pytest.mark.parametrize("text", ["bf16", "performance", "my own samples of 2 kinds", ""])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "It ran 4 samples; an official run uses all 13,368. Leave out --total-sample-count.",
+            "샘플 4개를 실행했습니다. 공식 실행은 13,368개를 모두 실행합니다. "
+            "--total-sample-count 없이 실행하십시오.",
+        ),
+        (
+            "It ran 4 samples; an official run uses all 13,368.\nSomebody said that. 4 of 5.",
+            "샘플 4개를 실행했습니다. 공식 실행은 13,368개를 모두 실행합니다.\n"
+            "Somebody said that. 4 of 5.",
+        ),
+        (
+            "1.5 tokens/s at 2.0 queries/s, 1.0 queries/s answered ± 0.3 tokens/s, the median of 2 "
+            "tests",
+            "1.5 tokens/s(2.0 queries/s 요청), 응답 1.0 queries/s ± 0.3 tokens/s, "
+            "테스트 2회의 중앙값",
+        ),
+    ],
+)
+def test_each_sentence_of_a_text_is_recalled_by_itself(text: str, said: str) -> None:
+    assert recalled(text) == text
+    assert translated(recalled(text)) == said
+
+
+@KOREAN
+def test_a_sentence_within_another_is_recalled_too() -> None:
+    why = "It ran 4 samples; an official run uses all 13,368. Leave out --total-sample-count."
+    text = phrase("note: the page of all runs could not be made: {error}", error=why)
+    assert translated(recalled(str(text))) == translated(text)
+    assert not english_left(translated(text))
+
+
+@KOREAN
+@pytest.mark.parametrize(
+    "text", ["bf16", "performance", "my own samples of 2 kinds", "My own. 2 kinds.", ""]
+)
 def test_what_was_no_sentence_of_the_program_stays_as_it_is(text: str) -> None:
     assert translated(recalled(text)) == text
+    assert not isinstance(recalled(text), Phrase)
 
 
 @KOREAN

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import formatting, templates
-from harness.language import phrase
+from harness.language import phrase, recalled
 from harness.report import pages, svg
 from harness.report.canvas import BLUE, GREEN, ORANGE, RED, SKY, legend_above, svg_at, thousands
 from harness.results.files import read_object, write_text
@@ -33,6 +33,7 @@ def write(results_dir: Path) -> Path:
     rows = [
         {
             **run,
+            "headline": recalled(run["headline"] or ""),
             "formats": ", ".join(filter(None, (run["quantization"], run["precision"]))),
             "moment": timestamp(run["finished"]),
             "when": _when(run["finished"]),

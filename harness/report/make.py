@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.language import ENGLISH, chosen, recalled_within
 from harness.report import figures, run_page, summary, text, withheld
-from harness.results.files import write_json, write_text
+from harness.results.files import read_object, write_json, write_text
 from harness.results.folder import ACCURACY_LOG, DETAIL_LOG, SUMMARY_LOG, RunFolder
 from harness.rules.contradictions import credible
+from harness.rules.evidence import Evidence
 from harness.rules.read import read_evidence
 
 
@@ -20,8 +22,7 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     """
     folder = RunFolder(run_dir.resolve())
     evidence = read_evidence(folder)
-    record = summary.build(evidence)
-    record["meta"]["name"] = folder.name
+    record = _summary(folder, evidence)
     record["logs"] = _logs(folder)
     shown = credible(evidence, withheld.left_out(record))
     record["plots"], doubts = figures.draw_all(folder, shown)
@@ -29,6 +30,26 @@ def make_report(run_dir: Path) -> dict[str, Any]:
     write_json(folder.summary_json, record)
     write_text(folder.report_md, text.render(record, evidence.config, folder))
     write_text(folder.report_html, run_page.render(record, evidence.config, folder))
+    return record
+
+
+def read_report(run_dir: Path) -> dict[str, Any]:
+    """What summary.json holds of a run whose report was made.
+
+    The file has its sentences in English. In another language the logs are read again, as only
+    what sentences are made of can be said in it. Raises UsageError, LogError.
+    """
+    folder = RunFolder(run_dir.resolve())
+    record = read_object(folder.summary_json)
+    if chosen() == ENGLISH:
+        return record
+    problems = recalled_within(record["problems"])  # some of them of drawing the figures
+    return {**record, **_summary(folder, read_evidence(folder)), "problems": problems}
+
+
+def _summary(folder: RunFolder, evidence: Evidence) -> dict[str, Any]:
+    record = summary.build(evidence)
+    record["meta"]["name"] = folder.name
     return record
 
 

@@ -123,11 +123,11 @@ def as_text(value: float, figure: RepeatedFigure) -> str:
     return formatting.rate(value, figure.unit)
 
 
-def plus_minus(figure: RepeatedFigure) -> str:
+def half_interval(figure: RepeatedFigure) -> str:
     """Half the interval with its unit, in as many digits as the median has."""
     assert figure.half_interval is not None
     digits = len(as_text(figure.median, figure).split(" ")[0].partition(".")[2])
-    return f"± {figure.half_interval:,.{digits}f} {figure.unit}"
+    return f"{figure.half_interval:,.{digits}f} {figure.unit}"
 
 
 def values(performance: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def rows(record: Mapping[str, Any] | None) -> Iterator[tuple[str, str, str, str,
         highest, high = (as_text(v, figure) for v in (figure.highest, figure.interval_high))
         yield (
             _name(figure.key),
-            f"{as_text(figure.median, figure)} {plus_minus(figure)}",
+            f"{as_text(figure.median, figure)} ± {half_interval(figure)}",
             f"{formatting.percent(figure.spread, 2)} %",
             phrase("{low} to {high}", low=lowest, high=highest),
             phrase("{low} to {high}", low=low, high=high),

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness import templates
 from harness.config import Scenario
-from harness.language import phrase, recalled_within
-from harness.report import pages, run_page, series
-from harness.results.files import read_object, write_text
+from harness.language import phrase
+from harness.report import make, pages, run_page, series
+from harness.results.files import write_text
 from harness.results.folder import RunFolder
 from harness.results.series import series_html
 from harness.rules.read import read_config
@@ -20,7 +20,7 @@ def write(paths: Sequence[Path]) -> Path | None:
     """Writes the page of runs that have their report.html, and returns where it is.
 
     What has none is left out, such as a run whose report failed, or an evaluation; None: all are.
-    Raises OSError, LogError, UsageError.
+    Raises OSError, BenchmarkError.
     """
     folders = [RunFolder(path.resolve()) for path in paths]
     folders = [folder for folder in folders if folder.report_html.exists()]
@@ -51,5 +51,4 @@ def write(paths: Sequence[Path]) -> Path | None:
 
 
 def _run(folder: RunFolder) -> dict[str, Any]:
-    summary = recalled_within(read_object(folder.summary_json))
-    return run_page.values(summary, read_config(folder), folder)
+    return run_page.values(make.read_report(folder.path), read_config(folder), folder)

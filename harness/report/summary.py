@@ -83,12 +83,22 @@ def headline(evidence: Evidence) -> dict[str, Any]:
     if scenario is Scenario.OFFLINE:
         text = f"{tokens} ({formatting.rate(performance.samples_per_second, 'samples/s')})"
     else:
-        target = formatting.rate(performance.target_qps, "queries/s")
-        text = phrase("{tokens} at {target}", tokens=tokens, target=target)
+        text = _at_target(tokens, performance.target_qps)
         if _fell_behind(performance) and invalid_reasons(evidence):
-            achieved = formatting.rate(performance.achieved_qps, "queries/s")
-            text = phrase("{headline}, {achieved} answered", headline=text, achieved=achieved)
+            achieved = formatting.rate(performance.achieved_qps, "").strip()
+            text = phrase(
+                "{headline}, {achieved} queries/s answered", headline=text, achieved=achieved
+            )
     return _headline("tokens_per_second", performance.tokens_per_second, "tokens/s", text)
+
+
+def _at_target(tokens: str, target_qps: float | None) -> str:
+    target = formatting.rate(target_qps, "queries/s")
+    number, unit, _ = tokens.partition(" tokens/s")
+    if not unit:  # not known
+        return phrase("{tokens} at {target}", tokens=tokens, target=target)
+    # Units stand in the templates, so that these are found by the text, which is all an index has.
+    return phrase("{tokens} tokens/s at {target}", tokens=number, target=target)
 
 
 def _fell_behind(performance: PerformanceResult) -> bool:
@@ -104,9 +114,9 @@ def with_spread(figure: dict[str, Any], performance: dict[str, Any] | None) -> d
     if found is None or found.half_interval is None:
         return figure
     text = phrase(
-        "{headline} {plus_minus}, the median of {tests} tests",
+        "{headline} ± {half_interval}, the median of {tests} tests",
         headline=figure["text"],
-        plus_minus=repeats.plus_minus(found),
+        half_interval=repeats.half_interval(found),
         tests=repeated["measured"],
     )
     return {**figure, "text": text}
