@@ -10,13 +10,15 @@ import pytest
 import report
 import run
 from harness.config import RunConfig, Scenario
-from harness.engine import life
+from harness.engine import life, profiles
 from harness.engine.causes import EngineLog
+from harness.engine.profiles import Place
 from harness.errors import EngineError, LogError, UsageError
 from harness.language import text_of, translated
 from harness.logs.answers import read_accuracy_log
 from harness.mmlu import text as mmlu_text
-from harness.report import text
+from harness.mmlu.files import load_questions
+from harness.report import pages, text
 from harness.rules.evidence import Evidence
 from harness.rules.verdict import judge
 from harness.submission import checks, system_description
@@ -130,9 +132,22 @@ def test_the_report_says_in_korean_where_a_recorded_rate_came_from(tmp_path: Pat
 
 def test_the_report_of_an_evaluation_is_in_korean(tmp_path: Path) -> None:
     folder = write_evaluation(tmp_path / "20261123-141500-mmlu")
+    record = json.loads((folder / "config.json").read_text())
+    record["dataset"]["source"] = load_questions("sample", None).source
+    (folder / "config.json").write_text(json.dumps(record))
     summary = report.make_report(folder)
-    assert not left((folder / "report.md").read_text())
+    words = (folder / "report.md").read_text()
+    assert not left(words) and "이 프로그램에 포함된 문제" in words
     assert not left(mmlu_text.terminal_summary(summary))
+
+
+def test_the_machine_and_an_unmeasured_profile_are_said_in_korean() -> None:
+    rows = {translated(name) for name, _ in pages.machine_rows({"kernel": "6", "torch_version": 2})}
+    assert rows == {"커널", "PyTorch 버전"}
+    for place in (Place("cpu"), Place("gpu", holds_demo=True), Place("gpu", "A GPU of tomorrow")):
+        profile = profiles.choose(place, "bf16", "offline")
+        said = pages.profile({"name": profile.name, "source": str(profile.source)})
+        assert not left(translated(said))
 
 
 def test_what_programs_read_is_the_same_in_every_language(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.engine.kernels import OF_VLLM, Kernels, are_those_of
+from harness.language import phrase
 
 # vLLM's AsyncLLM silently takes 128 sequences and 2,048 batched tokens when nothing is said; on an
 # H200 that cost 7 % of Offline throughput in bf16 (4,766 against 5,120 tokens/s), so every profile
@@ -46,7 +47,7 @@ def _seats(sequences: int, tokens: int, **more: Any) -> dict[str, Any]:
     return {"max_num_seqs": sequences, "max_num_batched_tokens": tokens, **more}
 
 
-_UNMEASURED = "not measured here"
+_UNMEASURED = phrase("not measured here")
 
 # Prompts of mean 870 tokens unless it says 765; the experiments are in docs/performance.md.
 _PROTOTYPE = "measured on one H200 with vLLM 0.26.0, dummy weights"
@@ -152,13 +153,13 @@ _CPU = Profile(
     name="cpu",
     # Compiling takes longer than the demo model runs.
     settings=_seats(64, 4096, enforce_eager=True),
-    source="2 cores and the demo model: loads in about 20 s instead of 55 s",
+    source=phrase("2 cores and the demo model: loads in about 20 s instead of 55 s"),
 )
 _DEMO = Profile(
     name="gpu-demo",
     # Compiling and capturing took most of 80 s on an H100, for a run of less than one.
     settings=_seats(64, 4096, enforce_eager=True),
-    source=f"the demo model: loaded eagerly, as its run is short; {_UNMEASURED}",
+    source=phrase("the demo model: loaded eagerly, as its run is short; not measured here"),
 )
 _PUBLISHED_INTERACTIVE = (256, 4096)  # harnesses of earlier rounds, for the 500 / 30 ms limits
 _SINGLE_STREAM = (8, 4096)
@@ -274,8 +275,8 @@ def mixed_graph_sizes(sequences: int, tokens: int) -> list[int]:
 def _computed(place: Place, scenario: str) -> Profile:
     """Safe settings for a GPU that nobody has measured: as many sequences as its memory holds."""
     if scenario == "singlestream":
-        settings = _seats(*_SINGLE_STREAM)
-        return Profile("gpu-singlestream", settings, f"one query at a time; {_UNMEASURED}")
+        source = phrase("one query at a time; not measured here")
+        return Profile("gpu-singlestream", _seats(*_SINGLE_STREAM), source)
     fitting = sequences_that_fit(place)
     sequences = _MOST_SEQUENCES if fitting is None else min(fitting, _MOST_SEQUENCES)
     tokens = 16384
@@ -286,7 +287,7 @@ def _computed(place: Place, scenario: str) -> Profile:
     return Profile(
         f"gpu-{scenario}",
         _seats(sequences, tokens),
-        f"computed from the GPU's memory and the model's shape; {_UNMEASURED}",
+        phrase("computed from the GPU's memory and the model's shape; not measured here"),
     )
 
 

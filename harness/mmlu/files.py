@@ -23,7 +23,8 @@ _FIELDS = ("subject", "question", "choices", "answer")
 def load_questions(dataset: str, dataset_path: str | None) -> QuestionSet:
     """Every question and example there is. Raises UsageError: missing, malformed, or none."""
     if dataset == "sample":
-        return _from_jsonl(SAMPLE_FILE, "--dataset sample", "sample", "shipped with this program")
+        source = phrase("shipped with this program")
+        return _from_jsonl(SAMPLE_FILE, "--dataset sample", "sample", source)
     if dataset_path is None:
         return _from_hub()
     path, flag = Path(dataset_path).expanduser(), f"--dataset-path {dataset_path}"
@@ -115,7 +116,8 @@ def _from_parquet(folder: Path, flag: str) -> QuestionSet:
             f"{flag}: the folder has no {HUB_CONFIG}/{ASKED}-*.parquet and no folders of subjects "
             f"with {ASKED}-*.parquet; give {HUB_DATASET} as the hub has it."
         )
-    return _question_set(flag, "mmlu", f"the folder {folder}", rows[ASKED], rows[SHOWN])
+    source = phrase("the folder {folder}", folder=folder)
+    return _question_set(flag, "mmlu", source, rows[ASKED], rows[SHOWN])
 
 
 def _from_hub() -> QuestionSet:
@@ -134,9 +136,8 @@ def _from_hub() -> QuestionSet:
             (phrase("row {number} of {place}", number=number, place=split), row)
             for number, row in enumerate(loaded)
         ]
-    return _question_set(
-        "--dataset mmlu", "mmlu", f"{HUB_DATASET} from the hub", rows[ASKED], rows[SHOWN]
-    )
+    source = phrase("{dataset} from the hub", dataset=HUB_DATASET)
+    return _question_set("--dataset mmlu", "mmlu", source, rows[ASKED], rows[SHOWN])
 
 
 def _question_set(

@@ -58,7 +58,7 @@ def prepare(config: MmluConfig, say: Callable[[str], None]) -> PreparedMmlu:
     run = capacity.check_devices(run, site.device, site.system)
     executor.check_shared_memory(run, site.device)
     engine.check_engine_args(run.engine_args)
-    say(f"reading the questions ({config.dataset}) ...")
+    say(phrase("reading the questions ({dataset}) ...", dataset=config.dataset))
     data = choose(
         load_questions(config.dataset, config.dataset_path),
         subjects=config.subjects,

@@ -31,6 +31,9 @@ _NAMES = {
     "loadgen": "LoadGen",
     "python": "Python",
     "torch": "PyTorch",
+    "kernel": phrase("kernel"),
+    "driver": phrase("driver"),
+    "version": phrase("version"),
 }
 
 
@@ -69,7 +72,7 @@ def machine_rows(system: dict[str, Any]) -> Iterator[tuple[str, str]]:
         elif isinstance(value, bool):
             value = phrase("yes") if value else phrase("no")
         yield (
-            _MACHINE.get(key, " ".join(words)),
+            _MACHINE.get(key, joined(" ", words)),
             formatting.NOT_KNOWN if value is None else value,
         )
     for number, other in enumerate(others, start=2):

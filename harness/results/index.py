@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from harness import formatting, precision
+from harness.language import phrase, recalled, translated
 
 RUNNING = "running"
 FINISHED = "finished"  # the only status that `latest` and --keep-all 0 act upon
 FAILED = "failed"
 _NO_FIGURE = 1e15  # nothing measured here is so large; NaN is not smaller either
 # Why a run failed that calls itself running although nobody is at work in its folder.
-ENDED_WITHOUT_A_WORD = "its process ended without a word"
+ENDED_WITHOUT_A_WORD = phrase("its process ended without a word")
+# What index.md says of a run that did not finish, unless it is the status itself.
+_UNFINISHED = {FAILED: phrase("failed"), "interrupted": phrase("interrupted")}
 
 
 def entry(
@@ -58,11 +61,14 @@ def newest_first(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(entries: Sequence[Mapping[str, Any]]) -> str:
     """index.md."""
-    lines = [
-        "# Runs, newest first",
-        "",
+    heads = phrase(
         "| run | scenario | mode | model | precision | samples | headline | verdict "
-        "| not official in |",
+        "| not official in |"
+    )
+    lines = [
+        f"# {translated(phrase('Runs, newest first'))}",
+        "",
+        translated(heads),
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(_line(run) for run in entries),
     ]
@@ -77,7 +83,7 @@ def _line(run: Mapping[str, Any]) -> str:
         run["model"],
         ", ".join(filter(None, (run["quantization"], run["precision"]))),
         formatting.count(run["sample_count"]),
-        run["headline"] or "",
+        translated(recalled(run["headline"] or "")),
         _verdict(run),
         ", ".join(str(departure) for departure in run["departures"]),
     ]
@@ -135,12 +141,13 @@ def _older_headline(summary: Mapping[str, Any]) -> str | None:
 
 def _verdict(run: Mapping[str, Any]) -> str:
     if run["error"] == ENDED_WITHOUT_A_WORD:
-        return f"{run['status']} ({ENDED_WITHOUT_A_WORD})"
+        return f"{translated(_UNFINISHED[FAILED])} ({translated(ENDED_WITHOUT_A_WORD)})"
     if run["status"] != FINISHED:
-        return str(run["status"])
+        return translated(_UNFINISHED.get(run["status"], run["status"]))
     words = [run["verdict"]] if run["verdict"] else []
     if run["valid"] is not None and not words:
         words.append("VALID" if run["valid"] else "INVALID")
     if run["accuracy_passed"] is not None:
-        words.append("gate passed" if run["accuracy_passed"] else "gate missed")
+        passed = run["accuracy_passed"]
+        words.append(translated(phrase("gate passed") if passed else phrase("gate missed")))
     return ", ".join(words)

@@ -120,6 +120,13 @@ def test_a_prompt_that_is_too_long_names_its_subject_and_the_length_needed(
     assert f"so {tokens + 1} are needed; use --max-model-len auto" in said
 
 
+@pytest.mark.usefixtures("korean")
+def test_what_it_reads_is_said_in_korean(capfd: pytest.CaptureFixture[str]) -> None:
+    asked = ["--model", "demo", "--dataset", "sample", "--subjects", "none", "--lang", "ko"]
+    assert mmlu.main(asked) == 2
+    assert capfd.readouterr().out == "문제를 읽는 중(sample) ...\n"
+
+
 def test_too_few_examples_are_counted(refused: Refused, tmp_path: Path) -> None:
     path = write(tmp_path / "questions.jsonl", [ROW, {**ROW, "split": "dev"}])
 

@@ -51,6 +51,22 @@ def test_the_index_for_people_is_a_table_with_links(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("korean")
+def test_the_index_for_people_is_in_korean_and_that_for_programs_is_not(tmp_path: Path) -> None:
+    folder = finished(tmp_path)
+    ended = began(tmp_path, 5)
+    ended.release()
+    run_folder.finish(folder, keep_all=True)
+    lines = (tmp_path / "index.md").read_text().splitlines()
+    assert lines[0] == "# 실행 목록(최신순)"
+    assert lines[2].startswith("| 실행 | 시나리오 | 모드 |")
+    assert any("게이트 미달" in line for line in lines)
+    assert any("| 실패 (프로세스가 아무 메시지 없이 종료됨) |" in line for line in lines)
+    assert [entry["error"] for entry in index(tmp_path)] == [
+        None, "its process ended without a word",
+    ]  # fmt: skip
+
+
 def test_the_index_names_weights_that_came_quantised(tmp_path: Path) -> None:
     folder = measured(began(tmp_path))
     model = {"quantization": {"label": "int4 weights by awq"}}
