@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from harness import formatting, tables
+from harness.errors import BenchmarkError
 from harness.language import joined, phrase, translated
 
 PLAIN_LINE_EVERY_S = 10.0
@@ -30,13 +31,16 @@ class LastingStream(io.TextIOBase):
 
     def __init__(self, number: int) -> None:
         self._number = number
+        self.lost: OSError | None = None  # why something was not taken
 
     def write(self, text: str) -> int:
         """All of the text, or nothing where it cannot be written."""
         left = text.encode("utf-8", errors="replace")
-        with contextlib.suppress(OSError):
+        try:
             while left:
                 left = left[os.write(self._number, left) :]
+        except OSError as error:
+            self.lost = error
         return len(text)
 
     def isatty(self) -> bool:
@@ -62,8 +66,21 @@ class Terminal:
         from rich.console import Console
 
         open_closed_streams()
-        stream = cast("TextIO", LastingStream(os.dup(_OUTPUT)))
-        self._console = Console(file=stream, highlight=False, soft_wrap=True, markup=False)
+        self._stream = LastingStream(os.dup(_OUTPUT))
+        self._console = Console(
+            file=cast("TextIO", self._stream), highlight=False, soft_wrap=True, markup=False
+        )
+
+    def check_all_was_taken(self) -> None:
+        """Raises BenchmarkError where something could not be written, as to a file on a full disk.
+
+        For a program whose output is its result; that nobody reads any more of it is no error.
+        """
+        lost = self._stream.lost
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            raise BenchmarkError(
+                phrase("{file} cannot be written: {why}.", file="stdout", why=lost.strerror)
+            )
 
     def say(self, text: str = "") -> None:
         """One sentence, or several lines."""

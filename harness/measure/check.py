@@ -79,6 +79,7 @@ def carry_out(config: RunConfig, terminal: Terminal, *, as_json: bool) -> int:
         terminal.table(rows, styles=[_STYLES[line.state] for line in lines])
         terminal.say()
         terminal.say(_verdict(missing, doubtful))
+    terminal.check_all_was_taken()
     return 2 if missing else 0
 
 
@@ -96,7 +97,11 @@ def look(config: RunConfig) -> list[Line]:
         _Question("LoadGen", lambda: check_software.loadgen(config)),
         _Question(phrase("token"), check_inputs.token),
         _Question(phrase("model"), lambda: check_inputs.model(config, site), by_network=True),
-        _Question(phrase("data set"), lambda: check_inputs.data_set(config), by_network=True),
+        _Question(
+            phrase("data set"),
+            lambda: check_inputs.data_set(config),
+            by_network=config.dataset_path is None,
+        ),
         _Question("punkt_tab", lambda: check_inputs.sentence_data(config)),
         _Question(phrase("results folder"), lambda: check_inputs.results(config)),
     ]

@@ -180,6 +180,11 @@ def data_set(config: RunConfig) -> Line:
         if config.dataset_path is None:
             return _hubs_articles(config)
         path = Path(config.dataset_path).expanduser()
+        if path.exists() and not (path.is_dir() or path.is_file()):
+            raise UsageError(
+                f"--dataset-path {config.dataset_path}: it is neither a file nor a folder; give a "
+                "JSON file, or a folder in the hub's format."
+            )
         if path.is_dir():
             count = formatting.count(len(hub_dataset.validation_rows(config)))
             return phrase("{path}: {count} articles in the hub's format", path=path, count=count)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -27,6 +30,8 @@ from tests.measure.checked import (
     lines_of,
     states_of,
 )
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 # Machines that are well
 
@@ -155,6 +160,27 @@ def test_a_file_whose_articles_a_run_would_refuse_is_missing_as_well(tmp_path: P
 
     assert twice.state == MISSING
     assert_matches(twice, r"entries 0 and 1 have the same input; remove one of them\.$")
+
+
+@pytest.mark.usefixtures("cpu_machine")
+def test_a_pipe_is_no_data_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    line = check_inputs.data_set(RunConfig(dataset_path="pipe"))
+
+    assert line.state == MISSING
+    assert_matches(line, r"^--dataset-path pipe: it is neither a file nor a folder")
+
+
+def test_a_check_that_cannot_be_written_did_not_succeed() -> None:
+    command = [sys.executable, "run.py", "check", "--model", "demo", "--dataset", "sample"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, check=False, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "run.py: stdout cannot be written: No space left on device.\n"
 
 
 # The command
