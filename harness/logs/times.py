@@ -115,13 +115,20 @@ def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...
 def _read(path: Path, header: tuple[str, ...], record: Callable[[list[str]], _T]) -> list[_T]:
     lines = read_text(path).splitlines()
     if lines[:1] != [",".join(header)]:
-        raise LogError(f"{path} does not begin with the line {','.join(header)}.")
+        head = ",".join(header)
+        raise LogError(
+            f"{path} does not begin with the line {head}; delete the file, and the report goes "
+            "without."
+        )
     records = []
     for number, line in enumerate(lines[1:], start=2):
         try:
             records.append(record(line.split(",")))
         except ValueError:
-            raise LogError(f"{path}, line {number}: {shown(line)} is damaged.") from None
+            raise LogError(
+                f"{path}, line {number}: {shown(line)} is damaged; delete the file, and the report "
+                "goes without."
+            ) from None
     return records
 
 

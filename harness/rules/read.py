@@ -109,7 +109,12 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
             )
         ) from None
     except (OSError, ValueError) as error:
-        raise LogError(phrase("{path} cannot be read: {error}.", path=path, error=error)) from None
+        raise LogError(
+            phrase(
+                "{path} cannot be read: {error}. Nothing else describes the run, so repeat it.",
+                path=path, error=error,
+            )
+        ) from None  # fmt: skip
     check_record(folder, config, record.ANY)
     config["run"]["status"], config["run"]["error"] = folder.status(config)
     whole: dict[str, Any] = recalled_within(config)
