@@ -31,7 +31,8 @@ def _complaints(error: Exception) -> Iterator[tuple[str, str]]:
     """Places (a field, or the class of settings that has it) and what is said of them."""
     errors = getattr(error, "errors", None)  # pydantic's
     if not callable(errors):
-        yield "", " ".join(str(error).split())
+        if isinstance(error, ValueError):  # others, such as of memory, may give advice by name
+            yield "", " ".join(str(error).split())
         return
     of_class = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", getattr(error, "title", "")).lower()
     for found in errors():
@@ -41,7 +42,11 @@ def _complaints(error: Exception) -> Iterator[tuple[str, str]]:
 
 
 def _is_about(place: str, said: str, name: str, value: str) -> bool:
-    """Whether the argument has that name, with or without its first word, or vLLM quotes it."""
+    """Whether the argument has that name, with or without its first word, or vLLM names it.
+
+    Where there is no place, vLLM may quote the value alone; else it quotes what would be right.
+    """
     field = place.partition(".")[0]
     same = bool(field) and (name == field or name.endswith(f"_{field}"))
-    return same or bool(re.search(rf"\b{re.escape(name)}\b", said)) or f"'{value}'" in said
+    quoted = not place and f"'{value}'" in said
+    return same or quoted or bool(re.search(rf"\b{re.escape(name)}\b", said))

@@ -63,7 +63,7 @@ def check_engine_args(given: Mapping[str, Any]) -> None:
 def _engine_args_by_source() -> set[str]:
     """Reads the names of vLLM's engine arguments from its source; none where that is another one.
 
-    Importing vLLM for them would take 7 to 20 s, and leave no import for an inspection beside it.
+    Importing vLLM for them would take 7 to 15 s, and leave no import for an inspection beside it.
     """
     names = set[str]()
     bases = {}

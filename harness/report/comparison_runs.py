@@ -172,7 +172,7 @@ def _read(folder: RunFolder, label: str) -> ComparedRun:
             f"{folder.samples_csv} is missing, which has what each query took; put it back, or run "
             "the test again."
         )
-    samples = read_samples(folder.samples_csv) if folder.samples_csv.is_file() else []
+    samples = [] if result is None else read_samples(folder.samples_csv)
     if result is None or not samples:
         raise UsageError(
             f"{folder.path} has no performance test; compare runs of --mode performance or both."

@@ -43,7 +43,8 @@ def read_report(run_dir: Path) -> dict[str, Any]:
     record = read_object(folder.summary_json)
     if chosen() == ENGLISH:
         return record
-    problems = recalled_within(record["problems"])  # some of them of drawing the figures
+    # Some are of drawing the figures; an earlier version kept none.
+    problems = recalled_within(record.get("problems", []))
     return {**record, **_summary(folder, read_evidence(folder)), "problems": problems}
 
 

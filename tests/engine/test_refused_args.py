@@ -22,6 +22,10 @@ from tests.engine.plans import LLAMA_FOLDER
             {"max_num_batched_tokens": 1, "max_num_seqs": 4},
             "max_num_batched_tokens=1: max_num_batched_tokens (1) ",
         ),
+        (
+            {"linear_backend": "auto", "kv_cache_dtype": "zzz"},
+            "kv_cache_dtype=zzz: Input should be 'auto'",
+        ),
         ({"attention_backend": "NOPE"}, "attention_backend=NOPE: Unknown attention backend"),
     ],
     ids=str,
@@ -39,7 +43,9 @@ def test_the_argument_and_what_is_wrong_with_it_are_named(given: dict[str, Any],
 
 
 def test_an_error_about_something_else_names_no_argument() -> None:
-    error = ValueError("No available memory for the cache blocks.")
+    of_the_cache = ValueError("No available memory for the cache blocks.")
+    of_memory = RuntimeError("CUDA out of memory. Please try lowering `max_num_seqs`.")
 
-    assert refused_args.named_by(error, {"max_num_seqs": 8}) is None
-    assert refused_args.named_by(error, {}) is None
+    assert refused_args.named_by(of_the_cache, {"max_num_seqs": 8}) is None
+    assert refused_args.named_by(of_the_cache, {}) is None
+    assert refused_args.named_by(of_memory, {"max_num_seqs": 8}) is None
